@@ -1,0 +1,79 @@
+"""What the decision engine is told, what it answers, and what it may ask: plain values, no behaviour.
+
+`Facts` describe the first packet of a flow, `Decision` is the verdict and the flow's whole future, `StateView` is the little of
+the running appliance that a decision depends on. Addresses are integers beside an IP version, ports are host-order integers.
+"""
+
+from enum import StrEnum
+from random import Random
+from typing import Final, NamedTuple, Protocol
+
+SELF: Final = 255
+"""The nic index that stands for the appliance itself: its own Linux stack behind the TUN device."""
+
+NOWHERE: Final = -1
+"""The egress of a flow that was refused before it had a route."""
+
+ICMP: Final = 1
+TCP: Final = 6
+UDP: Final = 17
+ICMPV6: Final = 58
+
+Tuple5 = tuple[int, int, int, int]
+"""(source, destination, sport, dport); version and protocol, the rest of the five-tuple, always travel beside it."""
+
+NO_TUPLE: Final[Tuple5] = (0, 0, 0, 0)
+
+
+class Reason(StrEnum):
+    """Why a flow was allowed or refused. The values are the names that counters and logs show."""
+
+    ALLOWED = "allowed"
+    POLICY = "policy"  # a rule, or the default, denies it
+    NO_ROUTE = "no-route"  # no connected network, static route or gateway leads there
+    NO_TARGET = "no-target"  # the service has no target that is up and takes new flows
+    NAT_EXHAUSTED = "nat-exhausted"  # no source port left that makes the reply unambiguous
+    NOT_A_START = "not-a-start"  # a packet that only an existing flow may carry
+    BAD_ADDRESS = "bad-address"  # a source or destination that no router may forward
+
+
+class Facts(NamedTuple):
+    """The first packet of a flow, as it arrived."""
+
+    nic: int  # ingress nic, index in the configuration's order; SELF for the appliance's own traffic
+    version: int  # 4 | 6
+    protocol: int  # IP protocol number
+    source: int
+    destination: int
+    sport: int  # TCP, UDP: port. ICMP echo: the identifier, in both. Others: 0
+    dport: int
+    icmp_type: int  # -1 when not ICMP
+    flags: int  # TCP flags byte, 0 otherwise
+    queue: int = 0  # rx queue it came on
+
+
+class Decision(NamedTuple):
+    """What becomes of a flow. The rewrite of the original direction is `reply` reversed."""
+
+    allow: bool
+    reason: str  # a Reason
+    rule: str  # "default deny" when nothing matched; implied rules: "forward NAME", "service NAME", "health NAME"
+    line: int  # of the rule in the configuration file, 0 without one
+    egress: int  # nic index, SELF, or NOWHERE
+    next_hop: int  # address to resolve on the egress nic, the destination itself when connected; 0 for SELF
+    reply: Tuple5  # the expected reply as it arrives at the appliance; NO_TUPLE when refused
+    service: str | None  # the service that took the flow
+    target: str | None  # the service's target that was chosen
+    reply_hop: int = 0  # address to resolve on the ingress nic for replies; 0 when the flow began at SELF
+
+
+class StateView(Protocol):
+    """The running state a decision may ask about."""
+
+    random: Random
+
+    def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
+        """Whether no flow expects packets of this tuple yet."""
+
+    def target_up(self, service: str, target: str) -> bool:
+        """Whether health checks let this target take new flows; always true for a service without checks."""
