@@ -1,0 +1,13 @@
+"""Where the two sides of a card meet: memory by bus address, BAR writes, interrupt vectors, and the executor that steps both.
+
+    driver --BAR write--> mmio --stored tail, ready bit--> device task
+    driver <--ready bit or eventfd-- interrupts <--vector-- device task
+    both   <--------- memory: rings and buffers by bus address -------->
+
+* `memory`      host memory by bus address: map, allocate, resolve, refuse
+* `mmio`        a BAR: control registers in Python, doorbells as compiled slots
+* `interrupts`  MSI-X vectors: auto-mask, unmask, moderation delay, sinks
+* `executor`    tasks, ready bits, deadlines; a round by hand, from an event loop, or in a thread of its own
+
+Nothing here knows a card or a driver. Start with `executor`.
+"""

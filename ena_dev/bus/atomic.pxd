@@ -1,0 +1,20 @@
+# cython: language_level=3
+"""Loads, stores and fences between the data thread and the event loop's thread."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+cdef extern from * nogil:
+    """
+    #define softena_load_acquire(p)      __atomic_load_n((p), __ATOMIC_ACQUIRE)
+    #define softena_store_release(p, v)  __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+    #define softena_fetch_add(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+    #define softena_exchange(p, v)       __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
+    #define softena_fence()              __atomic_thread_fence(__ATOMIC_SEQ_CST)
+    """
+    uint32_t load_acquire "softena_load_acquire"(uint32_t *p)
+    void store_release "softena_store_release"(uint32_t *p, uint32_t v)
+    uint64_t load_acquire64 "softena_load_acquire"(uint64_t *p)
+    void store_release64 "softena_store_release"(uint64_t *p, uint64_t v)
+    uint32_t fetch_add "softena_fetch_add"(uint32_t *p, int v)
+    uint32_t exchange "softena_exchange"(uint32_t *p, uint32_t v)
+    void fence "softena_fence"()

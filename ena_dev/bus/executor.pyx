@@ -1,0 +1,323 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
+"""The executor: steps what is ready, at most `budget` frames a task, in turn. It knows no card and no driver.
+
+Three ways to run the same rounds:
+
+    round(now)         by hand, in virtual time: tests
+    attach(loop)       from an event loop, on its clock: small appliances
+    start() / stop()   in a data thread of its own, which never takes the GIL: the appliance
+
+`held()` is the one barrier: inside it no task runs, so tasks, queues and tables may be changed or read from Python. It waits
+for at most the round under way. Tasks, once added, live until removed; their owners are kept alive with them.
+"""
+
+import threading
+import signal
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
+
+from ena_dev.bus.atomic cimport fence, fetch_add, load_acquire, store_release, exchange
+from ena_dev.errors import UsageError
+
+cdef extern from "sys/epoll.h" nogil:
+    int epoll_create1(int flags)
+    int epoll_ctl(int epfd, int op, int fd, epoll_event *event)
+    int epoll_wait(int epfd, epoll_event *events, int maximum, int timeout)
+    int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLIN
+    uint32_t EPOLLET
+
+cdef extern from "sys/eventfd.h" nogil:
+    int eventfd(unsigned int count, int flags)
+    int eventfd_read(int fd, uint64_t *value)
+    int EFD_CLOEXEC, EFD_NONBLOCK
+
+cdef extern from "pthread.h" nogil:
+    int pthread_mutex_init(pthread_mutex_t *mutex, void *attributes)
+    int pthread_mutex_lock(pthread_mutex_t *mutex)
+    int pthread_mutex_unlock(pthread_mutex_t *mutex)
+    int pthread_mutex_destroy(pthread_mutex_t *mutex)
+
+cdef extern from "sched.h" nogil:
+    int sched_yield()
+
+cdef extern from "unistd.h" nogil:
+    int close(int fd)
+
+cdef extern from "time.h" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int clock, timespec *ts)
+    int CLOCK_MONOTONIC
+
+cdef enum:
+    BELL = 0xFFFFFF     # the bell's event, where a task's slot would stand
+    PASSES = 4          # what becomes ready in a round runs in the same round, this often
+    EVENTS = 64
+
+
+
+cdef inline uint64_t clock_now() noexcept nogil:
+    cdef timespec ts
+    clock_gettime(CLOCK_MONOTONIC, &ts)
+    return <uint64_t>ts.tv_sec * 1000000000ULL + <uint64_t>ts.tv_nsec
+
+
+cdef class Executor:
+    """Steps tasks. `budget`: frames a task may handle in one turn."""
+
+    def __cinit__(self, int budget=64):
+        memset(&self.exec, 0, sizeof(Exec))
+        self.budget, self.waiting, self.stopping, self.threaded = budget, 0, 0, False
+        self._owners = {}
+        pthread_mutex_init(&self.lock, NULL)
+        self.exec.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        self.exec.epoll = epoll_create1(EPOLL_CLOEXEC)
+        if self.exec.bell < 0 or self.exec.epoll < 0:
+            raise OSError("can't create the executor's eventfd or epoll descriptor")
+        cdef epoll_event event
+        event.events, event.data.u32 = EPOLLIN, BELL
+        epoll_ctl(self.exec.epoll, EPOLL_CTL_ADD, self.exec.bell, &event)
+
+    def __dealloc__(self):
+        close(self.exec.epoll)
+        close(self.exec.bell)
+        pthread_mutex_destroy(&self.lock)
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+
+    cdef int add(self, Task *task, object owner) except -1:
+        """Take a task in; `owner` is kept alive until it is removed. The caller holds the barrier if the thread runs."""
+        cdef uint32_t i
+        cdef epoll_event event
+        for i in range(EXEC_TASKS):
+            if self.exec.tasks[i] == NULL:
+                break
+        else:
+            raise UsageError(f"the executor is full: {EXEC_TASKS} tasks")
+        if task.fd >= 0:
+            event.events, event.data.u32 = EPOLLIN | EPOLLET, i
+            if epoll_ctl(self.exec.epoll, EPOLL_CTL_ADD, task.fd, &event):
+                raise OSError(f"can't wait for descriptor {task.fd}")
+        self.exec.tasks[i] = task
+        self.exec.count = max(self.exec.count, i + 1)
+        task.executor = &self.exec
+        self._owners[<size_t>task] = owner
+        task_wake(task)
+        return 0
+
+    cdef int remove(self, Task *task) except -1:
+        cdef uint32_t i
+        for i in range(self.exec.count):
+            if self.exec.tasks[i] == task:
+                self.exec.tasks[i] = NULL
+                task.executor = NULL
+                if task.fd >= 0:
+                    epoll_ctl(self.exec.epoll, EPOLL_CTL_DEL, task.fd, NULL)
+                self._owners.pop(<size_t>task, None)
+                return 0
+        return 0
+
+    cdef uint64_t next_deadline(self) noexcept nogil:
+        cdef uint64_t earliest = 0xFFFFFFFFFFFFFFFFULL
+        cdef uint32_t i
+        cdef Task *task
+        for i in range(self.exec.count):
+            task = <Task *>self.exec.tasks[i]
+            if task != NULL and not task.paused and task.deadline < earliest:
+                earliest = task.deadline
+        return earliest
+
+    cdef bint any_ready(self) noexcept nogil:
+        cdef uint32_t i
+        cdef Task *task
+        for i in range(self.exec.count):
+            task = <Task *>self.exec.tasks[i]
+            if task != NULL and not task.paused and load_acquire(&task.ready):
+                return True
+        return False
+
+    # -- rounds ------------------------------------------------------------------------------------------------------
+
+    cdef int run_round(self, uint64_t now) noexcept nogil:
+        """Step what is ready or due, a few passes; returns the work done."""
+        cdef int total = 0, work, pass_work
+        cdef uint32_t i, n
+        cdef Task *task
+        self.exec.now = now
+        for n in range(PASSES):
+            pass_work = 0
+            for i in range(self.exec.count):
+                task = <Task *>self.exec.tasks[i]
+                if task == NULL or task.paused:
+                    continue
+                if not exchange(&task.ready, 0) and task.deadline > now:
+                    continue
+                work = task.step(task.ctx, now, self.budget)
+                if work >= self.budget:
+                    store_release(&task.ready, 1)
+                pass_work += work + 1
+            total += pass_work
+            if pass_work == 0:
+                break
+        self.rounds += 1
+        return total
+
+    cdef void mark(self, epoll_event *events, int n) noexcept nogil:
+        """Make ready what the events name. By slot, under the barrier: a task removed meanwhile is simply not there."""
+        cdef uint64_t count
+        cdef uint32_t slot
+        cdef int i
+        for i in range(n):
+            slot = events[i].data.u32
+            if slot == BELL:
+                eventfd_read(self.exec.bell, &count)
+            elif self.exec.tasks[slot] != NULL:
+                store_release(&(<Task *>self.exec.tasks[slot]).ready, 1)
+
+    cdef int step_all(self, uint64_t now) noexcept nogil:
+        """Collect events without waiting, then run a round. The caller holds the barrier."""
+        cdef epoll_event events[EVENTS]
+        self.mark(events, epoll_wait(self.exec.epoll, events, EVENTS, 0))
+        return self.run_round(now)
+
+    def round(self, double now):
+        """Run one round by hand at time `now` (seconds); returns the work done (0: nothing was ready)."""
+        cdef int work
+        cdef uint64_t ns = <uint64_t>(now * 1e9 + 0.5)
+        with nogil:
+            self.acquire()
+            work = self.step_all(ns)
+            self.release()
+        return work
+
+    def run_until_idle(self, double now, int limit=10000):
+        """Rounds at one point in time until nothing is ready; returns how many. Raises UsageError beyond `limit`."""
+        cdef int n
+        for n in range(limit):
+            if not self.round(now):
+                return n
+        raise UsageError(f"the executor is still busy after {limit} rounds")
+
+    @property
+    def deadline(self):
+        """When a task wants to be stepped next, in seconds; None if no task waits for a time."""
+        cdef uint64_t earliest
+        with nogil:
+            self.acquire()
+            earliest = self.next_deadline()
+            self.release()
+        return None if earliest == 0xFFFFFFFFFFFFFFFFULL else earliest / 1e9
+
+    # -- the barrier -------------------------------------------------------------------------------------------------
+
+    cdef void acquire(self) noexcept nogil:
+        fetch_add(&self.waiting, 1)
+        pthread_mutex_lock(&self.lock)
+        fetch_add(&self.waiting, -1)
+
+    cdef void release(self) noexcept nogil:
+        pthread_mutex_unlock(&self.lock)
+
+    def held(self):
+        """A context inside which no task runs. Not to be nested; never await inside it."""
+        return _Held(self)
+
+    # -- from an event loop --------------------------------------------------------------------------------------------
+
+    def attach(self, loop):
+        """Run rounds from `loop`, on its clock, whenever something is ready or due."""
+        if self._loop is not None or self.threaded:
+            raise UsageError("the executor runs already")
+        self._loop = loop
+        loop.add_reader(self.exec.epoll, self._turn)
+        self._turn()
+
+    def detach(self):
+        if self._loop is None:
+            return
+        self._loop.remove_reader(self.exec.epoll)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop = self._timer = None
+        store_release(&self.exec.asleep, 0)
+
+    def _turn(self):
+        if self._loop is None:
+            return
+        store_release(&self.exec.asleep, 0)
+        self.round(self._loop.time())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        store_release(&self.exec.asleep, 1)
+        fence()
+        if self.any_ready():
+            eventfd_write(self.exec.bell, 1)    # let the loop breathe between rounds
+            return
+        due = self.deadline
+        if due is not None:
+            self._timer = self._loop.call_at(due, self._turn)
+
+    # -- in a thread ---------------------------------------------------------------------------------------------------
+
+    def start(self):
+        """Run rounds in a data thread until `stop`. The thread never takes the GIL and blocks all signals."""
+        if self._loop is not None or self.threaded:
+            raise UsageError("the executor runs already")
+        store_release(&self.stopping, 0)
+        self.threaded = True
+        self._thread = threading.Thread(target=self._thread_main, name="softena-data", daemon=True)
+        self._thread.start()
+
+    def stop(self):
+        """End the data thread at a round's end and join it."""
+        if not self.threaded:
+            return
+        store_release(&self.stopping, 1)
+        eventfd_write(self.exec.bell, 1)
+        self._thread.join()
+        self.threaded, self._thread = False, None
+
+    def _thread_main(self):
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        with nogil:
+            self.thread_loop()
+
+    cdef void thread_loop(self) noexcept nogil:
+        cdef epoll_event events[EVENTS]
+        cdef uint64_t due, now
+        cdef int timeout, n = 0
+        while not load_acquire(&self.stopping):
+            while load_acquire(&self.waiting):
+                sched_yield()
+            pthread_mutex_lock(&self.lock)
+            self.mark(events, n)
+            self.step_all(clock_now())
+            store_release(&self.exec.asleep, 1)
+            fence()
+            timeout = 0
+            if not self.any_ready():
+                due, now = self.next_deadline(), clock_now()
+                timeout = -1
+                if due != 0xFFFFFFFFFFFFFFFFULL:
+                    timeout = 0 if due <= now else <int>min(<uint64_t>60000, (due - now) // 1000000ULL + 1)
+            pthread_mutex_unlock(&self.lock)
+            n = epoll_wait(self.exec.epoll, events, EVENTS, timeout) if timeout else 0
+            store_release(&self.exec.asleep, 0)
+
+
+cdef class _Held:
+    cdef Executor executor
+
+    def __init__(self, executor):
+        self.executor = executor
+
+    def __enter__(self):
+        with nogil:
+            self.executor.acquire()
+        return self.executor
+
+    def __exit__(self, *exc):
+        self.executor.release()
