@@ -1,0 +1,158 @@
+"""What an operator may write: the whole file as one frozen `Config`.
+
+    nics, zones, routes, timeouts, limits, host, control     here
+    policy, nat                                              rules.py
+    services                                                 services.py
+    words of allow and deny                                  words.py
+    notations of single values                               values.py, addresses.py
+
+Each model checks its own values, whether it is built from a file or from Python. What relates several parts (unknown
+zones, unreachable gateways, clashes) is `checks.py`. Durations are seconds, shares fractions of 1.
+`line` is the 1-based line in the file, 0 for what Python code built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from appliance.config.addresses import Address, Interface, Network
+from appliance.config.errors import Mistake
+from appliance.config.rules import Forward, Masquerade, Rule
+from appliance.config.section import Section
+from appliance.config.services import Health, Listen, Service, Target
+from appliance.config.values import (
+    InterfaceName,
+    Mac,
+    Name,
+    NicName,
+    OneOrMore,
+    Percent,
+    SocketPath,
+    Some,
+    Switch,
+    duration,
+    mac_of,
+    whole,
+)
+from appliance.config.words import ServiceMatch
+
+__all__ = [
+    "Config", "Control", "Faults", "Forward", "Health", "Host", "Limits", "Listen", "Masquerade", "Nic", "Route", "Rule", "Section",
+    "Service", "ServiceMatch", "Target", "Timeouts", "Zone",
+]  # fmt: skip
+
+MAX_NICS = 64
+
+
+class Faults(Section):
+    """Seeded misbehaviour of a card. Shares of frames from 0 to 1, times in seconds."""
+
+    seed: Annotated[int, whole(0, 2**63 - 1)] = 0
+    loss: Percent = 0.0
+    duplicate: Percent = 0.0
+    delay: Annotated[float, duration("0ms", "10s")] = 0.0
+    jitter: Annotated[float, duration("0ms", "10s")] = 0.0
+    reorder: Percent = 0.0
+
+
+class Nic(Section):
+    """One card with its Linux TAP. Without addresses it needs an `uplink`, whose addresses and gateways it adopts at start."""
+
+    name: NicName
+    line: int = 0
+    tap: InterfaceName = Field(default_factory=lambda fields: fields["name"])
+    address: Annotated[tuple[Interface, ...], OneOrMore] = ()
+    gateway: Annotated[tuple[Address, ...], OneOrMore] = ()
+    mac: Mac = Field(default_factory=lambda fields: mac_of(fields["name"]))
+    mtu: Annotated[int, whole(576, 9216)] = 1500
+    queues: Annotated[int, whole(1, 32)] = 1
+    offloads: Switch = True
+    uplink: InterfaceName | None = None
+    faults: Faults | None = None
+
+    def addresses(self, version: Literal[4, 6]) -> tuple[IPv4Interface | IPv6Interface, ...]:
+        """The addresses of one family, the primary one first."""
+        return tuple(address for address in self.address if address.version == version)
+
+
+class Zone(Section):
+    """A group of nics that policy treats alike."""
+
+    name: Name
+    line: int = 0
+    nics: Annotated[tuple[NicName, ...], OneOrMore]
+
+
+class Route(Section):
+    """A static route; the gateway's nic follows from `via`, or is named when `via` is link-local."""
+
+    line: int = 0
+    to: Network
+    via: Address
+    nic: NicName | None = None
+
+
+class Timeouts(Section):
+    """How long a flow may be idle before it ends, by state."""
+
+    tcp_established: Annotated[float, duration("1s", "30d")] = 7440.0
+    tcp_opening: Annotated[float, duration("1s", "1h")] = 30.0
+    tcp_closing: Annotated[float, duration("1s", "1h")] = 60.0
+    udp: Annotated[float, duration("1s", "1d")] = 30.0
+    udp_replied: Annotated[float, duration("1s", "1d")] = 120.0
+    icmp: Annotated[float, duration("1s", "1h")] = 30.0
+
+
+class Limits(Section):
+    """Bounds of memory: `flows` is the size of the flow table in entries."""
+
+    flows: Annotated[int, whole(1024, 4_000_000)] = 200_000
+
+
+class Host(Section):
+    """How the appliance meets the Linux stack of its own namespace."""
+
+    tun: InterfaceName = "softena"
+
+
+class Control(Section):
+    """Where the running appliance answers `softena status` and its like."""
+
+    socket: SocketPath = "/run/softena/control.sock"
+
+
+class Config(Section):
+    """One file. Mappings keep the file's order: the index of a nic is its place in `nics`."""
+
+    version: Annotated[Literal[1], whole(1, 1)] = 1
+    nics: Annotated[dict[str, Nic], Some]
+    zones: Annotated[dict[str, Zone], Some]
+    routes: tuple[Route, ...] = ()
+    policy: tuple[Rule, ...] = ()
+    nat: tuple[Annotated[Masquerade | Forward, Field(discriminator="kind")], ...] = ()
+    services: dict[str, Service] = Field(default_factory=dict)
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+    host: Host = Host()
+    control: Control = Control()
+    warnings: tuple[Mistake, ...] = ()
+
+    def nic_index(self, name: str) -> int:
+        """The place of a nic in the file, from 0. Raises KeyError for an unknown name."""
+        return self.nic_indexes()[name]
+
+    def nic_indexes(self) -> Mapping[str, int]:
+        """Each nic's place in the file, from 0."""
+        return {name: index for index, name in enumerate(self.nics)}
+
+    def zone_of(self, nic: str) -> str:
+        """The zone that holds a nic. Raises KeyError if none does."""
+        return self.zones_of_nics()[nic]
+
+    def zones_of_nics(self) -> Mapping[str, str]:
+        """Each nic's zone."""
+        return {nic: zone.name for zone in self.zones.values() for nic in zone.nics}

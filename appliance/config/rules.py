@@ -1,0 +1,100 @@
+"""Models of the ordered parts: policy rules and address translation. First match wins, so order is meaning."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, PlainValidator, TypeAdapter
+
+from appliance.config.addresses import Address, Network, Ports, endpoint, protocol_ports
+from appliance.config.errors import BadValueError
+from appliance.config.section import Section
+from appliance.config.values import OneOrMore, Some, Title, ZoneWords, one_or_more, scalar
+from appliance.config.words import ServiceMatch, service_matches
+
+_WORD_LIST: TypeAdapter[tuple[tuple[ServiceMatch, ...], ...]] = TypeAdapter(
+    tuple[Annotated[tuple[ServiceMatch, ...], PlainValidator(service_matches)], ...]
+)
+
+
+def _services(value: object) -> tuple[ServiceMatch, ...]:
+    words = _WORD_LIST.validate_python(one_or_more(value))
+    return tuple(dict.fromkeys(match for word in words for match in word))
+
+
+def _family(value: object) -> Literal[4, 6]:
+    families: dict[object, Literal[4, 6]] = {"v4": 4, "v6": 6, 4: 4, 6: 6}
+    if value not in families:
+        raise BadValueError("not an address family", "write v4 or v6")
+    return families[value]
+
+
+def _verdict(value: object) -> Any:
+    if value not in ("allow", "deny"):
+        raise BadValueError("not a verdict", "write allow or deny")
+    return value
+
+
+def _half_of_port(index: int) -> PlainValidator:
+    """`port: tcp/443` fills two attributes; each takes its half."""
+
+    def read(value: object) -> Any:
+        return value if isinstance(value, int | tuple) else protocol_ports(scalar(value, "tcp/443"))[index]
+
+    return PlainValidator(read)
+
+
+def _half_of_target(index: int) -> PlainValidator:
+    """`to: 192.168.10.20:443` fills two attributes; each takes its half."""
+
+    def read(value: object) -> Any:
+        if isinstance(value, IPv4Address | IPv6Address | int):
+            return value
+        return endpoint(scalar(value, "192.168.10.20:443"), "an address with a port, such as 192.168.10.20:443")[index]
+
+    return PlainValidator(read)
+
+
+class Rule(Section):
+    """One rule of the policy. Empty `source` or `destination` means every address; `any` in a zone list every nic's zone, never `self`."""
+
+    name: Title
+    line: int = 0
+    from_zones: ZoneWords = Field(("any",), validation_alias="from")
+    to_zones: ZoneWords = Field(("any",), validation_alias="to")
+    source: Annotated[tuple[Network, ...], OneOrMore] = ()
+    destination: Annotated[tuple[Network, ...], OneOrMore] = ()
+    verdict: Annotated[Literal["allow", "deny"], PlainValidator(_verdict)]
+    services: Annotated[tuple[ServiceMatch, ...], PlainValidator(_services)] = Field(validation_alias=AliasChoices("allow", "deny"))
+
+
+class Masquerade(Section):
+    """Flows between these zones leave with the egress nic's first address of the family as their source."""
+
+    kind: Literal["masquerade"] = "masquerade"
+    name: Title
+    line: int = 0
+    from_zones: ZoneWords = Field(validation_alias="from")
+    to_zones: ZoneWords = Field(validation_alias="to")
+    family: Annotated[Literal[4, 6], PlainValidator(_family)] = 4
+    source: Annotated[tuple[Network, ...], OneOrMore] = ()
+
+
+class Forward(Section):
+    """What arrives in `zone` for these ports goes to `to_address`. Empty `addresses`: every address of the zone's nics of that family."""
+
+    kind: Literal["forward"] = "forward"
+    name: Title
+    line: int = 0
+    zone: Annotated[str, PlainValidator(lambda value: scalar(value, "internet"))] = Field(validation_alias="on")
+    protocol: Annotated[int, _half_of_port(0)] = Field(validation_alias="port")
+    ports: Annotated[Ports, _half_of_port(1)] = Field(validation_alias="port")
+    addresses: Annotated[tuple[Address, ...], OneOrMore, Some] = Field((), validation_alias="address")
+    to_address: Annotated[IPv4Address | IPv6Address, _half_of_target(0)] = Field(validation_alias="to")
+    to_port: Annotated[int | None, _half_of_target(1)] = Field(None, validation_alias="to")
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return self.to_address.version

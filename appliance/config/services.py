@@ -1,0 +1,99 @@
+"""Models of balanced services: where they listen, who answers, how targets are checked."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, model_validator
+
+from appliance.config.addresses import endpoint, protocol
+from appliance.config.errors import BadValueError, instead_of, quoted
+from appliance.config.section import Section
+from appliance.config.values import Name, OneOrMore, Some, Switch, ZoneWords, duration, scalar, whole
+
+
+def _only(*words: str) -> PlainValidator:
+    """One of a few words."""
+
+    def read(value: object) -> str:
+        text = scalar(value, words[0])
+        if text not in words:
+            raise BadValueError("unknown word", instead_of(text, words, "write" if len(words) == 1 else "write one of"))
+        return text
+
+    return PlainValidator(read)
+
+
+def _half_of_endpoint(index: int) -> PlainValidator:
+    """`address: 10.0.1.11:8443` fills two attributes; each takes its half."""
+
+    def read(value: object) -> Any:
+        if isinstance(value, IPv4Address | IPv6Address | int):
+            return value
+        text = scalar(value, "10.0.1.11:8443")
+        pair = endpoint(text, "an address with a port, such as 10.0.1.11:8443")
+        if pair[index] is None:
+            raise BadValueError("port is missing", f"write {_with_port(pair[0], '8443')}, with the port of your server")
+        return pair[index]
+
+    return PlainValidator(read)
+
+
+def _with_port(address: IPv4Address | IPv6Address, port: str) -> str:
+    return f"{address}:{port}" if address.version == 4 else f'"[{address}]:{port}"'
+
+
+class Listen(Section):
+    """One virtual address of a service: `203.0.113.10:443/tcp`."""
+
+    address: IPv4Address | IPv6Address
+    port: int
+    protocol: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        if isinstance(value, dict | Listen):
+            return value
+        text = scalar(value, "203.0.113.10:443/tcp")
+        where, slash, name = text.rpartition("/")
+        if not slash:
+            raise BadValueError("protocol is missing", f"add it at the end: {quoted(text + '/tcp')} or {quoted(text + '/udp')}")
+        address, port = endpoint(where, "an address, port and protocol, such as 203.0.113.10:443/tcp")
+        if port is None:
+            raise BadValueError("port is missing", f"write {_with_port(address, '443')}/{name}, with the port of your service")
+        return {"address": address, "port": port, "protocol": protocol(name)}
+
+
+class Target(Section):
+    """One real server. `weight` is its share of new flows; 0 drains: it keeps its flows and gets no new ones."""
+
+    name: Name
+    address: Annotated[IPv4Address | IPv6Address, _half_of_endpoint(0)]
+    port: Annotated[int, _half_of_endpoint(1)] = Field(validation_alias="address")
+    weight: Annotated[int, whole(0, 100)] = 1
+
+
+class Health(Section):
+    """How targets are probed: every `every` seconds, up after `rise` good answers in a row, down after `fall` bad ones."""
+
+    type: Annotated[Literal["tcp"], _only("tcp")] = "tcp"
+    every: Annotated[float, duration("100ms", "1h")] = 5.0
+    timeout: Annotated[float, duration("10ms", "1h")] = 2.0
+    rise: Annotated[int, whole(1, 100)] = 3
+    fall: Annotated[int, whole(1, 100)] = 2
+    port: Annotated[int, whole(1, 65535)] | None = None
+
+
+class Service(Section):
+    """One balanced service. Without `health` its targets always count as up."""
+
+    name: Name
+    line: int = 0
+    listen: Annotated[tuple[Listen, ...], OneOrMore]
+    from_zones: ZoneWords = Field(("any",), validation_alias="from")
+    algorithm: Annotated[Literal["maglev"], _only("maglev")] = "maglev"
+    targets: Annotated[tuple[Target, ...], Some]
+    health: Health | None = None
+    masquerade: Switch = False
