@@ -11,14 +11,9 @@ to 16 bits it can be stored and applied to any number of packets.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+from posix.uio cimport iovec
 
 from ena_dev.packet.headers cimport htonl
-
-
-cdef extern from "<sys/uio.h>" nogil:
-    struct iovec:
-        void *iov_base
-        size_t iov_len
 
 
 cdef inline uint16_t load_native16(const uint8_t *p) noexcept nogil:
@@ -102,6 +97,11 @@ cdef inline uint16_t checksum_finish_udp(uint64_t total) noexcept nogil:
     """The value of a UDP checksum field: zero means that there is none, so a computed zero is sent as all ones (RFC 768)."""
     cdef uint16_t value = checksum_finish(total)
     return value if value else 0xFFFF
+
+
+cdef inline uint16_t checksum_ipv4_header(const uint8_t *header) noexcept nogil:
+    """The sum over an IPv4 header with its options: 0xFFFF if its checksum is right, and what to invert for one that is zero."""
+    return checksum_fold(checksum_sum(header, (header[0] & 15) * 4, 0))
 
 
 cdef inline uint64_t checksum_pseudo_v4(const uint8_t *header, uint8_t protocol, uint32_t l4_length) noexcept nogil:

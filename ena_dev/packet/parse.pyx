@@ -3,10 +3,13 @@
 
 from enum import IntEnum
 
-from libc.stdint cimport uint8_t
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint8_t, uint32_t
 
 from ena_dev.errors import UsageError
+
 from ena_dev.packet cimport headers
+from ena_dev.packet.headers cimport PARSE_MALFORMED, PARSE_OK, PROTOCOL_ICMP, PROTOCOL_ICMPV6, Parsed, parse_frame
 
 
 class Reason(IntEnum):
@@ -28,33 +31,33 @@ class Flag(IntEnum):
     BROADCAST = headers.PARSED_BROADCAST
 
 
-def parse(const uint8_t[::1] data not None, available=None):
+def parse(data, available=None):
     """The reason, and the fields of `Parsed` by name, for one frame of len(data) bytes of which only the first `available` may be read."""
-    cdef headers.Parsed parsed
-    cdef int reason = headers.parse_frame(start(data), readable(data, available), <headers.uint32_t> data.shape[0], &parsed)
-    return Reason(reason), parsed
+    return walk(data, available, False)
 
 
-def parse_quote(const uint8_t[::1] data not None, available=None):
-    """The same for the packet quoted by the ICMP error in `data`. A frame that isn't ICMP with a payload is malformed."""
-    cdef headers.Parsed parsed, quoted
-    cdef headers.uint32_t first = readable(data, available)
-    cdef int reason = headers.parse_frame(start(data), first, <headers.uint32_t> data.shape[0], &parsed)
-    if reason != headers.PARSE_OK:
+def parse_quote(data, available=None):
+    """The same for the packet quoted by the ICMP error in `data`. A frame that isn't ICMP is malformed."""
+    return walk(data, available, True)
+
+
+cdef tuple walk(data, available, bint quote):
+    cdef Py_buffer view
+    cdef uint32_t first, length
+    cdef Parsed parsed, error
+    cdef int reason
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        if view.len > 0x7FFFFFFF or available is not None and not 0 <= available <= view.len:
+            raise UsageError(f"{available} of {view.len} bytes can't be available")
+        length = <uint32_t> view.len
+        first = length if available is None else <uint32_t> available
+        reason = parse_frame(<const uint8_t *> view.buf, first, length, &parsed)
+        if quote and reason == PARSE_OK:
+            error = parsed
+            reason = PARSE_MALFORMED
+            if error.l4_offset and error.protocol == (PROTOCOL_ICMP if error.version == 4 else PROTOCOL_ICMPV6):
+                reason = headers.parse_quote(<const uint8_t *> view.buf, first, length, &error, &parsed)
         return Reason(reason), parsed
-    if parsed.protocol != (headers.PROTOCOL_ICMP if parsed.version == 4 else headers.PROTOCOL_ICMPV6) or not parsed.l4_offset:
-        return Reason.MALFORMED, parsed
-    reason = headers.parse_quote(start(data), first, <headers.uint32_t> data.shape[0], &parsed, &quoted)
-    return Reason(reason), quoted
-
-
-cdef const uint8_t *start(const uint8_t[::1] data) noexcept:
-    return &data[0] if data.shape[0] else NULL
-
-
-cdef headers.uint32_t readable(const uint8_t[::1] data, available) except? 0xFFFFFFFF:
-    if available is None:
-        return <headers.uint32_t> data.shape[0]
-    if not 0 <= available <= data.shape[0]:
-        raise UsageError(f"{available} of {data.shape[0]} bytes can't be available")
-    return available
+    finally:
+        PyBuffer_Release(&view)
