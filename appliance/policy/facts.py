@@ -57,7 +57,7 @@ class Decision(NamedTuple):
 
     allow: bool
     reason: str  # a Reason
-    rule: str  # "default deny" when nothing matched; implied rules: "forward NAME", "service NAME", "health NAME"
+    rule: str  # "default deny" when nothing matched; implied rules: "forward NAME", "service NAME", "health NAME"; "" when none was asked
     line: int  # of the rule in the configuration file, 0 without one
     egress: int  # nic index, SELF, or NOWHERE
     next_hop: int  # address to resolve on the egress nic, the destination itself when connected; 0 for SELF

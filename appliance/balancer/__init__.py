@@ -1,0 +1,6 @@
+"""Balancer: which target answers a flow.
+
+    maglev.py    the consistent-hash table, pure: start here
+    services.py  a service's targets and tables, and the choice of one for a flow
+    health.py    probe results -> up and down, sans-IO
+"""

@@ -1,0 +1,77 @@
+"""A service's targets of one IP version, and the choice of one for a flow.
+
+The table of all targets that take flows is looked at first. Only a flow that it gives to a target which is down is looked up
+again, in the table of those that are up: so flows of the living never move, and those of the dead spread over all the living by weight.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from appliance.balancer import maglev
+from appliance.policy.facts import Facts, StateView
+
+TABLES: Final = 8
+"""Tables kept for subsets of a pool's targets, most recently used: 128 KiB each."""
+
+
+class PoolTarget(NamedTuple):
+    """Where a pool's flows may go."""
+
+    name: str
+    address: int
+    port: int
+    weight: int
+
+
+class Pool:
+    """The targets of one service and IP version. A weight of 0 takes no new flows."""
+
+    __slots__ = ("_full", "_hash", "_seed", "_size", "_subsets", "_targets", "service")
+
+    def __init__(self, service: str, targets: Sequence[PoolTarget], seed: bytes, size: int = maglev.SIZE) -> None:
+        self.service = service
+        self._targets = tuple(target for target in targets if target.weight > 0)
+        self._seed, self._size = seed, size
+        self._hash = blake2b(digest_size=8, key=seed, person=b"flow")
+        self._full = self._table(self._targets) if self._targets else None
+        self._subsets: OrderedDict[tuple[PoolTarget, ...], array[int]] = OrderedDict()
+
+    def pick(self, facts: Facts, view: StateView) -> PoolTarget | None:
+        """The target of a new flow, the same for the same five-tuple and living targets; None if none is up."""
+        if self._full is None:
+            return None
+        slot = self._slot(facts)
+        target = self._targets[self._full[slot]]
+        if view.target_up(self.service, target.name):
+            return target
+        living = tuple(t for t in self._targets if view.target_up(self.service, t.name))
+        return living[self._subset(living)[slot]] if living else None
+
+    def prepare(self, view: StateView) -> None:
+        """Build the table of the targets now up, so that no flow has to wait for it."""
+        living = tuple(t for t in self._targets if view.target_up(self.service, t.name))
+        if living and living != self._targets:
+            self._subset(living)
+
+    def _slot(self, facts: Facts) -> int:
+        """A keyed hash of the five-tuple: nobody outside can aim flows at one target."""
+        digest = self._hash.copy()
+        digest.update(b"%d,%d,%d,%d,%d" % (facts.source, facts.sport, facts.destination, facts.dport, facts.protocol))
+        return int.from_bytes(digest.digest(), "big") % self._size
+
+    def _subset(self, living: tuple[PoolTarget, ...]) -> array[int]:
+        table = self._subsets.get(living)
+        if table is None:
+            table = self._subsets[living] = self._table(living)
+            if len(self._subsets) > TABLES:
+                self._subsets.popitem(last=False)
+        self._subsets.move_to_end(living)
+        return table
+
+    def _table(self, targets: Sequence[PoolTarget]) -> array[int]:
+        return maglev.build([(target.name, target.weight) for target in targets], self._seed, self._size)

@@ -1,0 +1,131 @@
+"""The decision: what becomes of a flow, from its first packet. A pure function; running, explaining and testing all call it.
+
+    sanity -> forward or service -> one of ours? -> route -> policy -> masquerade -> the reply to expect
+
+Policy sees the original source and the translated destination, as netfilter's forward chain does.
+"""
+
+from typing import Final
+
+from appliance.nat.destination import Door
+from appliance.nat.ports import free_reply
+from appliance.policy.facts import ICMP, ICMPV6, NO_TUPLE, NOWHERE, SELF, TCP, Decision, Facts, Reason, StateView, Tuple5
+from appliance.policy.rules import Verdict
+from appliance.route import LINK_LOCAL, LINK_LOCAL_MASK
+from appliance.ruleset import DEFAULT_DENY, CheckedTarget, Ruleset, compile_ruleset
+
+__all__ = ["CheckedTarget", "Ruleset", "compile_ruleset", "decide"]
+
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+ECHO_REQUEST: Final = {(4, ICMP): 8, (6, ICMPV6): 128}
+NO_RULE: Final = Verdict(False, "", 0)
+"""Stands for the rule where none was asked."""
+
+
+def decide(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
+    """Decide about the flow that `facts` begin. Never raises for what came from the wire."""
+    if _martian(facts, ruleset):
+        return _refuse(Reason.BAD_ADDRESS, NO_RULE)
+    if not _starts(facts):
+        return _refuse(Reason.NOT_A_START, NO_RULE)
+    nic, version, protocol, _, destination, _, dport, *_ = facts
+    door = ruleset.doors.find(ruleset.zone(nic), version, protocol, destination, dport)
+    if door is None:
+        return _pass_on(facts, ruleset, view, None, destination, dport, None)
+    if door.pool is None:
+        return _pass_on(facts, ruleset, view, door, door.address, door.port or dport, None)
+    chosen = door.pool.pick(facts, view)
+    if chosen is None:
+        return _refuse(Reason.NO_TARGET, door.rule, service=door.pool.service)
+    return _pass_on(facts, ruleset, view, door, chosen.address, chosen.port, chosen.name)
+
+
+def _martian(facts: Facts, ruleset: Ruleset) -> bool:
+    """Whether the packet has an address that must not be forwarded. Source: RFC 1812, section 5.3.7; RFC 4291, section 2.
+
+    An address of ours comes from ourselves alone, and nothing else does.
+    """
+    nic, version, _, source, destination, *_ = facts
+    if version == 4:
+        # 224/4 and above: multicast, reserved, broadcast. 0/8 and 127/8: this network, loopback.
+        if source >= 0xE0000000 or destination >= 0xE0000000 or source >> 24 in (0, 127) or destination >> 24 in (0, 127):
+            return True
+        if source in ruleset.broadcasts or destination in ruleset.broadcasts:
+            return True
+    elif source >> 120 == 0xFF or destination >> 120 == 0xFF or source >> 32 in (0, 0xFFFF) or destination >> 32 in (0, 0xFFFF):
+        return True  # multicast; unspecified, loopback and IPv4 in disguise
+    local = ruleset.local_addresses[version]
+    if version == 6 and destination & LINK_LOCAL_MASK == LINK_LOCAL and destination not in local:
+        return True
+    return (source in local) is (nic != SELF) or source == destination
+
+
+def _starts(facts: Facts) -> bool:
+    """Whether such a packet may be a flow's first."""
+    protocol = facts.protocol
+    if protocol == TCP:
+        return facts.flags & (FIN | SYN | RST | ACK) == SYN
+    if protocol in (ICMP, ICMPV6):
+        return facts.icmp_type == ECHO_REQUEST.get((facts.version, protocol))
+    return True
+
+
+def _pass_on(
+    facts: Facts, ruleset: Ruleset, view: StateView, door: Door | None, destination: int, dport: int, target: str | None
+) -> Decision:
+    """Route and judge a flow whose destination is translated."""
+    nic, version, protocol, source, _, _, _, icmp_type, *_ = facts
+    service = door.pool.service if door is not None and door.pool is not None else None
+    if destination in ruleset.local_addresses[version]:
+        egress, next_hop = SELF, 0
+    else:
+        hop = ruleset.routes.lookup(version, destination)
+        if hop is None:
+            return _refuse(Reason.NO_ROUTE, NO_RULE, NOWHERE, service, target)
+        if version == 6 and source & LINK_LOCAL_MASK == LINK_LOCAL:
+            return _refuse(Reason.BAD_ADDRESS, NO_RULE, NOWHERE, service, target)
+        egress, next_hop = hop
+    from_zone, to_zone = ruleset.zone(nic), ruleset.zone(egress)
+    selector = dport if icmp_type < 0 else icmp_type
+    rule = ruleset.policy.match((from_zone, to_zone, version, protocol), source, destination, selector) or _implied(facts, ruleset, door)
+    if not rule.allow:
+        return _refuse(Reason.POLICY, rule, egress, service, target)
+    hidden = egress != SELF and ((door is not None and door.masquerade) or ruleset.masquerades.applies(from_zone, to_zone, version, source))
+    reply = _reply(facts, ruleset, view, door, destination, dport, egress if hidden else None)
+    if reply is None:
+        return _refuse(Reason.NAT_EXHAUSTED, rule, egress, service, target)
+    reply_hop = 0 if nic == SELF else ruleset.routes.hop_on(nic, version, source)
+    return Decision(True, Reason.ALLOWED, rule.name, rule.line, egress, next_hop, reply, service, target, reply_hop)
+
+
+def _implied(facts: Facts, ruleset: Ruleset, door: Door | None) -> Verdict:
+    """The rule of a flow that no written rule speaks of."""
+    if door is not None:
+        return door.rule
+    if facts.nic == SELF and facts.protocol == TCP:
+        return ruleset.probes.get((facts.version, facts.destination, facts.dport), DEFAULT_DENY)
+    return DEFAULT_DENY
+
+
+def _reply(
+    facts: Facts, ruleset: Ruleset, view: StateView, door: Door | None, destination: int, dport: int, hide_at: int | None
+) -> Tuple5 | None:
+    """The reply to expect, the source being hidden behind the nic `hide_at`; None if it can't be made unambiguous.
+
+    Only two kinds of flow can share a reply with another: translated ones, and the appliance's own, whose address hidden flows use too.
+    """
+    nic, version, protocol, source, _, sport, *_ = facts
+    if door is None and hide_at is None and nic != SELF:
+        return destination, source, dport, sport
+    if hide_at is not None:
+        outside = ruleset.primary.get((hide_at, version))
+        if outside is None:
+            return None
+        source = outside
+    return free_reply(view, version, protocol, (source, destination, sport, dport), hide_at is not None)
+
+
+def _refuse(
+    reason: Reason, rule: Verdict, egress: int = NOWHERE, service: str | None = None, target: str | None = None
+) -> Decision:
+    return Decision(False, reason, rule.name, rule.line, egress, 0, NO_TUPLE, service, target)

@@ -1,0 +1,184 @@
+"""The compiled configuration: everything a decision looks up, as integers and tables. Built once per configuration, then only read.
+
+(Only caches fill later: lists of rules by zone pair, tables of a service's living targets.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import NamedTuple
+
+from appliance.balancer.maglev import SIZE
+from appliance.balancer.services import Pool, PoolTarget
+from appliance.config.models import Config, Forward, Health, Masquerade, Service
+from appliance.nat.destination import Door, Doors, Place, forward_doors, service_doors
+from appliance.nat.masquerade import Masquerades
+from appliance.policy.facts import SELF, Reason
+from appliance.policy.rules import Policy, Verdict
+from appliance.route import LINK_LOCAL, LINK_LOCAL_MASK, Entry, RouteTable
+from ena_dev.errors import UsageError
+
+DEFAULT_DENY = Verdict(False, "default deny", 0)
+
+
+class CheckedTarget(NamedTuple):
+    """One target of a service, for the health checker. `port` is where probes go; without `health` it counts as up."""
+
+    service: str
+    target: str
+    version: int
+    address: int
+    port: int
+    health: Health | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """What one configuration means. `generation` counts configurations since the start."""
+
+    generation: int
+    zone_names: tuple[str, ...]
+    """The zones by number; the last is `self`."""
+    zone_of_nic: tuple[int, ...]
+    """A zone number for each nic index."""
+    local_addresses: Mapping[int, frozenset[int]]
+    """By IP version: the nics' addresses and those of forwards and services. ARP and ND answer for them."""
+    broadcasts: frozenset[int]
+    """IPv4 broadcast addresses of connected networks."""
+    primary: Mapping[tuple[int, int], int]
+    """(nic, version) -> the address that masqueraded flows leave under."""
+    routes: RouteTable
+    policy: Policy
+    doors: Doors
+    masquerades: Masquerades
+    probes: Mapping[tuple[int, int, int], Verdict]
+    """(version, address, port) of health checks -> their implied rule."""
+    pools: tuple[Pool, ...]
+    rules: tuple[Verdict, ...]
+    """Every rule a decision can name, in the order in which they are asked."""
+    reasons: tuple[str, ...] = tuple(reason.value for reason in Reason)
+    checked: tuple[CheckedTarget, ...] = ()
+
+    @property
+    def self_zone(self) -> int:
+        """The number of the zone `self`."""
+        return len(self.zone_names) - 1
+
+    def targets(self) -> tuple[CheckedTarget, ...]:
+        """Every target of every service."""
+        return self.checked
+
+    def zone(self, nic: int) -> int:
+        """The zone number of a nic index or SELF."""
+        return self.self_zone if nic == SELF else self.zone_of_nic[nic]
+
+
+def compile_ruleset(config: Config, generation: int, seed: bytes, table_size: int = SIZE) -> Ruleset:
+    """Compile a checked configuration. The same `seed` (up to 64 bytes) spreads flows over targets in the same way.
+
+    `table_size` is the prime size of balancer tables. Raises UsageError for too long a seed.
+    """
+    if len(seed) > 64:
+        raise UsageError(f"a balancer's seed has at most 64 bytes, not {len(seed)}")
+    numbers = {name: number for number, name in enumerate(config.zones)}
+    zones = {name: frozenset((number,)) for name, number in numbers.items()}
+    zones |= {"any": frozenset(numbers.values()), "self": frozenset((len(numbers),))}
+    pools = {service.name: _pools(service, seed, table_size) for service in config.services.values()}
+    doors = Doors(_doors(config, zones, pools))
+    local = {(address.version, int(address.ip)) for nic in config.nics.values() for address in nic.address} | doors.addresses()
+    nic_zones = config.zones_of_nics()
+    checked = tuple(_checked(config))
+    return Ruleset(
+        generation=generation,
+        zone_names=(*numbers, "self"),
+        zone_of_nic=tuple(numbers[nic_zones[nic]] for nic in config.nics),
+        local_addresses={version: frozenset(address for v, address in local if v == version) for version in (4, 6)},
+        broadcasts=frozenset(_broadcasts(config)),
+        primary=_primary(config),
+        routes=RouteTable(_routes(config)),
+        policy=Policy(config.policy, zones),
+        doors=doors,
+        masquerades=Masquerades((entry for entry in config.nat if isinstance(entry, Masquerade)), zones),
+        probes={(t.version, t.address, t.port): _health_rule(config.services[t.service]) for t in checked if t.health},
+        pools=tuple(pool for by_version in pools.values() for pool in by_version.values()),
+        rules=tuple(_rules(config)),
+        checked=checked,
+    )
+
+
+def _pools(service: Service, seed: bytes, size: int) -> dict[int, Pool]:
+    pools = {}
+    for version in (4, 6):
+        targets = [PoolTarget(t.name, int(t.address), t.port, t.weight) for t in service.targets if t.address.version == version]
+        pools[version] = Pool(service.name, targets, seed, size)
+    return pools
+
+
+def _doors(config: Config, zones: Mapping[str, frozenset[int]], pools: Mapping[str, Mapping[int, Pool]]) -> Iterator[tuple[Place, Door]]:
+    for service in config.services.values():
+        yield from service_doors(service, frozenset().union(*(zones[word] for word in service.from_zones)), pools[service.name])
+    for forward in config.nat:
+        if isinstance(forward, Forward):
+            own = [(address.version, int(address.ip)) for nic in config.zones[forward.zone].nics for address in config.nics[nic].address]
+            for zone in zones[forward.zone]:
+                yield from forward_doors(forward, zone, own)
+
+
+def _routes(config: Config) -> Iterator[Entry]:
+    """Connected networks before static routes before gateways: of equal prefixes, the nearer wins."""
+    connected = []
+    for index, nic in enumerate(config.nics.values()):
+        connected += [Entry(a.version, int(a.network.network_address), a.network.prefixlen, index) for a in nic.address]
+    yield from connected
+    links = RouteTable(connected)
+    indexes = config.nic_indexes()
+    for route in config.routes:
+        hop = links.lookup(route.via.version, int(route.via))
+        if route.nic is not None or hop is not None:
+            index = indexes[route.nic] if route.nic is not None else hop.nic if hop else 0
+            yield Entry(route.to.version, int(route.to.network_address), route.to.prefixlen, index, int(route.via))
+    for index, nic in enumerate(config.nics.values()):
+        for gateway in nic.gateway:
+            yield Entry(gateway.version, 0, 0, index, int(gateway))
+
+
+def _broadcasts(config: Config) -> Iterator[int]:
+    for nic in config.nics.values():
+        for address in nic.address:
+            if isinstance(address.network, IPv4Network) and address.network.prefixlen < 31:
+                yield int(address.network.broadcast_address)
+
+
+def _primary(config: Config) -> dict[tuple[int, int], int]:
+    primary: dict[tuple[int, int], int] = {}
+    for index, nic in enumerate(config.nics.values()):
+        for address in nic.address:
+            if address.version == 4 or int(address.ip) & LINK_LOCAL_MASK != LINK_LOCAL:
+                primary.setdefault((index, address.version), int(address.ip))
+    return primary
+
+
+def _checked(config: Config) -> Iterator[CheckedTarget]:
+    for service in config.services.values():
+        for target in service.targets:
+            port = service.health.port if service.health and service.health.port else target.port
+            yield CheckedTarget(service.name, target.name, target.address.version, int(target.address), port, service.health)
+
+
+def _health_rule(service: Service) -> Verdict:
+    return Verdict(True, f"health {service.name}", service.line)
+
+
+def _rules(config: Config) -> Iterator[Verdict]:
+    for rule in config.policy:
+        yield Verdict(rule.verdict == "allow", rule.name, rule.line)
+    for entry in config.nat:
+        if isinstance(entry, Forward):
+            yield Verdict(True, f"forward {entry.name}", entry.line)
+    for service in config.services.values():
+        yield Verdict(True, f"service {service.name}", service.line)
+        if service.health is not None:
+            yield _health_rule(service)
+    yield DEFAULT_DENY
