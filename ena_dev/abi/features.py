@@ -222,12 +222,12 @@ class RssIndirectionEntry(WireRecord):
 
 
 class RssIndirection(WireRecord):
-    """RSS_INDIRECTION_TABLE_CONFIG; its control buffer holds 2**size entries. Sizes are logarithms."""
+    """RSS_INDIRECTION_TABLE_CONFIG; its control buffer holds 2**size_log entries."""
 
     _fields_ = [
-        ("min_size", U16),
-        ("max_size", U16),
-        ("size", U16),
+        ("min_size_log", U16),
+        ("max_size_log", U16),
+        ("size_log", U16),
         ("one_entry_update", U8, 1),
         ("_flags1", U8, 7),
         ("_reserved7", U8),

@@ -8,7 +8,6 @@ Mind two habits of ctypes: a write into a bit field truncates silently (check ra
 `from_buffer` is a live view of shared memory (take a `snapshot` before judging it).
 """
 
-# ruff: noqa: RUF012  (ctypes reads the field lists once, when the class is made)
 from __future__ import annotations
 
 from ctypes import Array, LittleEndianStructure, c_uint8, c_uint16, c_uint32, c_uint64, sizeof

@@ -99,7 +99,7 @@ class Engine(Protocol):
         """Forget the queue; its outstanding packets and buffers get no completion."""
 
     def stop(self) -> None:
-        """Reset: drop all queues and their state. Faults, link and counters stay; MTU, RSS and large receive are set by calls that follow."""
+        """Reset: drop all queues and their state. Faults, link and counters stay; MTU, RSS and large receive are set by later calls."""
 
     def set_rss(self, spec: RssSpec) -> None: ...
 

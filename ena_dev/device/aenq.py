@@ -1,0 +1,104 @@
+"""The asynchronous event queue: link changes and keep-alives, when the driver can take them.
+
+Nothing is posted before the driver first told its head, nor for a group it did not enable. A full ring drops keep-alives but keeps
+the latest link state until there is room.
+Source: ENA interface, AENQ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ena_dev.abi.events import AenqEntry, Group, KeepAlive, LinkChange
+from ena_dev.device.admin_queue import ContractBroken
+from ena_dev.device.admin_ring import AdminRing
+from ena_dev.device.interfaces import BasicStats, Memory
+from ena_dev.errors import BusError
+
+KEEP_ALIVE_PERIOD = 1.0
+
+
+class Aenq:
+    """Sends events. Time comes in with `poll`."""
+
+    def __init__(self, memory: Memory, statistics: Callable[[], BasicStats], posted: Callable[[], None]) -> None:
+        self._memory, self._statistics, self._posted = memory, statistics, posted
+        self.ring = AdminRing()
+        self._head: int | None = None
+        self.enabled_groups = 0
+        self.link_up = True
+        self._link_owed = False
+        self._next_keep_alive: float | None = None
+        self._started: float | None = None
+
+    def reset(self) -> None:
+        self.ring.reset()
+        self._head = None
+        self.enabled_groups = 0
+        self._link_owed = False
+        self._next_keep_alive = None
+
+    def set_caps(self, value: int) -> None:
+        self.ring.set_caps(value)
+        self._head = None
+
+    def ring_doorbell(self, value: int) -> None:
+        """AENQ_HEAD_DB: entries below the head are the card's again; it starts at the ring's depth."""
+        if self.ring.configured:
+            self._head = value & 0xFFFF
+
+    def enable(self, groups: int) -> None:
+        """Each time the link group becomes enabled, its state is told anew."""
+        self._link_owed |= bool(groups & ~self.enabled_groups & Group.LINK_CHANGE.mask)
+        self.enabled_groups = groups
+        if not groups & Group.KEEP_ALIVE.mask:
+            self._next_keep_alive = None
+
+    def set_link(self, up: bool) -> None:
+        self._link_owed |= up != self.link_up
+        self.link_up = up
+
+    def poll(self, now: float, beat: Callable[[], bool]) -> None:
+        """Post what is due; `beat` is asked whether a due keep-alive is really sent. Raises ContractBroken."""
+        self._started = now if self._started is None else self._started
+        if self._head is None:
+            return
+        if self._link_owed and self._enabled(Group.LINK_CHANGE) and self._free():
+            self._link_owed = False
+            self._post(LinkChange(group=Group.LINK_CHANGE, link_up=self.link_up), now)
+        if self._enabled(Group.KEEP_ALIVE):
+            self._poll_keep_alive(now, beat)
+
+    def deadline(self) -> float | None:
+        return self._next_keep_alive if self._head is not None else None
+
+    def _poll_keep_alive(self, now: float, beat: Callable[[], bool]) -> None:
+        if self._next_keep_alive is None:
+            self._next_keep_alive = now + KEEP_ALIVE_PERIOD
+        elif now >= self._next_keep_alive:
+            on_time = self._next_keep_alive + KEEP_ALIVE_PERIOD
+            self._next_keep_alive = on_time if on_time > now else now + KEEP_ALIVE_PERIOD
+            if beat() and self._free():
+                counts = self._statistics()
+                drops = {"rx_drops": counts.rx_drops, "tx_drops": counts.tx_drops, "rx_overruns": counts.rx_overruns}
+                self._post(KeepAlive(group=Group.KEEP_ALIVE, **drops), now)
+
+    def _enabled(self, group: Group) -> bool:
+        return bool(self.enabled_groups & group.mask)
+
+    def _free(self) -> bool:
+        """Whether a slot is free; a head that makes no sense leaves none."""
+        return self._head is not None and self.ring.configured and 0 < (self._head - self.ring.index & 0xFFFF) <= self.ring.depth
+
+    def _post(self, event: AenqEntry, now: float) -> None:
+        since = int((now - (self._started or 0.0)) * 1e6)
+        event.timestamp_low, event.timestamp_high = since & 0xFFFFFFFF, since >> 32
+        event.phase = self.ring.phase
+        data, address = bytes(event), self.ring.address
+        try:
+            self._memory.write(address + 8, data[8:])
+            self._memory.write(address, data[:8])  # the phase bit last
+        except BusError as error:
+            raise ContractBroken(f"event ring: {error}") from error
+        self.ring.advance()
+        self._posted()

@@ -1,0 +1,70 @@
+"""Misbehaviour on request, for people who test drivers and networks.
+
+Faults of packets are seeded probabilities and live in the engine. Faults of the card are counts or times, each spent once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ena_dev.device.interfaces import DataFaults, Engine
+from ena_dev.device.interrupt_gate import InterruptGate
+from ena_dev.device.link import Link
+from ena_dev.errors import UsageError
+
+
+class Faults:
+    """The faults of one card. Counts add up; all methods raise UsageError for what makes no sense."""
+
+    def __init__(self, engine: Engine, gate: InterruptGate, link: Link, changed: Callable[[], None]) -> None:
+        self._engine, self._gate, self._link, self._changed = engine, gate, link, changed
+        self._beats_to_miss = 0
+        self.data = DataFaults()
+
+    def set_data(self, faults: DataFaults) -> None:
+        """Faults of the data path from now on; `DataFaults()` ends them."""
+        odds = (faults.loss, faults.duplication, faults.reorder)
+        if not all(0 <= chance <= 1 for chance in odds) or faults.delay < 0 or faults.jitter < 0:
+            raise UsageError(f"{faults}: probabilities are 0..1, times not negative")
+        self.data = faults
+        self._engine.set_faults(faults)
+
+    def withhold_tx_completions(self, count: int) -> None:
+        """Send the next `count` packets without ever completing them."""
+        self._engine.withhold_tx_completions(_count(count))
+
+    def lose_interrupts(self, count: int) -> None:
+        """Swallow the next `count` interrupts of IO vectors."""
+        self._engine.lose_interrupts(_count(count))
+
+    def lose_admin_interrupts(self, count: int) -> None:
+        """Swallow the next `count` interrupts of vector 0."""
+        self._gate.lose(_count(count))
+
+    def miss_keep_alives(self, count: int) -> None:
+        """Do not send the next `count` keep-alives."""
+        self._beats_to_miss += _count(count)
+
+    def link_flap(self, down_for: float) -> None:
+        """Take the link down, from now until `down_for` seconds later."""
+        if not 0 < down_for < float("inf"):
+            raise UsageError(f"a link can't be down for {down_for} s")
+        self._link.flap(down_for)
+        self._changed()
+
+    def beat(self) -> bool:
+        """Whether the keep-alive that is due now is sent."""
+        if self._beats_to_miss:
+            self._beats_to_miss -= 1
+            return False
+        return True
+
+    def reset(self) -> None:
+        """What a reset of the card ends: faults of queues and rings. Packets keep theirs, and the link its flap."""
+        self._beats_to_miss = 0
+
+
+def _count(count: int) -> int:
+    if count < 0:
+        raise UsageError(f"{count} is no number of times")
+    return count

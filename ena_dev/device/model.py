@@ -1,0 +1,160 @@
+"""The card, assembled: control plane around an engine, plugged into memory and vectors.
+
+    register writes --> RegisterFile --> AdminQueue --> Commands --> Features, Queues, Rss, Stats --> Engine
+                             |               ^
+                             |               | poll(now)
+                             +--> reset      +--> Aenq: link, keep-alive --> vector 0
+
+It owns no clock and no task. `write` answers at once what must be answered at once (readless reads, resets) and else only notes work
+and calls `on_work`; `poll(now)` does the work; `deadline()` tells when to poll next without being asked.
+Source: ENA interface, Register file; Reset handshake.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from ena_dev.abi.features import HostInfo
+from ena_dev.abi.registers import DeviceControl, DeviceStatus, ResetReason
+from ena_dev.device.admin_queue import AdminQueue, ContractBroken
+from ena_dev.device.aenq import Aenq
+from ena_dev.device.commands import Commands
+from ena_dev.device.faults import Faults
+from ena_dev.device.features import Features
+from ena_dev.device.interfaces import Engine, Memory, Vector
+from ena_dev.device.interrupt_gate import InterruptGate
+from ena_dev.device.lifecycle import STATUS, Event, State, step
+from ena_dev.device.link import Link
+from ena_dev.device.personality import Personality
+from ena_dev.device.queues import Queues
+from ena_dev.device.register_file import RegisterFile
+from ena_dev.device.rss import Rss
+from ena_dev.device.stats import Stats
+
+log = logging.getLogger(__name__)
+
+RESETS_REMEMBERED = 256
+
+
+class Device:
+    """One ENA card. Offsets are bytes in page 0 of BAR 0, times are seconds of one monotonic clock."""
+
+    def __init__(
+        self,
+        personality: Personality,
+        memory: Memory,
+        engine: Engine,
+        vectors: Sequence[Vector],
+        on_work: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`vectors[0]` is the admin vector, the others are those of queues, which the engine fires itself."""
+        self.personality = personality
+        self.on_work = on_work
+        self._engine = engine
+        self._state = State.READY
+        self._resets: deque[ResetReason] = deque(maxlen=RESETS_REMEMBERED)
+        self._link = Link()
+        self._gate = InterruptGate(vectors[0])
+        self.faults = Faults(engine, self._gate, self._link, self.work)
+        self._stats = Stats(engine)
+        self._aenq = Aenq(memory, self._stats.current, self._gate.event_posted)
+        self._queues = Queues(personality, engine, len(vectors))
+        self._rss = Rss(memory, engine, personality.rss_table_log)
+        self._features = Features(personality, memory, engine, self._queues, self._rss, self._aenq)
+        commands = Commands(self._features, self._queues, self._stats)
+        self._admin = AdminQueue(memory, commands.execute, self._gate.completion_posted)
+        self._registers = RegisterFile(self, personality, memory, self._admin, self._aenq, self._gate)
+        self._forget()
+
+    def read(self, offset: int) -> int:
+        return self._registers.read(offset)
+
+    def write(self, offset: int, value: int) -> None:
+        self._registers.write(offset, value)
+
+    def poll(self, now: float) -> None:
+        """Do what is waiting and due: link and keep-alive events, a batch of admin commands."""
+        self._tell_link(self._link.poll(now))
+        if self._state is not State.READY:
+            return
+        try:
+            self._admin.process()
+            self._aenq.poll(now, self.faults.beat)
+        except ContractBroken as broken:
+            self._fail(broken)
+        if self._admin.waiting:
+            self.work()
+
+    def deadline(self) -> float | None:
+        """When `poll` is due at the latest, though nothing is written; None: not before the next `on_work`."""
+        due = [self._link.deadline()]
+        if self._state is State.READY:
+            due.append(self._aenq.deadline())
+        return min((moment for moment in due if moment is not None), default=None)
+
+    def function_reset(self) -> None:
+        """A reset from the bus, or the end of its mappings: stop all, and be ready for the next driver."""
+        self._forget()
+        self._state = State.READY
+
+    def set_link(self, up: bool) -> None:
+        """Plug or pull the cable."""
+        self._link.set(up)
+        self.work()
+
+    @property
+    def resets(self) -> list[ResetReason]:
+        """Why drivers reset the card, oldest first; the last few hundred."""
+        return list(self._resets)
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def link_up(self) -> bool:
+        return self._link.up
+
+    @property
+    def mtu(self) -> int:
+        return self._features.mtu
+
+    @property
+    def host_info(self) -> HostInfo | None:
+        """What the driver said of itself; None before it did."""
+        return self._features.host_info
+
+    @property
+    def status(self) -> DeviceStatus:
+        return STATUS[self._state]
+
+    def work(self) -> None:
+        self.on_work()
+
+    def control(self, value: DeviceControl) -> None:
+        """DEV_CTL: both phases of a reset. All DMA has ended before the reset shows."""
+        if value.reset:
+            reason = ResetReason(value.reason)
+            log.info("reset by the driver: %s", reason.name)
+            self._resets.append(reason)
+            self._forget()
+        self._state = step(self._state, Event.RESET_SET if value.reset else Event.RESET_CLEARED)
+
+    def _fail(self, broken: ContractBroken) -> None:
+        log.error("stopped until the next reset: %s", broken)
+        self._forget()
+        self._state = step(self._state, Event.FAULT)
+
+    def _forget(self) -> None:
+        """Stop all DMA, then drop everything that does not outlive a reset."""
+        self._engine.stop()
+        parts = (self._admin, self._aenq, self._gate, self._queues, self._rss, self._features, self._stats, self._registers, self.faults)
+        for part in parts:
+            part.reset()
+
+    def _tell_link(self, up: bool) -> None:
+        if up != self._aenq.link_up:
+            self._engine.set_link(up)
+            self._aenq.set_link(up)
