@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -24,7 +23,8 @@ class Received(NamedTuple):
     checksum: str  # "good", "bad", "unchecked", "partial"
     segment: int  # MSS of a large packet, 0 otherwise
 
-class Program: ...
+class Program:
+    def take(self) -> Any: ...
 
 class QueuePair:
     index: int
@@ -57,6 +57,10 @@ class QueuePair:
         """(req_id, time in seconds when it was sent) of the oldest send without completion."""
     def pending_unseen(self) -> bool:
         """Whether a completion waits in a CQ that nobody has looked at: with a silent vector, a lost interrupt."""
+    def recover_interrupt(self) -> None:
+        """The contract's lost-interrupt write: asks for the message again, leaves the vector unmasked."""
+    @property
+    def running(self) -> bool: ...
     @property
     def interrupts(self) -> int: ...
     def statistics(self) -> dict[str, int]:
