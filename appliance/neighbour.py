@@ -204,7 +204,7 @@ class Neighbours:
             heapify(self._heap)
 
     def _owe_failure(self, address: int, now: float) -> None:
-        if len(self._owed) < self._limit:
+        if len(self._owed) < 4 * self._limit:
             self._owed_at = now
             self._owed[address] = Action(Do.FAIL, address, None)
 

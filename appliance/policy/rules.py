@@ -81,7 +81,10 @@ class Policy:
     def _list(self, kind: Kind) -> tuple[Row, ...]:
         from_zone, to_zone, version, protocol = kind
         if protocol not in self._named and protocol != OTHER:
-            return self._rows.setdefault((from_zone, to_zone, version, OTHER), self._list((from_zone, to_zone, version, OTHER)))
+            other = (from_zone, to_zone, version, OTHER)
+            if other not in self._rows:
+                self._rows[other] = self._list(other)
+            return self._rows[other]
         rows = []
         for scoped in self._rules:
             if from_zone in scoped.from_zones and to_zone in scoped.to_zones and not scoped.protocols.isdisjoint((protocol, None)):

@@ -1,0 +1,90 @@
+"""Compiled rules against a linear scan over the models, with `ipaddress` doing the matching."""
+
+from ipaddress import ip_address, ip_network
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.config.models import Rule
+from appliance.policy.rules import Policy
+
+ZONES = ["home", "internet", "guests", "self"]
+NUMBERS = {name: frozenset((i,)) for i, name in enumerate(ZONES)} | {"any": frozenset((0, 1, 2))}
+NETWORKS = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "0.0.0.0/0", "2001:db8::/32", "2001:db8:1::/48", "2001:db8:1::5/128", "::/0"]
+ADDRESSES = ["10.1.2.3", "10.1.2.4", "10.9.9.9", "192.0.2.1", "2001:db8:1::5", "2001:db8:2::1", "2001:dead::1"]
+WORDS = ["any", "tcp", "tcp/443", "tcp/100-200", "udp/53", "dns", "icmp", "icmp/echo-request", "icmp/3", "icmpv6/128", "ping", "udp"]
+
+zone_words = st.one_of(st.just(["any"]), st.lists(st.sampled_from(ZONES), min_size=1, max_size=3, unique=True))
+networks = st.lists(st.sampled_from(NETWORKS), max_size=3, unique=True)
+
+
+@st.composite
+def policies(draw):
+    rules = []
+    for i in range(draw(st.integers(0, 8))):
+        nets = {key: [ip_network(n) for n in draw(networks)] for key in ("source", "destination")}
+        nets = {key: value for key, value in nets.items() if value}
+        words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=3))
+        zones = {"from_zones": draw(zone_words), "to_zones": draw(zone_words)}
+        rules.append(Rule(name=f"rule {i}", line=10 + i, verdict=draw(st.sampled_from(["allow", "deny"])), services=words, **zones, **nets))
+    return rules
+
+
+def first_match(rules, from_zone, to_zone, protocol, source, destination, port, icmp_type):
+    def in_zone(words, zone):
+        return zone in words or ("any" in words and zone != "self")
+
+    def in_networks(nets, address):
+        return not nets or any(address in net for net in nets if net.version == address.version)
+
+    def served(match):
+        if match.protocol is not None and match.protocol != protocol:
+            return False
+        if match.ports is not None and not match.ports[0] <= port <= match.ports[1]:
+            return False
+        return match.icmp_type is None or match.icmp_type == icmp_type
+
+    for rule in rules:
+        if in_zone(rule.from_zones, from_zone) and in_zone(rule.to_zones, to_zone):
+            if in_networks(rule.source, source) and in_networks(rule.destination, destination) and any(map(served, rule.services)):
+                return rule
+    return None
+
+
+packets = st.tuples(
+    st.sampled_from(ZONES),
+    st.sampled_from(ZONES),
+    st.sampled_from([1, 6, 17, 47, 58]),
+    st.sampled_from(ADDRESSES),
+    st.sampled_from(ADDRESSES),
+    st.sampled_from([0, 53, 99, 100, 200, 201, 443]),
+    st.sampled_from([0, 3, 8, 128]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rules=policies(), flows=st.lists(packets, min_size=1, max_size=20))
+def test_the_first_matching_rule_is_found_as_by_reading_them_in_order(rules, flows):
+    policy = Policy(rules, NUMBERS)
+    for from_zone, to_zone, protocol, source, destination, port, icmp_type in flows:
+        source, destination = ip_address(source), ip_address(destination)
+        if source.version != destination.version:
+            continue
+        icmp = protocol in (1, 58)
+        expected = first_match(rules, from_zone, to_zone, protocol, source, destination, 0 if icmp else port, icmp_type if icmp else -1)
+        kind = (ZONES.index(from_zone), ZONES.index(to_zone), source.version, protocol)
+        verdict = policy.match(kind, int(source), int(destination), icmp_type if icmp else port)
+        assert verdict == (expected and (expected.verdict == "allow", expected.name, expected.line))
+
+
+def test_a_rule_for_one_family_says_nothing_about_the_other():
+    policy = Policy([Rule(name="v4", source=["0.0.0.0/0"], verdict="allow", services="any")], NUMBERS)
+    assert policy.match((0, 1, 4, 6), 1, 2, 80) is not None
+    assert policy.match((0, 1, 6, 6), 1, 2, 80) is None
+
+
+def test_protocols_that_no_rule_names_share_one_list():
+    policy = Policy([Rule(name="all", verdict="allow", services="any")], NUMBERS)
+    for protocol in range(256):
+        assert policy.match((0, 1, 4, protocol), 1, 2, 0) == (True, "all", 0)
+    assert len(set(map(id, policy._rows.values()))) == 1
