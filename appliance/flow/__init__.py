@@ -1,0 +1,16 @@
+"""The compiled fast path: what a decided flow's frames go through, without Python.
+
+    frame --parse--> key --find--> known:  track, rewrite, neighbour, send            (program, tcp, rewrite, adjacency)
+                               \\-> unknown: a pending flow, frames parked, a Miss  --> the pair's coroutine decides
+    commands (install, deny, delete, adjacency, send) <---------------------------------/
+    timer wheel: pending, half-open, replied, closing flows end; expired ones leave the table                (wheel)
+
+    records     what Python sees: Miss, Punt, Refused, Work, FlowView
+    reasons     every reason a frame can be dropped for, by name
+    program     Worker and FlowProgram: the surface for Python
+    table       flows, their index by key, their classes
+    tcp         the tracker's transition table
+    key, rewrite, parking, adjacency, engine, classify, forward, commands (.pxd)    header-only parts, compiled into program
+
+One `Worker` is one writer: all its state is C structs that only the executor's thread changes. Rings carry work out and commands in.
+"""

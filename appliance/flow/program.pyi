@@ -1,0 +1,92 @@
+from collections.abc import Sequence
+
+from appliance.flow.records import FlowView, Tuple5, Work
+from ena_dev.bus.executor import Executor
+from ena_dev.driver.pool import BufferPool
+from ena_dev.driver.queue import Program, QueuePair
+
+class FlowProgram(Program):
+    """The burst program of one queue pair of one Worker."""
+
+    def take(self) -> Work:
+        """All that waits to be decided, for the pair's coroutine. Empty lists: nothing."""
+    def inject(self, frames: Sequence[tuple[bytes, int, int]], now: float) -> int:
+        """Run frames (bytes, FRAME_* flags, segment size) through the program as if this pair had received them. Returns how many had a buffer.
+
+        Takes the barrier. For replays and tests.
+        """
+
+class Worker:
+    """The fast path of one worker: flow table, neighbours, timers, one program for each queue pair.
+
+    `flows`: bound of decided flows. `secret`: 16 random bytes, new at each start. `timeouts`: seconds by name, all of tcp-established,
+    tcp-opening, tcp-closing, udp, udp-replied, icmp. Raises UsageError for other values.
+
+    Commands go through a bounded ring and are applied in order by the executor's next round; they return False when the ring is full.
+    They, and `take`, belong to one thread: the event loop's. A command for a flow that has ended meanwhile is counted, and ignored.
+    """
+
+    def __init__(self, executor: Executor, pool: BufferPool, flows: int, secret: bytes, timeouts: dict[str, float]) -> None: ...
+    def add_nic(self, index: int, mac: bytes, mtu: int, pairs: Sequence[QueuePair], is_self: bool = False) -> None:
+        """Add a card, or replace what is known of it. `index`: 0..255; 1..32 pairs, by queue index. Takes the barrier."""
+    def set_mtu(self, index: int, mtu: int) -> None: ...
+    def set_timeouts(self, timeouts: dict[str, float]) -> None:
+        """For new and existing flows: shorter ones are noticed within a turn of the wheel, about a minute. Takes the barrier."""
+    def program(self, pair: QueuePair) -> FlowProgram:
+        """The program to lend `pair` to; the same one each time. Raises UsageError if no nic has this pair."""
+    def close(self) -> None:
+        """Leave the executor, give back what is parked. The pairs have been taken back before. Idempotent."""
+
+    # commands
+    def install(
+        self,
+        flow: int,
+        version: int,
+        protocol: int,
+        reply: Tuple5,
+        egress_nic: int,
+        adjacency: int,
+        reply_adjacency: int,
+        rule: int,
+        generation: int,
+        service: int = 0,
+        target: int = 0,
+        decrement: bool = True,
+    ) -> bool:
+        """Decide a pending flow: let it pass. `reply` reversed is the rewrite. Its parked frames go on, in order.
+
+        A pending flow of the reply tuple becomes this flow's reply direction. If a decided flow holds it: `Refused`.
+        adjacency: 1..65535, where the original direction's frames go; reply_adjacency: the replies'. rule, service, target: 0..65535.
+        """
+    def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0) -> bool:
+        """Decide a pending or live flow: drop its frames, parked ones included, as `reason` (one of `reasons`) for so long."""
+    def delete(self, flow: int, reason: str) -> bool:
+        """End a flow; its next frame is a miss. Parked frames are dropped as `reason`."""
+    def set_adjacency(self, index: int, nic: int, mac: bytes | None) -> bool:
+        """Neighbour `index` is at `mac`: frames that wait for it go out. None: it failed; they are dropped as "no-neighbour", later ones too."""
+    def clear_adjacency(self, index: int, nic: int) -> bool:
+        """Neighbour `index` is incomplete (again): frames wait, at most 8."""
+    def send(self, nic: int, frame: bytes, queue: int = 0) -> bool:
+        """Send a frame of the control plane's own, 14..1536 bytes, checksums finished."""
+
+    # reads
+    def is_free(self, version: int, protocol: int, source: int, destination: int, sport: int, dport: int) -> bool:
+        """Whether no flow expects packets of this (reply) tuple. Takes no barrier: a hint, `install` has the last word."""
+    def lookup(self, version: int, protocol: int, source: int, destination: int, sport: int, dport: int) -> tuple[FlowView, int] | None:
+        """The flow of packets with this tuple, and their direction (0 original, 1 reply).
+
+        This and the next take the barrier themselves: never call them inside `executor.held()`.
+        """
+    def read(self, cursor: int, count: int) -> tuple[list[FlowView], int]:
+        """At most `count` flows from a cursor (start with 0), and the next cursor: 0 when all were seen. The list may be short, even empty."""
+    def rule_counters(self) -> dict[int, tuple[int, int, int]]:
+        """(packets, bytes, flows) by rule since the start, denied ones included."""
+    def counters(self) -> dict[str, int]:
+        """Totals by name, and frames dropped by reason as "drop:REASON", all reasons of `reasons`.
+
+        received + sent-by-control... is conserved: received = sent + punted + parked + sum of drops.
+        """
+    def adjacency_used(self, index: int) -> float:
+        """When a frame was last sent to this neighbour, seconds; 0.0: never."""
+    def usage(self) -> dict[str, int]:
+        """Flows by class: pending, opening, unreplied, established, closing, denied; `used` (decided), `limit`, `self-reserve`."""

@@ -1,0 +1,47 @@
+"""Why a frame was dropped: every reason the fast path knows, by the name that counters and logs show.
+
+A reason's number in compiled code (`reasons.pxd`) is its place in this list.
+"""
+
+from typing import Final
+
+MEANINGS: Final[dict[str, str]] = {
+    "internal": "what must not happen, happened; please report it",
+    # the frame itself
+    "bad-checksum": "the card found the IP or transport checksum wrong",
+    "truncated": "a header doesn't fit into the frame or the packet",
+    "malformed": "a header contradicts itself",
+    "headers-split": "headers reach beyond the first buffer",
+    "vlan": "tagged, and no VLAN is configured",
+    "ethertype": "neither IPv4, IPv6 nor ARP",
+    "other-host": "addressed to another station of the link",
+    "multicast": "to a group or broadcast address",
+    "fragment": "an IP fragment",
+    "ip-options": "IPv4 options, or an IPv6 routing header that has segments left",
+    # its flow
+    "wrong-nic": "came in elsewhere than its flow does",
+    "tcp-invalid": "flags that its TCP state doesn't allow",
+    "pending-full": "too many flows wait for a decision",
+    "table-full": "no room for another flow",
+    "miss-full": "decisions lag behind: the ring to Python is full",
+    "parking-full": "too many frames wait, or eight of its flow or neighbour do",
+    "undecided": "no decision came within a second",
+    "deleted": "its flow was ended while it waited",
+    # the decision
+    "policy": "a rule, or the default, denies it",
+    "no-route": "nothing leads to its destination",
+    "no-target": "its service has no target that takes new flows",
+    "nat-exhausted": "no source port left that makes the reply unambiguous",
+    "not-a-start": "belongs to no flow, and may not begin one",
+    "bad-address": "a source or destination that no router may forward",
+    "decision-failed": "deciding it failed",
+    # the way out
+    "no-neighbour": "its next hop doesn't answer",
+    "no-nic": "its egress doesn't exist",
+    "tx-full": "the egress queue is full",
+    "tx-refused": "the egress card can't send such a frame",
+    "punt-full": "too many frames wait for the control plane",
+    "no-buffer": "no buffer for a frame of the control plane",
+}
+
+NUMBERS: Final[dict[str, int]] = {name: number for number, name in enumerate(MEANINGS)}

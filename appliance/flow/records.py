@@ -1,0 +1,73 @@
+"""What the fast path tells Python: plain values. Addresses are integers beside an IP version, ports host-order integers, times seconds."""
+
+from typing import NamedTuple
+
+Tuple5 = tuple[int, int, int, int]
+"""(source, destination, sport, dport); ICMP echo: the identifier in both."""
+
+
+class Miss(NamedTuple):
+    """The first frame of an unknown flow. The flow is pending: answer with `install` or `deny`; unanswered it ends after a second."""
+
+    flow: int  # handle, for the commands; never reused
+    nic: int  # ingress
+    queue: int
+    version: int
+    protocol: int
+    source: int
+    destination: int
+    sport: int
+    dport: int
+    icmp_type: int  # -1 when not ICMP
+    tcp_flags: int
+    length: int  # bytes of the frame
+
+
+class Punt(NamedTuple):
+    """A frame the fast path has no answer to. The frame itself is gone: this is a copy of its beginning."""
+
+    reason: str  # "arp", "nd", "ttl", "too-big", "icmp-error"
+    nic: int  # ingress
+    queue: int
+    flow: int  # -1: none
+    mtu: int  # "too-big": that of the egress; 0 otherwise
+    frame: bytes  # the first bytes, at most 1536, as it was received
+
+
+class Refused(NamedTuple):
+    """An install that was not possible; the flow is still pending, and may be installed otherwise or denied."""
+
+    flow: int
+    miss: Miss
+    reason: str  # "taken": a flow expects the reply tuple already; "table-full"
+
+
+class Work(NamedTuple):
+    """What one `take` hands over, oldest first in each list."""
+
+    misses: list[Miss]
+    punts: list[Punt]
+    refused: list[Refused]
+
+
+class FlowView(NamedTuple):
+    """One flow as it was when it was read."""
+
+    flow: int
+    state: str  # "pending", "denied", "unreplied", "replied", or a TCP state: "syn-sent", "established", ...
+    version: int
+    protocol: int
+    nic_in: int
+    nic_out: int  # -1 while pending or denied
+    original: Tuple5  # as the first packet arrived
+    reply: Tuple5  # as replies arrive; zeros while pending or denied
+    rule: int
+    generation: int
+    service: int
+    target: int
+    packets: tuple[int, int]  # original, reply direction
+    bytes: tuple[int, int]
+    created: float
+    last_seen: float
+    expires: float
+    reason: str  # why it is denied; "" otherwise
