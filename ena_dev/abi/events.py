@@ -57,7 +57,7 @@ class LinkChange(AenqEntry):
 
     _fields_ = [
         ("link_up", U32, 1),
-        ("_flags1", U32, 31),
+        ("_link1", U32, 31),
         ("_reserved20", U8 * 44),
     ]
 
