@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import IPv4Interface, IPv6Interface
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,7 +32,6 @@ from appliance.config.values import (
     OneOrMore,
     Percent,
     SocketPath,
-    Some,
     Switch,
     duration,
     mac_of,
@@ -62,6 +61,8 @@ class Faults(Section):
 class Nic(Section):
     """One card with its Linux TAP. Without addresses it needs an `uplink`, whose addresses and gateways it adopts at start."""
 
+    from_loader: ClassVar[frozenset[str]] = frozenset({"name", "line"})
+
     name: NicName
     line: int = 0
     tap: InterfaceName = Field(default_factory=lambda fields: fields["name"])
@@ -82,6 +83,8 @@ class Nic(Section):
 class Zone(Section):
     """A group of nics that policy treats alike."""
 
+    from_loader: ClassVar[frozenset[str]] = frozenset({"name", "line"})
+
     name: Name
     line: int = 0
     nics: Annotated[tuple[NicName, ...], OneOrMore]
@@ -89,6 +92,8 @@ class Zone(Section):
 
 class Route(Section):
     """A static route; the gateway's nic follows from `via`, or is named when `via` is link-local."""
+
+    from_loader: ClassVar[frozenset[str]] = frozenset({"line"})
 
     line: int = 0
     to: Network
@@ -128,9 +133,11 @@ class Control(Section):
 class Config(Section):
     """One file. Mappings keep the file's order: the index of a nic is its place in `nics`."""
 
+    from_loader: ClassVar[frozenset[str]] = frozenset({"warnings"})
+
     version: Annotated[Literal[1], whole(1, 1)] = 1
-    nics: Annotated[dict[str, Nic], Some]
-    zones: Annotated[dict[str, Zone], Some]
+    nics: dict[str, Nic]
+    zones: dict[str, Zone]
     routes: tuple[Route, ...] = ()
     policy: tuple[Rule, ...] = ()
     nat: tuple[Annotated[Masquerade | Forward, Field(discriminator="kind")], ...] = ()

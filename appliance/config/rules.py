@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AliasChoices, Field, PlainValidator, TypeAdapter
 
@@ -59,6 +59,8 @@ def _half_of_target(index: int) -> PlainValidator:
 class Rule(Section):
     """One rule of the policy. Empty `source` or `destination` means every address; `any` in a zone list every nic's zone, never `self`."""
 
+    from_loader: ClassVar[frozenset[str]] = frozenset({"name", "line", "verdict"})
+
     name: Title
     line: int = 0
     from_zones: ZoneWords = Field(("any",), validation_alias="from")
@@ -72,6 +74,8 @@ class Rule(Section):
 class Masquerade(Section):
     """Flows between these zones leave with the egress nic's first address of the family as their source."""
 
+    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
+
     kind: Literal["masquerade"] = "masquerade"
     name: Title
     line: int = 0
@@ -83,6 +87,8 @@ class Masquerade(Section):
 
 class Forward(Section):
     """What arrives in `zone` for these ports goes to `to_address`. Empty `addresses`: every address of the zone's nics of that family."""
+
+    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
 
     kind: Literal["forward"] = "forward"
     name: Title

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainValidator, model_validator
 
-from appliance.config.addresses import endpoint, protocol
+from appliance.config.addresses import Address, endpoint, protocol
 from appliance.config.errors import BadValueError, instead_of, quoted
 from appliance.config.section import Section
 from appliance.config.values import Name, OneOrMore, Some, Switch, ZoneWords, duration, scalar, whole
@@ -40,16 +40,16 @@ def _half_of_endpoint(index: int) -> PlainValidator:
     return PlainValidator(read)
 
 
-def _with_port(address: IPv4Address | IPv6Address, port: str) -> str:
-    return f"{address}:{port}" if address.version == 4 else f'"[{address}]:{port}"'
+def _with_port(address: IPv4Address | IPv6Address, port: str, end: str = "") -> str:
+    return f"{address}:{port}{end}" if address.version == 4 else f'"[{address}]:{port}{end}"'
 
 
 class Listen(Section):
-    """One virtual address of a service: `203.0.113.10:443/tcp`."""
+    """One virtual address of a service: `203.0.113.10:443/tcp`, or the three as a mapping."""
 
-    address: IPv4Address | IPv6Address
-    port: int
-    protocol: int
+    address: Address
+    port: Annotated[int, whole(1, 65535)]
+    protocol: Annotated[int, PlainValidator(lambda value: value if isinstance(value, int) else protocol(scalar(value, "tcp")))]
 
     @model_validator(mode="before")
     @classmethod
@@ -62,7 +62,7 @@ class Listen(Section):
             raise BadValueError("protocol is missing", f"add it at the end: {quoted(text + '/tcp')} or {quoted(text + '/udp')}")
         address, port = endpoint(where, "an address, port and protocol, such as 203.0.113.10:443/tcp")
         if port is None:
-            raise BadValueError("port is missing", f"write {_with_port(address, '443')}/{name}, with the port of your service")
+            raise BadValueError("port is missing", f"write {_with_port(address, '443', '/' + name)}, with the port of your service")
         return {"address": address, "port": port, "protocol": protocol(name)}
 
 
@@ -88,6 +88,8 @@ class Health(Section):
 
 class Service(Section):
     """One balanced service. Without `health` its targets always count as up."""
+
+    from_loader: ClassVar[frozenset[str]] = frozenset({"name", "line"})
 
     name: Name
     line: int = 0

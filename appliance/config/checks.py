@@ -1,0 +1,91 @@
+"""What one value can't know: checks that relate parts of a sound `Config`.
+
+    here                names: zones of nics, zones in rules, names used twice
+    nic_checks.py       addresses, gateways, routes
+    service_checks.py   services, forwards, and who listens where
+    shadow.py           rules that can never match
+
+Each check yields `Finding`s with the path of what is wrong. `broken` names items that were left out because they are
+wrong themselves: nobody is told that something is missing which only awaits its correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from appliance.config import nic_checks, service_checks, shadow
+from appliance.config.errors import instead_of, quoted
+from appliance.config.finding import Finding, Scope
+from appliance.config.models import Config, Forward, Masquerade
+from appliance.config.places import Path, named
+
+
+def check(config: Config, broken: frozenset[Path] = frozenset()) -> Iterator[Finding]:
+    """All findings, mistakes and warnings alike, in no particular order."""
+    scope = Scope(config, broken)
+    yield from _presence(scope)
+    yield from _zone_members(scope)
+    yield from _zone_words(scope)
+    yield from _names_twice(config)
+    yield from nic_checks.check(scope)
+    yield from service_checks.check(scope)
+    yield from shadow.check(config)
+
+
+def _presence(scope: Scope) -> Iterator[Finding]:
+    for section, items in (("nics", scope.config.nics), ("zones", scope.config.zones)):
+        if not items and not scope.lost(section):
+            yield Finding((section,), "empty", "write at least one")
+
+
+def _zone_members(scope: Scope) -> Iterator[Finding]:
+    home: dict[str, str] = {}
+    for zone in scope.config.zones.values():
+        for index, nic in enumerate(zone.nics):
+            path: Path = ("zones", zone.name, "nics", index)
+            if nic not in scope.nics and not scope.unknown("nics"):
+                yield Finding(path, "unknown nic", instead_of(nic, scope.nics), quoted(nic))
+            elif nic in home:
+                yield Finding(path, f"{named('nics', nic)} is in two zones", f"leave it in {quoted(home[nic])} or here", quoted(nic))
+            home.setdefault(nic, zone.name)
+    if scope.lost("zones"):
+        return
+    for nic in scope.nics - home.keys():
+        hint = f"add it to the `nics` of one: {', '.join(map(quoted, sorted(scope.zones)))}"
+        yield Finding(("nics", nic), "in no zone", hint, quoted(nic), at_key=True)
+
+
+def _zone_words(scope: Scope) -> Iterator[Finding]:
+    config = scope.config
+    for i, rule in enumerate(config.policy):
+        yield from _unknown_zones(scope, ("policy", i, "from"), rule.from_zones, ("any", "self"))
+        yield from _unknown_zones(scope, ("policy", i, "to"), rule.to_zones, ("any", "self"))
+    for i, translation in enumerate(config.nat):
+        match translation:
+            case Masquerade():
+                yield from _unknown_zones(scope, ("nat", i, "from"), translation.from_zones, ("any",))
+                yield from _unknown_zones(scope, ("nat", i, "to"), translation.to_zones, ("any",))
+            case Forward():
+                yield from _unknown_zones(scope, ("nat", i, "on"), (translation.zone,), ())
+    for name, service in config.services.items():
+        yield from _unknown_zones(scope, ("services", name, "from"), service.from_zones, ("any",))
+
+
+def _unknown_zones(scope: Scope, path: Path, words: Iterable[str], special: tuple[str, ...]) -> Iterator[Finding]:
+    for index, word in enumerate(words):
+        if word in scope.zones or word in special:
+            continue
+        if word in ("any", "self"):
+            yield Finding((*path, index), f"{quoted(word)} has no meaning here", instead_of("", scope.zones), quoted(word))
+        elif not scope.unknown("zones"):
+            yield Finding((*path, index), "unknown zone", instead_of(word, scope.zones.union(special)), quoted(word))
+
+
+def _names_twice(config: Config) -> Iterator[Finding]:
+    for section, items in (("policy", config.policy), ("nat", config.nat)):
+        first: dict[str, int] = {}
+        for index, item in enumerate(items):
+            if item.name in first:
+                hint = f"choose another name; the first is on line {first[item.name]}"
+                yield Finding((section, index), "duplicate name", hint, quoted(item.name))
+            first.setdefault(item.name, item.line)

@@ -1,0 +1,235 @@
+"""YAML as a tree of nodes that know their place: mappings, lists and text, nothing guessed.
+
+Built from the parser's events instead of its objects, so that nothing is resolved behind the reader's back, and depth,
+aliases, duplicate keys and tags are judged as they arrive. Plain `null`, `~` and nothing at all are None; every other
+scalar stays text. Aliases share their anchor's node; what they would expand to is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from appliance.config.errors import ConfigError, Mistake, listed, quoted
+from appliance.config.source import Place, Source
+
+DEEPEST = 32
+MOST_EXPANDED = 100_000  # nodes that aliases may add
+NULLS = ("", "~", "null", "Null", "NULL")
+SYNTAX = (  # what the parser says, what that means to a reader, what would do
+    ("cannot start any token", "text starts with a special character", "put quotes around the text"),
+    ("mapping values are not allowed", "unexpected colon", "quote text that contains `: `, or indent like the lines above"),
+    ("expected ',' or", "bracket not closed, or no comma between two items", "close it, and quote text with brackets or commas"),
+    ("could not find expected ':'", "line without a colon", "write `key: value`, or indent like the lines above"),
+    ("unexpected end of stream", "quote not closed", "close the quote"),
+    ("unexpected document separator", "quote not closed", "close the quote"),
+    ("expected <block end>", "indentation differs from the lines above", "indent like the lines it belongs to"),
+    ("escape character", "unknown escape sequence", "use single quotes, or write two backslashes"),
+    ("expected the node content", "value expected", "put a value here, and quote text that starts with a bracket"),
+)
+OTHER_SYNTAX = "check brackets, quotes and indentation near here"
+
+
+@dataclass(slots=True)
+class Node:
+    """One value and its place. `value`: text or None, a list of nodes, or entries by key in the order of the file."""
+
+    place: Place
+    value: str | list[Node] | dict[str, Entry] | None
+    plain: bool = False  # text without quotes
+    size: int = 1  # nodes in it, aliases expanded
+    height: int = 1
+
+    def shown(self) -> str:
+        """How a message names it."""
+        if self.value is None or self.value == "":
+            return "nothing"
+        if isinstance(self.value, str):
+            return quoted(self.value)
+        if isinstance(self.value, dict):
+            return f"a mapping of {listed(self.value, 4)}" if self.value else "an empty mapping"
+        return "a list" if self.value else "an empty list"
+
+
+@dataclass(slots=True, frozen=True)
+class Entry:
+    """A key's place and its value."""
+
+    place: Place
+    node: Node
+    plain: bool = True  # the key has no quotes
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection whose end hasn't come yet."""
+
+    node: Node
+    anchor: str | None
+    key: Node | None = None  # mapping: the key that waits for its value
+    repeated: bool = False  # mapping: that key was there before
+
+
+@dataclass(slots=True)
+class _Builder:
+    source: Source
+    mistakes: list[Mistake] = field(default_factory=list)
+    stack: list[_Open] = field(default_factory=list)
+    anchors: dict[str, Node | None] = field(default_factory=dict)  # None: still open
+    expanded: int = 0
+    root: Node | None = None
+
+    def take(self, event: Event) -> None:
+        offset = event.start_mark.index
+        match event:
+            case DocumentStartEvent():
+                self._start_document(event, offset)
+            case AliasEvent():
+                self._add(self._alias(event, offset), offset)
+            case ScalarEvent():
+                plain = event.style is None or event.style == ""
+                text = event.value
+                node = Node(self._tagged(event, offset), None if plain and text in NULLS else text, plain)
+                self._add(node, offset)
+                if event.anchor:
+                    self.anchors[event.anchor] = node
+            case MappingStartEvent() | SequenceStartEvent():
+                empty: dict[str, Entry] | list[Node] = {} if isinstance(event, MappingStartEvent) else []
+                self._open(Node(self._tagged(event, offset), empty), event.anchor, offset)
+            case MappingEndEvent() | SequenceEndEvent():
+                self._close(offset)
+
+    def _start_document(self, event: DocumentStartEvent, offset: int) -> None:
+        if self.root is not None:
+            raise self.source.refuse(offset, "second document in the file", "`---`", "keep one document a file")
+        if event.version is not None and tuple(event.version) != (1, 2):
+            found = quoted("%YAML " + ".".join(str(number) for number in event.version))
+            raise self.source.refuse(offset, "only YAML 1.2 is read", found, "remove the directive")
+
+    def _tagged(self, event: NodeEvent, offset: int) -> Place:
+        place = self.source.place(offset)
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            found = quoted(str(tag))
+            self.mistakes.append(self.source.mistake(place, "tags have no meaning here", found, "remove the tag"))
+        return place
+
+    def _alias(self, event: AliasEvent, offset: int) -> Node:
+        name = event.anchor
+        if name not in self.anchors:
+            raise self.source.refuse(offset, "unknown alias", quoted(f"*{name}"), "define its anchor first")
+        node = self.anchors[name]
+        if node is None:
+            raise self.source.refuse(offset, "alias inside its own anchor", quoted(f"*{name}"), "write the value out")
+        self.expanded += node.size
+        if self.expanded > MOST_EXPANDED:
+            raise self.source.refuse(offset, "aliases expand to too much", quoted(f"*{name}"), "write the values out")
+        self._check_depth(len(self.stack) + node.height, offset)
+        return node
+
+    def _check_depth(self, depth: int, offset: int) -> None:
+        if depth > DEEPEST:
+            raise self.source.refuse(offset, "nested too deeply", f"{depth} levels", f"stay within {DEEPEST} levels")
+
+    def _open(self, node: Node, anchor: str | None, offset: int) -> None:
+        self._check_depth(len(self.stack) + 1, offset)
+        if self.stack and isinstance(self.stack[-1].node.value, dict) and self.stack[-1].key is None:
+            hint = "write `key: value`, and quote text that starts with a bracket"
+            raise self.source.refuse(offset, "key is not text", "a mapping or a list", hint)
+        if anchor:
+            self.anchors[anchor] = None
+        self.stack.append(_Open(node, anchor))
+
+    def _close(self, offset: int) -> None:
+        done = self.stack.pop()
+        if done.anchor:
+            self.anchors[done.anchor] = done.node
+        self._add(done.node, offset)
+
+    def _add(self, node: Node, offset: int) -> None:
+        if not self.stack:
+            self.root = node
+            return
+        top = self.stack[-1]
+        into = top.node.value
+        if isinstance(into, dict) and top.key is None:
+            self._key(top, node, offset)
+            return
+        if top.key is not None and node.value is None:
+            node = Node(top.key.place, None)  # nothing has no place of its own
+        if isinstance(into, dict) and top.key is not None and not top.repeated:
+            into[str(top.key.value)] = Entry(top.key.place, node, top.key.plain)
+        elif isinstance(into, list):
+            into.append(node)
+        top.key, top.repeated = None, False
+        top.node.size += node.size
+        top.node.height = max(top.node.height, node.height + 1)
+
+    def _key(self, top: _Open, key: Node, offset: int) -> None:
+        if isinstance(key.value, dict | list):
+            raise self.source.refuse(offset, "key is not text", key.shown(), "write `key: value`")
+        text = key.value
+        if text is None or text == "":
+            self.mistakes.append(self.source.mistake(key.place, "empty key", "nothing", "write a name before the colon"))
+            text = ""
+        into = top.node.value
+        if isinstance(into, dict) and text in into:
+            hint = f"remove one of the two; the first is on line {into[text].place.line}"
+            self.mistakes.append(self.source.mistake(key.place, "duplicate key", quoted(text), hint))
+            top.repeated = True
+        top.key = Node(key.place, text, key.plain)
+
+
+def read_document(source: Source) -> tuple[Node, list[Mistake]]:
+    """The document's root and the mistakes that don't hide others. Raises ConfigError where reading can't go on."""
+    builder = _Builder(source)
+    try:
+        for event in _events(source):
+            builder.take(event)
+        if builder.root is None or builder.root.value is None:
+            raise source.refuse(0, "empty file", "nothing", "write at least `nics:` and `zones:`")
+    except ConfigError as error:
+        raise ConfigError([*builder.mistakes, *error.mistakes]) from error
+    return builder.root, builder.mistakes
+
+
+def _events(source: Source) -> Iterator[Event]:
+    try:
+        yield from YAML(typ="safe", pure=True).parse(source.text)
+    except MarkedYAMLError as error:
+        raise _syntax(source, error) from error
+    except Exception as error:  # the parser is foreign code, and its own failures on odd input are the input's fault here
+        raise source.refuse(len(source.text), "not YAML", type(error).__name__, OTHER_SYNTAX) from error
+
+
+def _syntax(source: Source, error: MarkedYAMLError) -> ConfigError:
+    problem = " ".join(str(error.problem or error.context or "not YAML").split())
+    mark, opened = error.problem_mark or error.context_mark, error.context_mark
+    for part, what, hint in SYNTAX:
+        if part not in problem:
+            continue
+        if mark is not None and opened is not None and mark.line != opened.line and "not closed" in what:
+            hint += f"; it opens on line {source.place(opened.index).line}"
+        return _refusal(source, mark, what, hint)
+    return _refusal(source, mark, problem, OTHER_SYNTAX)
+
+
+def _refusal(source: Source, mark: Any, what: str, hint: str) -> ConfigError:
+    offset = len(source.text) if mark is None else mark.index
+    rest = source.rest_of_line(offset)
+    return source.refuse(offset, f"YAML syntax: {what}", quoted(rest) if rest else "the end of the line", hint)

@@ -1,0 +1,148 @@
+"""Cross checks of services and translations: families that fit, targets that differ, and one owner for each listening port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
+
+from appliance.config.addresses import PROTOCOLS, Ports
+from appliance.config.errors import quoted
+from appliance.config.finding import Finding, Scope
+from appliance.config.models import Forward, Masquerade, Service
+from appliance.config.places import Path, named
+
+WORDS = {number: word for word, number in PROTOCOLS.items()}
+
+
+def check(scope: Scope) -> Iterator[Finding]:
+    """Findings about services and nat rules."""
+    for index, rule in enumerate(scope.config.nat):
+        match rule:
+            case Masquerade():
+                yield from _masquerade(("nat", index), rule)
+            case Forward():
+                yield from _forward(("nat", index), rule, scope)
+    for service in scope.config.services.values():
+        yield from _families(service)
+        yield from _targets(service)
+        yield from _health(service)
+    yield from _clashes(scope)
+
+
+def _masquerade(path: Path, rule: Masquerade) -> Iterator[Finding]:
+    for index, network in enumerate(rule.source):
+        if network.version != rule.family:
+            hint = f"write an IPv{rule.family} network, or `family: v{network.version}`"
+            what = f"IPv{network.version} source in a rule for IPv{rule.family}"
+            yield Finding((*path, "source", index), what, hint, quoted(str(network)))
+
+
+def _forward(path: Path, rule: Forward, scope: Scope) -> Iterator[Finding]:
+    low, high = rule.ports
+    if low != high and rule.to_port is not None:
+        yield Finding((*path, "to"), "one port for a range of ports", f"write {rule.to_address} alone: each port stays what it is")
+    for index, address in enumerate(rule.addresses):
+        if address.version != rule.family:
+            what = f"IPv{address.version} address for an IPv{rule.family} target"
+            hint = f"write an IPv{rule.family} address, like `to`"
+            yield Finding((*path, "address", index), what, hint, quoted(str(address)))
+    zone = scope.config.zones.get(rule.zone)
+    if zone is None or rule.addresses or not set(zone.nics) <= scope.config.nics.keys():
+        return
+    nics = [scope.config.nics[name] for name in zone.nics]
+    if not any(nic.address == () or any(each.version == rule.family for each in nic.address) for nic in nics):
+        hint = f"name an `address`, or give a nic of {named('zones', rule.zone)} one"
+        yield Finding((*path, "on"), f"zone has no IPv{rule.family} address to forward from", hint, quoted(rule.zone))
+
+
+def _families(service: Service) -> Iterator[Finding]:
+    listens = {listen.address.version for listen in service.listen}
+    answers = {target.address.version for target in service.targets}
+    for index, listen in enumerate(service.listen):
+        if listen.address.version not in answers:
+            hint = f"add a target with an IPv{listen.address.version} address, or remove this one"
+            yield Finding(("services", service.name, "listen", index), f"no target speaks IPv{listen.address.version}", hint)
+    for index, target in enumerate(service.targets):
+        if target.address.version not in listens:
+            hint = f"listen on an IPv{target.address.version} address, or remove it"
+            path: Path = ("services", service.name, "targets", index, "address")
+            yield Finding(path, f"service listens on no IPv{target.address.version} address", hint)
+    if all(target.weight == 0 for target in service.targets):
+        path = ("services", service.name, "targets")
+        hint = "give one a weight above 0 to serve new clients"
+        yield Finding(path, "every target is drained", hint, "weight 0 everywhere", warning=True)
+
+
+def _targets(service: Service) -> Iterator[Finding]:
+    names: set[str] = set()
+    endpoints: dict[tuple[IPv4Address | IPv6Address, int], str] = {}
+    for index, target in enumerate(service.targets):
+        path: Path = ("services", service.name, "targets", index)
+        if target.name in names:
+            yield Finding((*path, "name"), "name used twice", "choose another name")
+        endpoint = (target.address, target.port)
+        if endpoint in endpoints:
+            yield Finding((*path, "address"), "address and port used twice", f"change one; target {quoted(endpoints[endpoint])} has them")
+        if any(endpoint == (listen.address, listen.port) for listen in service.listen[:64]):
+            yield Finding((*path, "address"), "target is the service itself", "write the address of a server")
+        names.add(target.name)
+        endpoints.setdefault(endpoint, target.name)
+
+
+def _health(service: Service) -> Iterator[Finding]:
+    health = service.health
+    if health is not None and health.timeout > health.every:
+        found = f"{health.timeout:g} s, with a check every {health.every:g} s"
+        yield Finding(("services", service.name, "health", "timeout"), "longer than `every`", "make it shorter, or `every` longer", found)
+
+
+class _Claim(NamedTuple):
+    """Ports that one part of the file wants for itself."""
+
+    ports: Ports
+    who: str
+    path: Path
+    line: int
+
+
+def _clashes(scope: Scope) -> Iterator[Finding]:
+    """Two claims to the same address, protocol and port in one zone: only the first would ever get a packet."""
+    claims: dict[tuple[str, int, IPv4Address | IPv6Address], list[_Claim]] = {}
+    for service in scope.config.services.values():
+        zones = scope.config.zones if "any" in service.from_zones else dict.fromkeys(service.from_zones)
+        for index, listen in enumerate(service.listen):
+            path: Path = ("services", service.name, "listen", index)
+            claim = _Claim((listen.port, listen.port), named("services", service.name), path, service.line)
+            for zone in zones:
+                claims.setdefault((zone, listen.protocol, listen.address), []).append(claim)
+    for index, rule in enumerate(scope.config.nat):
+        if isinstance(rule, Forward):
+            claim = _Claim(rule.ports, named("nat", rule.name), ("nat", index, "port"), rule.line)
+            for address in rule.addresses or _addresses(rule, scope):
+                claims.setdefault((rule.zone, rule.protocol, address), []).append(claim)
+    said: set[Path] = set()
+    for (zone, protocol, address), wanted in claims.items():
+        for first, second in _overlaps(wanted):
+            if second.path not in said:
+                said.add(second.path)
+                what = f"{WORDS[protocol]} port on {address} is taken in {named('zones', zone)}"
+                yield Finding(second.path, what, f"change one; {first.who} on line {first.line} has it")
+
+
+def _addresses(rule: Forward, scope: Scope) -> list[IPv4Address | IPv6Address]:
+    zone = scope.config.zones.get(rule.zone)
+    nics = [scope.config.nics[name] for name in zone.nics if name in scope.config.nics] if zone else []
+    return [address.ip for nic in nics for address in nic.address if address.version == rule.family]
+
+
+def _overlaps(claims: list[_Claim]) -> Iterator[tuple[_Claim, _Claim]]:
+    """Pairs that overlap, at least one for each claim that overlaps an earlier one; the claim later in the file comes second."""
+    ordered = sorted(claims, key=lambda claim: claim.ports)
+    widest: _Claim | None = None
+    for claim in ordered:
+        if widest is not None and claim.ports[0] <= widest.ports[1]:
+            first, second = sorted((widest, claim), key=lambda each: each.line)
+            yield first, second
+        if widest is None or claim.ports[1] > widest.ports[1]:
+            widest = claim

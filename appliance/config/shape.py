@@ -1,0 +1,132 @@
+"""From the tree as written to the tree as modelled: names and lines become entries, one-key items become mappings.
+
+    nics: {wan: {...}}                   ->  nics: {wan: {name: wan, line: 3, ...}}
+    policy: [home out: {allow: any}]     ->  policy: [{name: home out, line: 9, verdict: allow, allow: any}]
+    nat: [out: {masquerade: {...}}]      ->  nat: [{name: out, line: 12, kind: masquerade, ...}]
+
+Every entry keeps or inherits a place, so that whatever later stages object to is found in the file. Items that have no
+such shape are reported here and left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from appliance.config.document import Entry, Node
+from appliance.config.errors import ConfigError, Mistake, instead_of, quoted
+from appliance.config.models import Config, Forward, Masquerade, Nic, Route, Rule, Service, Zone
+from appliance.config.places import named
+from appliance.config.section import Section
+from appliance.config.source import Place, Source
+
+NAT_KINDS: dict[str, type[Section]] = {"masquerade": Masquerade, "forward": Forward}
+OTHER_TYPES = re.compile(r"(?i:y|n|yes|no|on|off|true|false|null|~)|[0-9]+(:[0-5]?[0-9])+|0o?[0-7]+")  # in YAML 1.1 or 1.2, not text
+
+
+def shape(root: Node, source: Source) -> tuple[Node, list[Mistake]]:
+    """The modelled tree, and what could not be brought into shape. Raises ConfigError if there is no mapping at all."""
+    if not isinstance(root.value, dict):
+        mistake = source.mistake(root.place, "file must be a mapping", root.shown(), "write `nics:`, `zones:` and the rest as keys")
+        raise ConfigError([mistake])
+    shaper = _Shaper(source)
+    sections = dict(root.value)
+    for key, entry in root.value.items():
+        sections[key] = replace(entry, node=shaper.section(key, entry.node))
+    shaped = shaper.filled(Config, replace(root, value=sections), "", {})
+    return shaped, shaper.mistakes
+
+
+@dataclass(slots=True)
+class _Shaper:
+    source: Source
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def say(self, place: Place, where: str, what: str, found: str, hint: str) -> None:
+        self.mistakes.append(self.source.mistake(place, f"{where}: {what}" if where else what, found, hint))
+
+    def section(self, key: str, node: Node) -> Node:
+        models: dict[str, type[Section]] = {"nics": Nic, "zones": Zone, "services": Service}
+        if key in models and isinstance(node.value, dict):
+            return replace(node, value={name: self.named_item(key, models[key], name, entry) for name, entry in node.value.items()})
+        if not isinstance(node.value, list):
+            return node
+        if key == "routes":
+            return replace(node, value=[self.filled(Route, item, key, {"line": str(item.place.line)}) for item in node.value])
+        if key in ("policy", "nat"):
+            return replace(node, value=[made for item in node.value for made in self.ordered_item(key, item)])
+        return node
+
+    def named_item(self, section: str, model: type[Section], name: str, entry: Entry) -> Entry:
+        self.name(section, name, entry)
+        extra = {"name": name, "line": str(entry.place.line)}
+        return replace(entry, node=self.filled(model, entry.node, named(section, name), extra, entry.place))
+
+    def name(self, section: str, name: str, entry: Entry) -> None:
+        if entry.plain and OTHER_TYPES.fullmatch(name):
+            what = "name that YAML 1.1 does not read as text"
+            self.say(entry.place, named(section, name), what, quoted(name), f'choose another name, or quote it: "{name}"')
+
+    def filled(self, model: type[Section], node: Node, where: str, extra: dict[str, str], place: Place | None = None) -> Node:
+        """`node` with the entries that the loader fills in, which nobody may have written."""
+        if not isinstance(node.value, dict):
+            return node
+        entries = dict(node.value)
+        for key in model.from_loader & entries.keys():
+            self.say(entries.pop(key).place, where, "unknown key", quoted(key), instead_of(key, model.file_keys()))
+        at = place or node.place
+        entries.update((key, Entry(at, Node(at, text))) for key, text in extra.items())
+        return replace(node, value=entries)
+
+    def ordered_item(self, section: str, item: Node) -> Iterable[Node]:
+        if not isinstance(item.value, dict) or len(item.value) != 1:
+            example = "home out: {from: [home], to: [internet], allow: any}" if section == "policy" else "out: {masquerade: {...}}"
+            self.say(item.place, section, "item must be one name with its mapping", item.shown(), f"write `- {example}`")
+            return
+        name, entry = next(iter(item.value.items()))
+        self.name(section, name, entry)
+        made = self.rule(name, entry) if section == "policy" else self.nat_rule(name, entry)
+        if made is not None:
+            yield replace(made, place=entry.place)
+
+    def rule(self, name: str, entry: Entry) -> Node | None:
+        where, body = named("policy", name), entry.node.value
+        extra = {"name": name, "line": str(entry.place.line)}
+        if not isinstance(body, dict):
+            self.say(entry.node.place, where, "must be a mapping", entry.node.shown(), "write {from: [ZONE], to: [ZONE], allow: any}")
+            return None
+        verdicts = [key for key in body if key in ("allow", "deny")]
+        if len(verdicts) == 2:
+            self.say(body[verdicts[1]].place, where, "both `allow` and `deny`", quoted(verdicts[1]), "keep one, and make two rules of it")
+        if not verdicts:
+            found = ", ".join(map(quoted, body)) or "nothing"
+            self.say(entry.place, where, "missing key `allow` or `deny`", found, "add `allow: any`, or the services it is about")
+            body = {**body, "deny": Entry(entry.place, Node(entry.place, "any"))}
+        first = verdicts[0] if verdicts else "deny"
+        body = {key: value for key, value in body.items() if key not in verdicts[1:]}
+        filled = self.filled(Rule, replace(entry.node, value=body), where, extra, entry.place)
+        if isinstance(filled.value, dict):
+            filled.value["verdict"] = Entry(entry.place, Node(entry.place, first))
+        return filled
+
+    def nat_rule(self, name: str, entry: Entry) -> Node | None:
+        where, body = named("nat", name), entry.node.value
+        if not isinstance(body, dict) or not body:
+            hint = "write {masquerade: {from: [ZONE], to: [ZONE]}} or {forward: {on: ZONE, port: tcp/443, to: ADDRESS}}"
+            self.say(entry.node.place, where, "must be a mapping", entry.node.shown(), hint)
+            return None
+        kinds = [kind for kind in body if kind in NAT_KINDS]
+        for key in body:
+            if key not in NAT_KINDS:
+                self.say(body[key].place, where, "unknown kind of translation", quoted(key), instead_of(key, NAT_KINDS))
+        if len(kinds) == 2:
+            self.say(body[kinds[1]].place, where, "both `masquerade` and `forward`", quoted(kinds[1]), "make two rules of it")
+        if not kinds:
+            return None
+        inner = body[kinds[0]]
+        if not isinstance(inner.node.value, dict):
+            self.say(inner.node.place, f"{where}: {kinds[0]}", "must be a mapping", inner.node.shown(), "write its keys in { }")
+            return None
+        extra = {"name": name, "line": str(entry.place.line), "kind": kinds[0]}
+        return self.filled(NAT_KINDS[kinds[0]], inner.node, where, extra, entry.place)

@@ -1,0 +1,165 @@
+"""The shaped tree through the models: a `Config` of whatever is sound, and a `Mistake` for each thing that isn't.
+
+A broken item is taken out and the rest validated again, so that the cross checks can still judge the sound part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from appliance.config.document import Entry, Node
+from appliance.config.errors import BadValueError, Mistake, instead_of, listed, quoted
+from appliance.config.models import Config
+from appliance.config.places import Path, existing, keys_at, locate, subject
+from appliance.config.source import Place, Source
+
+EXAMPLES = {  # what to add for a missing key; where a key means different things, by section
+    "nics": "nics: {wan: {address: 203.0.113.7/24}}",
+    "zones": "zones: {internet: {nics: [wan]}}",
+    "zones.nics": "nics: [NIC]",
+    "routes.to": "to: 10.0.0.0/8",
+    "via": "via: 192.168.10.254",
+    "from": "from: [ZONE]",
+    "to": "to: [ZONE]",
+    "on": "on: ZONE",
+    "port": "port: tcp/443",
+    "forward.to": "to: 192.168.10.20:443",
+    "listen": "listen: [203.0.113.10:443/tcp]",
+    "targets": "targets: [{name: w1, address: 10.0.1.11:8443}]",
+    "name": "name: w1",
+    "address": "address: 10.0.1.11:8443",
+    "protocol": "protocol: tcp",
+    "listen.port": "port: 443",
+    "listen.address": "address: 203.0.113.10",
+}
+ITEMS = ("nics", "zones", "routes", "policy", "nat", "services")  # sections that can lose one item and keep the others
+NEEDED = ("nics", "zones")
+FILLED = ("kind", "line", "name", "verdict")  # entries that the loader adds to what was written
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What the models made of a tree. `broken`: paths of what was left out or lost keys, at most two parts long."""
+
+    tree: Node
+    config: Config | None
+    broken: frozenset[Path]
+    mistakes: list[Mistake]
+
+
+def validate(tree: Node, source: Source) -> Draft:
+    """Build the configuration, in two rounds if the first finds mistakes."""
+    config, errors = _build(tree)
+    mistakes = [_mistake(error, tree, source) for error in errors]
+    said = {Place(mistake.line, mistake.column) for mistake in mistakes}
+    mistakes += [source.mistake(place, *words) for place, words in _empty_values(tree, tree, ()) if place not in said]
+    if errors:
+        drop = {_victim(error, tree) for error in errors}
+        tree = _without(tree, (), drop)
+        config, _ = _build(tree)
+    return Draft(tree, config, frozenset(error["loc"][:2] for error in errors), mistakes)
+
+
+def _build(tree: Node) -> tuple[Config | None, list[ErrorDetails]]:
+    try:
+        return Config.model_validate(_plain(tree), by_alias=True, by_name=False), []
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        return None, [each for each in errors if each["type"] != "default_factory_not_called"]
+
+
+def _plain(node: Node) -> Any:
+    if isinstance(node.value, dict):
+        return {key: _plain(entry.node) for key, entry in node.value.items()}
+    if isinstance(node.value, list):
+        return [_plain(item) for item in node.value]
+    return node.value
+
+
+def _mistake(error: ErrorDetails, tree: Node, source: Source) -> Mistake:
+    path = error["loc"]
+    entry = locate(tree, path)
+    where = subject(tree, path)
+
+    def say(place: Place, at: str, what: str, found: str, hint: str) -> Mistake:
+        return source.mistake(place, f"{at}: {what}" if at else what, found, hint)
+
+    bad = error.get("ctx", {}).get("error")
+    if isinstance(bad, BadValueError):
+        return say(entry.node.place, where, bad.what, bad.found or entry.node.shown(), bad.hint)
+    key, above = str(path[-1]), subject(tree, path[:-1])
+    match error["type"]:
+        case "missing":
+            return say(entry.place, above, f"missing key {quoted(key)}", _written(entry.node, path), f"add {quoted(_example(path))}")
+        case "extra_forbidden":
+            return say(entry.place, above, "unknown key", quoted(key), _instead_of_key(key, keys_at(path[:-1])))
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return say(entry.node.place, where, "must be a mapping", entry.node.shown(), "write `key: value` pairs, or remove it")
+        case "tuple_type" | "list_type":
+            return say(entry.node.place, where, "must be a list", entry.node.shown(), "write its items in [ ] or on lines with `- `")
+    return say(entry.node.place, where, error["msg"], entry.node.shown(), "correct the value")
+
+
+def _example(path: Path) -> str:
+    """The longest entry that fits: `forward.to` before `to`."""
+    words = [part for part in path if isinstance(part, str)]
+    for above in reversed(words[:-1]):
+        if f"{above}.{words[-1]}" in EXAMPLES:
+            return EXAMPLES[f"{above}.{words[-1]}"]
+    return EXAMPLES.get(words[-1], f"{words[-1]}: VALUE")
+
+
+def _instead_of_key(key: str, known: tuple[str, ...]) -> str:
+    if key == "<<":
+        return "merge keys are not read: write the keys out"
+    return instead_of(key.replace("_", "-"), known)
+
+
+def _written(node: Node, path: Path) -> str:
+    """The keys that somebody wrote next to a missing one."""
+    if not isinstance(node.value, dict):
+        return node.shown()
+    known = keys_at(path[:-1])
+    return listed(key for key in node.value if key in known or key not in FILLED)
+
+
+def _empty_values(tree: Node, node: Node, path: Path) -> Iterator[tuple[Place, tuple[str, str, str]]]:
+    """Keys without a value, where the models would take a default: nobody should have to guess which."""
+    if node.value is None:
+        where = subject(tree, path)
+        yield node.place, (f"{where}: no value" if where else "no value", "nothing", "write one, or remove the key")
+    elif isinstance(node.value, dict):
+        for key, entry in node.value.items():
+            yield from _empty_values(tree, entry.node, (*path, key))
+    elif isinstance(node.value, list):
+        for index, item in enumerate(node.value):
+            yield from _empty_values(tree, item, (*path, index))
+
+
+def _victim(error: ErrorDetails, tree: Node) -> Path:
+    """What to take out of the tree because of an error: the unknown key alone, the item, or the section."""
+    path = error["loc"]
+    if error["type"] == "extra_forbidden":
+        return existing(tree, path)
+    return path[:2] if path[0] in ITEMS and len(path) > 1 else path[:1]
+
+
+def _without(node: Node, path: Path, drop: set[Path]) -> Node:
+    if isinstance(node.value, dict):
+        kept = {
+            key: replace(entry, node=_without(entry.node, (*path, key), drop))
+            for key, entry in node.value.items()
+            if (*path, key) not in drop
+        }
+        if not path:  # what every file needs may be empty for the second round, but not absent
+            kept |= {key: Entry(node.place, Node(node.place, {})) for key in NEEDED if key not in kept}
+        return replace(node, value=kept)
+    if isinstance(node.value, list):
+        items = [_without(item, (*path, i), drop) for i, item in enumerate(node.value) if (*path, i) not in drop]
+        return replace(node, value=items)
+    return node
