@@ -15,7 +15,8 @@ def number(text):
 
 
 def test_a_forward_listens_on_every_address_of_its_zone_of_the_targets_family():
-    doors = Doors(forward_doors(Forward(name="web", zone="internet", protocol=TCP, ports=(443, 443), to_address="10.0.0.2", to_port=8443), 0, OWN))
+    forward = Forward(name="web", zone="internet", protocol=TCP, ports=(443, 443), to_address="10.0.0.2", to_port=8443)
+    doors = Doors(forward_doors(forward, 0, OWN))
     assert doors.addresses() == frozenset(OWN[:2])
     door = doors.find(0, 4, TCP, OWN[1][1], 443)
     assert door is not None
@@ -36,9 +37,9 @@ def test_a_forward_with_an_address_listens_there_alone_and_a_range_keeps_its_por
 
 
 def test_a_service_listens_on_each_address_in_each_zone_with_the_pool_of_the_family():
-    targets = [{"name": "a", "address": "10.0.1.1:80"}, {"name": "b", "address": "[2001:db8:1::1]:80"}]
+    targets = [{"name": name, "address": ip_address(address), "port": 80} for name, address in [("a", "10.0.1.1"), ("b", "2001:db8:1::1")]]
     listen = ["203.0.113.10:80/tcp", "[2001:db8::10]:80/tcp"]
-    service = Service(name="web", line=7, listen=listen, targets=[{"name": t["name"], **split(t["address"])} for t in targets], masquerade=True)
+    service = Service(name="web", line=7, listen=listen, targets=targets, masquerade=True)
     pools = {version: Pool("web", [], b"", 31) for version in (4, 6)}
     doors = Doors(service_doors(service, [0, 1], pools))
     for zone in (0, 1):
@@ -58,8 +59,3 @@ def test_of_two_doors_in_one_place_the_first_wins():
     door = doors.find(0, 4, TCP, OWN[0][1], 443)
     assert door is not None
     assert door.rule.name == "forward range"
-
-
-def split(endpoint):
-    host, _, port = endpoint.rpartition(":")
-    return {"address": ip_address(host.strip("[]")), "port": int(port)}

@@ -45,9 +45,10 @@ def first_match(rules, from_zone, to_zone, protocol, source, destination, port, 
         return match.icmp_type is None or match.icmp_type == icmp_type
 
     for rule in rules:
-        if in_zone(rule.from_zones, from_zone) and in_zone(rule.to_zones, to_zone):
-            if in_networks(rule.source, source) and in_networks(rule.destination, destination) and any(map(served, rule.services)):
-                return rule
+        zones = in_zone(rule.from_zones, from_zone) and in_zone(rule.to_zones, to_zone)
+        nets = in_networks(rule.source, source) and in_networks(rule.destination, destination)
+        if zones and nets and any(map(served, rule.services)):
+            return rule
     return None
 
 
