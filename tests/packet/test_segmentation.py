@@ -88,6 +88,10 @@ def test_what_can_not_be_cut_is_refused_with_a_reason(frame: bytes, mss: int, cu
     with pytest.raises(UsageError, match=why):
         segment(frame, mss, cuts)
 
+def with_checksum(frame: bytes, value: int) -> bytes:
+    return frame[:40] + value.to_bytes(2) + frame[42:]
+
+
 L4 = [(V4, TCP(sport=9)), (V4, UDP(sport=9)), (V6, TCP(sport=9)), (V6, UDP(sport=9)), (V6 / IPv6ExtHdrDestOpt(), UDP(sport=9))]
 
 
@@ -102,16 +106,19 @@ def test_a_finished_checksum_is_scapys(layers: tuple[Packet, Packet], payload: b
     assert verify(right + padding, cuts) is True
 
 
-def with_checksum(frame: bytes, value: int) -> bytes:
-    return frame[:40] + value.to_bytes(2) + frame[42:]
-
-
 def test_a_partial_checksum_is_completed_over_the_packet_without_its_padding() -> None:
     right = bytes(E / V4 / UDP(sport=1, dport=2) / b"odd")
     pseudo = sum(int.from_bytes(right[at : at + 2]) for at in range(26, 34, 2)) + 17 + 11
     partial = with_checksum(right, pseudo % 65535)
     for cuts in ((), (1,), (0, 2)):
         assert finish(partial + b"\xff\xff\xff", cuts, partial=True) == right + b"\xff\xff\xff"
+
+
+def test_a_datagram_ends_where_its_own_length_says() -> None:
+    datagram = bytes(V4 / UDP(sport=1, dport=2) / b"odd")[20:]
+    frame = bytes(E / IP(src=V4.src, dst=V4.dst, proto=17) / Raw(datagram + b"surplus"))
+    assert verify(frame) is verify(frame, [1, 1]) is True
+    assert finish(with_checksum(frame, 0xDEAD), [2]) == frame
 
 
 def test_a_computed_zero_of_udp_is_sent_as_ones() -> None:
