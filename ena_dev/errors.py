@@ -4,6 +4,7 @@
     +- UsageError          a caller's bug; never retried
     +- BusError            an address or access that nobody owns
     +- DeviceError         the other side broke the contract; only a reset helps
+    |  +- RegisterTimeout
     |  +- ResetTimeout
     |  +- MissingCompletion
     |  +- InvalidRequestId
@@ -37,6 +38,14 @@ class BusError(SoftenaError):
 
 class DeviceError(SoftenaError):
     """The card broke the contract; only a reset helps."""
+
+
+class RegisterTimeout(DeviceError):
+    """A register could not be read: the card is gone or does not answer."""
+
+    def __init__(self, register: str, waited: float) -> None:
+        super().__init__(f"register {register}: no answer" + (f" in {waited:.1f} s" if waited else ", the card is gone"))
+        self.register, self.waited = register, waited
 
 
 class ResetTimeout(DeviceError):

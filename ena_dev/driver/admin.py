@@ -33,7 +33,7 @@ class AdminQueue:
     def __init__(self, memory: Memory, registers: Registers) -> None:
         self._memory, self._registers = memory, registers
         self._aq, self._acq = memory.allocate(DEPTH * ENTRY_SIZE), memory.allocate(DEPTH * ENTRY_SIZE)
-        self._waiting: dict[int, asyncio.Future[RawCompletion]] = {}
+        self._waiting: dict[int, tuple[str, asyncio.Future[RawCompletion]]] = {}
         self._free: list[int] = []
         self._slots = asyncio.Semaphore(0)
         self._tail = self._head = 0
@@ -69,11 +69,12 @@ class AdminQueue:
             self.pauses += 1
         self.running = False
         waiting, self._waiting = self._waiting, {}
-        for done in waiting.values():
+        for name, done in waiting.values():
             if not done.done():
                 self.aborted += 1
-                done.set_exception(AdminError("in flight", None, "the admin queue stopped"))
+                done.set_exception(AdminError(name, None, "the admin queue stopped meanwhile"))
                 done.exception()  # nobody may be waiting any more
+        self._slots.release()  # who waits for a slot wakes, sees, and wakes the next
 
     def close(self) -> None:
         """Free the rings. The card must have been reset, or told a depth of 0."""
@@ -94,7 +95,7 @@ class AdminQueue:
         if not self.running or slots is not self._slots:
             slots.release()
             raise AdminError(name, None, "the admin queue is stopped")
-        completion = await self._wait(self._submit(command), name)
+        completion = await self._wait(self._submit(command, name), name)
         if completion.status != Status.SUCCESS:
             raise AdminError(name, completion.status, status_name(completion.status))
         return response.parse(bytes(completion))
@@ -111,11 +112,11 @@ class AdminQueue:
             count += 1
         return count
 
-    def _submit(self, command: AdminCommand) -> asyncio.Future[RawCompletion]:
+    def _submit(self, command: AdminCommand, name: str) -> asyncio.Future[RawCompletion]:
         command.command_id = self._free.pop(0)
         command.phase = _phase(self._tail)
         done: asyncio.Future[RawCompletion] = asyncio.get_running_loop().create_future()
-        self._waiting[command.command_id] = done
+        self._waiting[command.command_id] = name, done
         entry, where = bytes(command), self._aq + self._tail % DEPTH * ENTRY_SIZE
         self._memory.write(where + 4, entry[4:])
         self._memory.write(where, entry[:4])  # the word with the phase goes last
@@ -125,7 +126,7 @@ class AdminQueue:
         return done
 
     def _complete(self, completion: RawCompletion) -> None:
-        done = self._waiting.pop(completion.command_id, None)
+        _, done = self._waiting.pop(completion.command_id, ("", None))
         if done is None:
             self.stop(ResetReason.DRIVER_INVALID_STATE)  # an answer to nothing: rings can't be trusted any more
             return
@@ -172,4 +173,4 @@ def command_name(command: AdminCommand) -> str:
 
 
 def status_name(status: int) -> str:
-    return Status(status).name if status in Status else f"unknown status {status}"
+    return next((known.name for known in Status if known == status), "unknown status")

@@ -83,7 +83,7 @@ class Commands:
         """Set a feature; `buffer` goes along in a control buffer. Raises AdminError."""
         command = FeatureCommand(opcode=Opcode.SET_FEATURE, feature_id=feature)
         raw = bytes(payload)
-        command.payload[: len(raw)] = raw  # type: ignore[assignment]
+        command.payload[: len(raw)] = raw
         if not buffer:
             await self._admin.execute(command, RawCompletion)
             return

@@ -31,20 +31,20 @@ async def reset_card(registers: Registers, reason: ResetReason, *, extended: boo
     timeout = caps.reset_timeout * TIMEOUT_UNIT
     registers.write(Register.DEV_CTL, DeviceControl.reset_for(reason, extended=extended))
     registers.announce_response()
-    await _wait_for(registers, in_progress=True, timeout=timeout)
+    await _wait_for(registers, in_progress=True, patience=timeout)
     if stopped is not None:
         stopped()
     registers.write(Register.DEV_CTL, DeviceControl.of())
-    await _wait_for(registers, in_progress=False, timeout=timeout)
+    await _wait_for(registers, in_progress=False, patience=timeout)
     return caps.admin_timeout * TIMEOUT_UNIT or ADMIN_TIMEOUT
 
 
-async def _wait_for(registers: Registers, *, in_progress: bool, timeout: float) -> None:
-    for pause in pauses(timeout):
+async def _wait_for(registers: Registers, *, in_progress: bool, patience: float) -> None:
+    for pause in pauses(patience):
         if bool((await registers.read(Register.DEV_STS, DeviceStatus)).reset_in_progress) == in_progress:
             return
         await asyncio.sleep(pause)
-    raise ResetTimeout("begin" if in_progress else "end", timeout)
+    raise ResetTimeout("begin" if in_progress else "end", patience)
 
 
 async def check_versions(registers: Registers) -> ControllerVersion:

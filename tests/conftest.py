@@ -1,0 +1,26 @@
+"""What all tests share: the loop they run on, and the bench.
+
+A test that asks for `virtual_time` (or a module with `pytestmark = pytest.mark.usefixtures("virtual_time")`) runs on a loop whose
+clock jumps; all others run on a plain asyncio loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from tests.support.virtual_time import VirtualTimeLoop
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: Any) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if "virtual_time" in item._fixtureinfo.names_closure:
+        return {"virtual": VirtualTimeLoop}
+    return {"real": asyncio.new_event_loop}
+
+
+@pytest.fixture
+def virtual_time() -> None:
+    """Run this test's coroutine in virtual time."""
