@@ -1,0 +1,14 @@
+"""The appliance: a firewall and load balancer, told what to do by one YAML file. Its packets come and go through ENA cards.
+
+    YAML --config--> Config --ruleset--> Ruleset --+
+                                                   v
+    frame --flow (compiled)--> known: rewritten, sent | unknown --runtime--> decide --> flow entry
+
+* `config`                      what an operator may write, and every mistake in it
+* `policy`, `nat`, `balancer`, `route`, `ruleset`, `decide`   the decision engine: pure functions
+* `neighbour`                   the cache behind ARP and ND, sans-IO
+* `flow`                        the compiled fast path: table, tracking, rewrite, the burst program
+* `runtime`                     cards, queue coroutines, reload, health: start reading here
+* `host`                        the Linux around it: TUN, addresses, namespaces, privileges
+* `control`, `cli`, `demo`      how people meet it
+"""
