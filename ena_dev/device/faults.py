@@ -23,8 +23,8 @@ class Faults:
 
     def set_data(self, faults: DataFaults) -> None:
         """Faults of the data path from now on; `DataFaults()` ends them."""
-        odds = (faults.loss, faults.duplication, faults.reorder)
-        if not all(0 <= chance <= 1 for chance in odds) or faults.delay < 0 or faults.jitter < 0:
+        odds, times = (faults.loss, faults.duplication, faults.reorder), (faults.delay, faults.jitter)
+        if not (all(0 <= chance <= 1 for chance in odds) and all(0 <= time < float("inf") for time in times)):
             raise UsageError(f"{faults}: probabilities are 0..1, times not negative")
         self.data = faults
         self._engine.set_faults(faults)

@@ -139,7 +139,7 @@ class Features:
 
     def _set_large_receive(self, command: FeatureCommand) -> None:
         flags = int(_payload(command, LargeReceiveChoice).enabled_flags)
-        if flags & ~LargeReceiveFlag.SEGMENT_SIZE:
+        if flags & ~int(LargeReceiveFlag.SEGMENT_SIZE):  # the complement of a flag knows only defined bits
             raise illegal(f"large receive flags {flags:#x}")
         self._queues.set_large_receive(bool(flags))
 

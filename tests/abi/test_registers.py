@@ -123,4 +123,3 @@ def test_worked_register_values() -> None:
     assert InterruptControl.of(rx_delay=20, tx_delay=64, unmask=1) == 0x40200014
     assert InterruptControl.of(rx_delay=20, tx_delay=64, unmask=1, no_moderation_update=1) == 0xC0200014
     assert InterruptControl.of(rx_delay=20, tx_delay=64) == 0x00200014
-    assert [reason.name for reason in (ResetReason(3), ResetReason(11), ResetReason(20))] == ["MISS_TX_CMPL", "SHUTDOWN", "MISS_FIRST_INTERRUPT"]
