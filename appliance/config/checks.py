@@ -6,7 +6,7 @@
     shadow.py           rules that can never match
 
 Each check yields `Finding`s with the path of what is wrong. `broken` names items that were left out because they are
-wrong themselves: nobody is told that something is missing which only awaits its correction.
+wrong themselves or lost keys: nobody is told that something is missing which only awaits its correction.
 """
 
 from __future__ import annotations

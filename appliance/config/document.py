@@ -31,15 +31,18 @@ from appliance.config.source import Place, Source
 DEEPEST = 32
 MOST_EXPANDED = 100_000  # nodes that aliases may add
 NULLS = ("", "~", "null", "Null", "NULL")
+UNCLOSED_BRACKET = "bracket not closed, or no comma between two items"
+UNCLOSED_QUOTE = "quote not closed"
 SYNTAX = (  # what the parser says, what that means to a reader, what would do
     ("cannot start any token", "text starts with a special character", "put quotes around the text"),
     ("mapping values are not allowed", "unexpected colon", "quote text that contains `: `, or indent like the lines above"),
-    ("expected ',' or", "bracket not closed, or no comma between two items", "close it, and quote text with brackets or commas"),
+    ("expected ',' or", UNCLOSED_BRACKET, "close it, and quote text with brackets or commas"),
     ("could not find expected ':'", "line without a colon", "write `key: value`, or indent like the lines above"),
-    ("unexpected end of stream", "quote not closed", "close the quote"),
-    ("unexpected document separator", "quote not closed", "close the quote"),
+    ("unexpected end of stream", UNCLOSED_QUOTE, "close the quote"),
+    ("unexpected document separator", UNCLOSED_QUOTE, "close the quote"),
     ("expected <block end>", "indentation differs from the lines above", "indent like the lines it belongs to"),
     ("escape character", "unknown escape sequence", "use single quotes, or write two backslashes"),
+    ("content, but found '<stream end>'", UNCLOSED_BRACKET, "close it, and quote text with brackets or commas"),
     ("expected the node content", "value expected", "put a value here, and quote text that starts with a bracket"),
 )
 OTHER_SYNTAX = "check brackets, quotes and indentation near here"
@@ -223,7 +226,9 @@ def _syntax(source: Source, error: MarkedYAMLError) -> ConfigError:
     for part, what, hint in SYNTAX:
         if part not in problem:
             continue
-        if mark is not None and opened is not None and mark.line != opened.line and "not closed" in what:
+        if what == UNCLOSED_QUOTE:
+            mark = opened or mark  # the end of the file is no place to look for it
+        elif what == UNCLOSED_BRACKET and mark is not None and opened is not None and mark.line != opened.line:
             hint += f"; it opens on line {source.place(opened.index).line}"
         return _refusal(source, mark, what, hint)
     return _refusal(source, mark, problem, OTHER_SYNTAX)

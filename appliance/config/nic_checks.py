@@ -65,7 +65,7 @@ def _used_twice(scope: Scope) -> Iterator[Finding]:
     addresses: dict[IPv4Address | IPv6Address, str] = {}
     for nic in scope.config.nics.values():
         path: Path = ("nics", nic.name)
-        if nic.tap in taps or nic.tap == scope.config.host.tun:
+        if path not in scope.broken and (nic.tap in taps or nic.tap == scope.config.host.tun):
             owner = named("nics", taps[nic.tap]) if nic.tap in taps else "the TUN device of `host`"
             yield Finding((*path, "tap"), "Linux interface used twice", f"choose another name; {owner} has it", quoted(nic.tap))
         if nic.uplink in uplinks:
@@ -114,7 +114,7 @@ def _route(index: int, route: Route, scope: Scope) -> Iterator[Finding]:
     elif route.via in scope.own:
         yield Finding((*path, "via"), "gateway is the appliance's own address", "write the address of the next router", via)
     elif _linked(route.via):
-        if route.nic is None:
+        if route.nic is None and not scope.lost("routes"):
             yield Finding((*path, "via"), "link-local gateway without `nic`", "add `nic:` with the nic it is behind", via)
     elif not scope.adopts and not scope.lost("nics"):
         behind = scope.connected.owners(route.via)

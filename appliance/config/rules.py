@@ -11,7 +11,7 @@ from appliance.config.addresses import Address, Network, Ports, endpoint, protoc
 from appliance.config.errors import BadValueError
 from appliance.config.section import Section
 from appliance.config.values import OneOrMore, Some, Title, ZoneWords, one_or_more, scalar
-from appliance.config.words import ServiceMatch, service_matches
+from appliance.config.words import ANY, ServiceMatch, service_matches
 
 _WORD_LIST: TypeAdapter[tuple[tuple[ServiceMatch, ...], ...]] = TypeAdapter(
     tuple[Annotated[tuple[ServiceMatch, ...], PlainValidator(service_matches)], ...]
@@ -68,7 +68,9 @@ class Rule(Section):
     source: Annotated[tuple[Network, ...], OneOrMore] = ()
     destination: Annotated[tuple[Network, ...], OneOrMore] = ()
     verdict: Annotated[Literal["allow", "deny"], PlainValidator(_verdict)]
-    services: Annotated[tuple[ServiceMatch, ...], PlainValidator(_services)] = Field(validation_alias=AliasChoices("allow", "deny"))
+    services: Annotated[tuple[ServiceMatch, ...], PlainValidator(_services)] = Field(
+        (ANY,), validation_alias=AliasChoices("allow", "deny")
+    )
 
 
 class Masquerade(Section):

@@ -19,15 +19,19 @@ def check(scope: Scope) -> Iterator[Finding]:
     """Findings about services and nat rules."""
     for index, rule in enumerate(scope.config.nat):
         match rule:
+            case _ if scope.lost("nat"):
+                break  # which keys are gone isn't known by rule, and their defaults may not fit
             case Masquerade():
                 yield from _masquerade(("nat", index), rule)
             case Forward():
                 yield from _forward(("nat", index), rule, scope)
     for service in scope.config.services.values():
-        yield from _families(service)
-        yield from _targets(service)
-        yield from _health(service)
-    yield from _clashes(scope)
+        if ("services", service.name) not in scope.broken:
+            yield from _families(service)
+            yield from _targets(service)
+            yield from _health(service)
+    if not any(scope.lost(section) for section in ("nics", "zones", "services", "nat")):
+        yield from _clashes(scope)
 
 
 def _masquerade(path: Path, rule: Masquerade) -> Iterator[Finding]:

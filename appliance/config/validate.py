@@ -1,6 +1,6 @@
 """The shaped tree through the models: a `Config` of whatever is sound, and a `Mistake` for each thing that isn't.
 
-A broken item is taken out and the rest validated again, so that the cross checks can still judge the sound part.
+What is broken is taken out and the rest validated again, so that the cross checks can still judge the sound part.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EXAMPLES = {  # what to add for a missing key; where a key means different thing
     "listen.port": "port: 443",
     "listen.address": "address: 203.0.113.10",
 }
-ITEMS = ("nics", "zones", "routes", "policy", "nat", "services")  # sections that can lose one item and keep the others
+KEY, ITEM = 3, 2  # lengths of the paths to `nics, wan, mtu` and to `nics, wan`
 NEEDED = ("nics", "zones")
 FILLED = ("kind", "line", "name", "verdict")  # entries that the loader adds to what was written
 
@@ -53,16 +53,17 @@ class Draft:
 
 
 def validate(tree: Node, source: Source) -> Draft:
-    """Build the configuration, in two rounds if the first finds mistakes."""
+    """Build the configuration; if there are mistakes, once more without the broken keys, and without the items that then lack one."""
     config, errors = _build(tree)
     mistakes = [_mistake(error, tree, source) for error in errors]
     said = {Place(mistake.line, mistake.column) for mistake in mistakes}
     mistakes += [source.mistake(place, *words) for place, words in _empty_values(tree, tree, ()) if place not in said]
-    if errors:
-        drop = {_victim(error, tree) for error in errors}
-        tree = _without(tree, (), drop)
-        config, _ = _build(tree)
-    return Draft(tree, config, frozenset(error["loc"][:2] for error in errors), mistakes)
+    broken = frozenset(error["loc"][:2] for error in errors)
+    for depth in (KEY, ITEM):
+        if errors:
+            tree = _without(tree, (), {_victim(error, tree, depth) for error in errors})
+            config, errors = _build(tree)
+    return Draft(tree, config, broken, mistakes)
 
 
 def _build(tree: Node) -> tuple[Config | None, list[ErrorDetails]]:
@@ -141,12 +142,10 @@ def _empty_values(tree: Node, node: Node, path: Path) -> Iterator[tuple[Place, t
             yield from _empty_values(tree, item, (*path, index))
 
 
-def _victim(error: ErrorDetails, tree: Node) -> Path:
-    """What to take out of the tree because of an error: the unknown key alone, the item, or the section."""
-    path = error["loc"]
-    if error["type"] == "extra_forbidden":
-        return existing(tree, path)
-    return path[:2] if path[0] in ITEMS and len(path) > 1 else path[:1]
+def _victim(error: ErrorDetails, tree: Node, depth: int) -> Path:
+    """What to take out of the tree because of an error: the unknown key alone, or what is broken down to `depth`."""
+    path = existing(tree, error["loc"])
+    return path if error["type"] == "extra_forbidden" else path[:depth]
 
 
 def _without(node: Node, path: Path, drop: set[Path]) -> Node:
@@ -156,7 +155,7 @@ def _without(node: Node, path: Path, drop: set[Path]) -> Node:
             for key, entry in node.value.items()
             if (*path, key) not in drop
         }
-        if not path:  # what every file needs may be empty for the second round, but not absent
+        if not path:  # what every file needs may be empty here, but not absent
             kept |= {key: Entry(node.place, Node(node.place, {})) for key in NEEDED if key not in kept}
         return replace(node, value=kept)
     if isinstance(node.value, list):
