@@ -93,4 +93,8 @@ class PortError(SoftenaError):
 
 
 class HostError(SoftenaError):
-    """The Linux host refused something the appliance needs."""
+    """The Linux host refused something the appliance needs: what, why, and what would do."""
+
+    def __init__(self, what: str, why: str = "", hint: str = "") -> None:
+        super().__init__(what + (f": {why}" if why else "") + (f"; {hint}" if hint else ""))
+        self.what, self.why, self.hint = what, why, hint
