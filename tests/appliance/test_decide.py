@@ -1,8 +1,10 @@
 """What is decided about flows through one small network, as stories."""
 
+from ipaddress import ip_address
+
 import pytest
 
-from appliance.config.models import Nic
+from appliance.config.models import Nic, Target
 from appliance.decide import compile_ruleset, decide
 from appliance.policy.facts import ICMP, NO_TUPLE, NOWHERE, SELF, UDP, Reason
 from tests.appliance.small_network import CONFIG, DMZ, LAN, SYN, WAN, View, ask, flow, number, ping, reply
@@ -93,6 +95,14 @@ def test_a_masquerading_service_hides_the_client_from_its_target():
     decision = ask(flow(WAN, "198.51.100.9", "203.0.113.10", 53, UDP))
     assert decision.reply == reply("10.0.1.53", "10.0.1.1", 53, 40000)
     assert (decision.egress, decision.service, decision.target) == (DMZ, "dns", "d")
+
+
+def test_a_masquerading_service_whose_target_is_the_appliance_hides_nobody():
+    own = CONFIG.services["dns"].model_copy(update={"targets": (Target(name="d", address=ip_address("192.168.10.1"), port=5353),)})
+    ruleset = compile_ruleset(CONFIG.model_copy(update={"services": {"dns": own}}), 2, b"", 31)
+    decision = decide(flow(WAN, "198.51.100.9", "203.0.113.10", 53, UDP), ruleset, View())
+    assert (decision.rule, decision.egress) == ("service dns", SELF)
+    assert decision.reply == reply("192.168.10.1", "198.51.100.9", 5353, 40000)
 
 
 def test_health_checks_pass_without_a_rule_and_nothing_else_does():

@@ -50,6 +50,13 @@ def test_the_reply_is_free_mirrors_the_flow_and_keeps_the_port_where_it_may(prot
         assert 1024 <= port <= 65535
 
 
+@pytest.mark.parametrize(("sport", "kept"), [(0, False), (1023, False), (1024, True), (65535, True)])
+def test_a_hidden_source_keeps_its_port_from_1024_up(sport, kept):
+    reply = free_reply(View(), 4, TCP, (OURS, THEIRS, sport, 443), True)
+    assert reply is not None
+    assert (reply[3] == sport) is kept
+
+
 def test_as_many_flows_as_there_are_ports_nearly_all_fit():
     view = View()
     for _ in range(50_000):

@@ -84,6 +84,12 @@ def test_a_rule_for_one_family_says_nothing_about_the_other():
     assert policy.match((0, 1, 6, 6), 1, 2, 80) is None
 
 
+def test_a_wide_word_beside_a_narrow_one_is_wide():
+    for services in (["tcp/443", "any"], ["tcp/443", "tcp"]):
+        policy = Policy([Rule(name="all", verdict="allow", services=services)], NUMBERS)
+        assert policy.match((0, 1, 4, 6), 1, 2, 80) is not None
+
+
 def test_protocols_that_no_rule_names_share_one_list():
     policy = Policy([Rule(name="all", verdict="allow", services="any")], NUMBERS)
     for protocol in range(256):
