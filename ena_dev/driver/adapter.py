@@ -199,7 +199,7 @@ class Adapter:
         control.open()
         self._make_pairs()
         self._queues = await interface_up(control.commands, self.capabilities, self.pairs, self.rss)
-        self.watchdog.start(asyncio.get_running_loop().time(), self.pairs, self._limits)
+        self.watchdog.start(asyncio.get_running_loop().time(), self.pairs)
 
     async def _negotiate(self) -> None:
         """Ask, agree; after a reset the card must still be the one it was. Raises DeviceError otherwise."""
@@ -208,7 +208,7 @@ class Adapter:
         if before is not None and before.shape != now.shape:
             raise DeviceError(f"{self.name} came back from reset as another card: {now.shape}, not {before.shape}")
         self._capabilities = now
-        self._limits = Limits() if now.watches(Group.KEEP_ALIVE) else Limits(keep_alive=None)
+        self._limits = self.watchdog.limits = Limits() if now.watches(Group.KEEP_ALIVE) else Limits(keep_alive=None)
         if offers.hints is not None:
             self._take_hints(offers.hints)
 
@@ -242,7 +242,7 @@ class Adapter:
         self.watchdog.want(reason)
 
     def _take_hints(self, hints: HwHints) -> None:
-        self._limits = self.watchdog.limits = self._limits.hinted(hints)
+        self.watchdog.limits = self._limits.hinted(hints)
         self.control.take_hints(hints)
 
     # -- changes while it runs -----------------------------------------------------------------------------------------

@@ -146,20 +146,18 @@ class AdminQueue:
         else:
             await asyncio.wait({done}, timeout=self.timeout)
         if not done.done():
-            self._give_up(done)
-        if done.done():
-            return done.result()
-        raise AdminError(name, None, f"no answer in {self.timeout:.1f} s")
+            self._give_up(done, name)
+        return done.result()
 
-    def _give_up(self, late: asyncio.Future[RawCompletion]) -> None:
+    def _give_up(self, late: asyncio.Future[RawCompletion], name: str) -> None:
         """A last look: an answer that lay there untold means that interrupts get lost."""
         self.poll()
         self.no_completion += 1
         if late.done():
             self.stop(ResetReason.MISSING_ADMIN_INTERRUPT)
-        else:
-            late.cancel()
-            self.stop(ResetReason.ADMIN_TO)
+            return
+        late.set_exception(AdminError(name, None, f"no answer in {self.timeout:.1f} s"))
+        self.stop(ResetReason.ADMIN_TO)
 
 
 def _phase(index: int) -> int:

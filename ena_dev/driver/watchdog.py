@@ -54,16 +54,14 @@ class Limits:
     tx_completion: float = 5.0
 
     def hinted(self, hints: HwHints) -> Limits:
-        """With what the card proposes; zero keeps ours."""
-        keep_alive, tx = hints.driver_watchdog_timeout, hints.missing_tx_completion_timeout
-        return Limits(
-            keep_alive=None if keep_alive == HINT_OFF else keep_alive / 1000 or self.keep_alive,
-            tx_completion=tx / 1000 or self.tx_completion,
-        )
+        """With what the card proposes; zero keeps ours, and what is not watched stays so."""
+        told, tx = hints.driver_watchdog_timeout, hints.missing_tx_completion_timeout
+        unwatched = self.keep_alive is None or told == HINT_OFF
+        return Limits(None if unwatched else told / 1000 or self.keep_alive, tx / 1000 or self.tx_completion)
 
 
 class Watchdog:
-    """The checks of one card, from `start` on. `lost_interrupts` counts per pair how often an interrupt was asked for again."""
+    """The checks of one card, within `limits`. `lost_interrupts` counts per pair how often an interrupt was asked for again."""
 
     def __init__(self, admin: WatchedAdmin, events: WatchedEvents) -> None:
         self._admin, self._events = admin, events
@@ -74,9 +72,9 @@ class Watchdog:
         self.limits = Limits()
         self.lost_interrupts: list[int] = []
 
-    def start(self, now: float, pairs: Sequence[WatchedPair], limits: Limits) -> None:
-        """The card is up. Keep-alives are watched from now on, if `limits` says so."""
-        self._pairs, self.limits = pairs, limits
+    def start(self, now: float, pairs: Sequence[WatchedPair]) -> None:
+        """The card is up: keep-alives are due from now on."""
+        self._pairs = pairs
         self._silent, self._wanted, self._last_keep_alive = {}, None, now
         self.lost_interrupts.extend([0] * (len(pairs) - len(self.lost_interrupts)))
 
