@@ -1,0 +1,236 @@
+"""The appliance as a whole: cards, queue coroutines, deciding, reload, and an orderly end.
+
+    start: ports -> host addresses -> cards up -> data thread -> one coroutine a queue pair
+    reload: load aside -> compile -> swap one reference -> re-judge flows
+    stop: no more receiving -> sends drained -> cards down -> host as it was
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, Final
+
+import structlog
+
+from appliance.config.errors import ConfigError, Mistake
+from appliance.config.loader import load
+from appliance.config.models import Config
+from appliance.flow.program import Worker
+from appliance.runtime import report
+from appliance.runtime.cards import Card, open_host_card, open_nic_card
+from appliance.runtime.decider import Decider, View
+from appliance.runtime.health import HealthChecker
+from appliance.runtime.neighbours import HOST, Indexes, Neighbourhood
+from appliance.runtime.plumbing import Plumbing
+from appliance.runtime.rejudge import Rejudged, rejudge
+from appliance.ruleset import Ruleset, compile_ruleset
+from ena_dev.bus.executor import Executor
+from ena_dev.bus.memory import Memory
+from ena_dev.driver.pool import BufferPool
+from ena_dev.driver.queue import QueuePair
+
+log = structlog.get_logger("appliance")
+
+BUFFERS_A_PAIR: Final = 1024 + 512
+BUFFERS_SHARED: Final = 4096
+DRAIN: Final = 2.0
+"""Seconds that sends in flight get at the end."""
+TICK: Final = 1.0
+FIXED: Final = ("nics", "host", "control", "limits")
+"""Sections that only a restart changes."""
+
+
+class Appliance:
+    """One running configuration. Made inside an event loop; `start`, then `run` until cancelled, then `stop`."""
+
+    def __init__(self, config: Config, path: Path) -> None:
+        self.config, self.path = config, path
+        self.started = time.time()
+        self._loop = asyncio.get_running_loop()
+        self._seed = secrets.token_bytes(32)
+        self._random = SystemRandom()
+        pairs = sum(nic.queues for nic in config.nics.values()) + 1
+        self.memory = Memory((pairs * BUFFERS_A_PAIR + BUFFERS_SHARED) * 4096 + (pairs + 8) * (1 << 20))
+        self.executor = Executor()
+        self.pool = BufferPool(self.memory, pairs * BUFFERS_A_PAIR + BUFFERS_SHARED)
+        self.plumbing = Plumbing()
+        self.cards: list[Card] = []
+        self.generation = 0
+        self.host = len(config.nics)
+        """The index of the card in front of the appliance's own stack."""
+
+    # -- start ---------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open ports, take over uplinks, bring the cards up. Raises SoftenaError, with everything undone."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        config = self.config
+        for index, nic in enumerate(config.nics.values()):
+            self.cards.append(open_nic_card(index, nic, self.memory, self.executor, self.pool))
+        self.cards.append(open_host_card(self.host, config, self.memory, self.executor, self.pool))
+        self.config = config = await self.plumbing.adopt(config)
+        self.ruleset = self._compile(config)
+        await self.plumbing.connect(config, self._local_addresses())
+        self.executor.start()
+        for card in self.cards:
+            await card.start()
+        self._make_fast_path()
+        self.health = HealthChecker(self._probe_source, self._target_changed, self._random)
+        self._make_decider()
+        self._configure(self.ruleset)
+
+    def _make_fast_path(self) -> None:
+        timeouts = {name.replace("_", "-"): seconds for name, seconds in self.config.timeouts.model_dump().items()}
+        self.worker = Worker(self.executor, self.pool, self.config.limits.flows, secrets.token_bytes(16), timeouts)
+        for card in self.cards:
+            self.worker.add_nic(card.index, card.mac, card.mtu, card.adapter.pairs, is_self=card.index == self.host)
+        self.worker.set_adjacency(HOST, self.host, self.cards[self.host].mac)
+
+    def _make_decider(self) -> None:
+        view = View(self.worker, self.health.up, self._random)
+        self.decider = Decider(self.worker, view, self._loop.time, self.host)
+        indexes = Indexes()
+        for card in self.cards[: self.host]:
+            self.decider.neighbourhoods[card.index] = Neighbourhood(card.index, card.mac, self.worker, indexes, self._random)
+
+    def _compile(self, config: Config) -> Ruleset:
+        self.generation += 1
+        return compile_ruleset(config, self.generation, self._seed)
+
+    def _configure(self, ruleset: Ruleset) -> None:
+        """Everything that follows from a ruleset, swapped between bursts."""
+        self.ruleset = self.decider.ruleset = ruleset
+        self.health.configure(ruleset.targets())
+        for index, nic in enumerate(self.config.nics.values()):
+            own = [interface.ip for interface in nic.address]
+            self.decider.neighbourhoods[index].configure(own, report.answered(self.config, ruleset, index))
+
+    def _local_addresses(self) -> list[str]:
+        return [report.address(version, value) for version, values in self.ruleset.local_addresses.items() for value in sorted(values)]
+
+    def _probe_source(self, version: int, address: int) -> str | None:
+        """The own address that a health probe leaves from: the primary one of the nic that leads to the target."""
+        hop = self.ruleset.routes.lookup(version, address)
+        primary = None if hop is None else self.ruleset.primary.get((hop.nic, version))
+        return None if primary is None else report.address(version, primary)
+
+    def _target_changed(self, service: str, target: str, up: bool) -> None:
+        """A lost target's flows end: their next packets find another target, or a refusal they can see."""
+        if not up:
+            self._background(self._cut(service, target))
+
+    async def _cut(self, service: str, target: str) -> None:
+        number = self.decider.services.number(f"{service}/{target}")
+        cursor = 0
+        while True:
+            flows, cursor = self.worker.read(cursor, 512)
+            for flow in flows:
+                if flow.target == number:
+                    self.worker.delete(flow.flow, "no-target")
+            if cursor == 0:
+                return
+            await asyncio.sleep(0)
+
+    # -- run -----------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until cancelled. A bug in one coroutine ends all, loudly."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for pair in self._pairs():
+                group.create_task(self._serve(pair), name=f"queue {pair.nic}.{pair.index}")
+            group.create_task(self.health.run(), name="health")
+            group.create_task(self._tick(), name="neighbours")
+            for neighbourhood in self.decider.neighbourhoods.values():
+                neighbourhood.announce()
+
+    def _pairs(self) -> Iterator[QueuePair]:
+        for card in self.cards:
+            yield from card.adapter.pairs
+
+    async def _serve(self, pair: QueuePair) -> None:
+        """Own one queue pair: lend it to the fast path, decide what it can't."""
+        async for work in pair.run(self.worker.program(pair)):
+            self.decider.handle(work)
+
+    async def _tick(self) -> None:
+        """Let neighbours age."""
+        while True:
+            now = self._loop.time()
+            for neighbourhood in self.decider.neighbourhoods.values():
+                neighbourhood.refresh(now)
+            due = [d for n in self.decider.neighbourhoods.values() if (d := n.deadline()) is not None]
+            await asyncio.sleep(max(0.01, min([now + TICK, *due]) - now))
+
+    def _background(self, work: Any) -> None:
+        self._group.create_task(work)
+
+    # -- reload --------------------------------------------------------------------------------------------------------
+
+    async def reload(self) -> dict[str, Any]:
+        """Load the file again and swap it in; returns when the last flow was judged. Raises ConfigError, with nothing changed."""
+        loaded = await asyncio.to_thread(load, self.path)
+        config = self.plumbing.adopted(loaded)
+        fixed = [name for name in FIXED if getattr(config, name) != getattr(self.config, name)]
+        if fixed:
+            raise ConfigError([self._needs_restart(name) for name in fixed])
+        ruleset = await asyncio.to_thread(self._compile, config)
+        self.config = config
+        self._configure(ruleset)
+        self.worker.set_timeouts({name.replace("_", "-"): seconds for name, seconds in config.timeouts.model_dump().items()})
+        result: Rejudged = await rejudge(self.worker, ruleset, self.host, self._loop.time)
+        log.info("reloaded", generation=ruleset.generation, judged=result.judged, ended=result.ended, seconds=round(result.seconds, 3))
+        return {"generation": ruleset.generation, "judged": result.judged, "ended": result.ended, "seconds": result.seconds}
+
+    def _needs_restart(self, section: str) -> Mistake:
+        return Mistake(str(self.path), 1, 1, f"section {section}", "changed while running", "restart softena, or put it back")
+
+    # -- stop ----------------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Receive no more, and let what is in flight leave."""
+        pairs = list(self._pairs())
+        for pair in pairs:
+            pair.quiesce()
+        deadline = self._loop.time() + DRAIN
+        while any(pair.sends_in_flight for pair in pairs) and self._loop.time() < deadline:
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Cards down, host as it was. Idempotent; the queue coroutines have ended before."""
+        for card in self.cards:
+            with suppress(Exception):
+                await card.stop()
+        self.executor.stop()
+        if hasattr(self, "worker"):
+            self.worker.close()
+        for card in self.cards:
+            card.close()
+        self.cards.clear()
+        await self.plumbing.restore()
+
+    # -- what the control socket shows ---------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Everything at a glance."""
+        return report.status(self)
+
+    def flows(self, limit: int, cursor: int) -> dict[str, Any]:
+        """At most `limit` flows from a cursor, and the next cursor: 0 after the last."""
+        return report.flows(self, limit, cursor)
+
+    def ethtool(self, nic: str, kind: str) -> dict[str, Any]:
+        """One view of one card, as `ethtool -KIND` shows it. Raises UsageError for an unknown nic or kind."""
+        return report.ethtool(self, nic, kind)

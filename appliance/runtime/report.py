@@ -1,0 +1,165 @@
+"""What the running appliance shows of itself: plain dictionaries for the control socket. Reads only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Any
+
+from appliance.config.models import Config
+from appliance.flow.records import FlowView
+from appliance.policy.facts import SELF
+from appliance.ruleset import Ruleset
+from ena_dev.driver import ethtool as views
+from ena_dev.errors import UsageError
+
+if TYPE_CHECKING:
+    from appliance.runtime.appliance import Appliance
+    from appliance.runtime.cards import Card
+
+PORTLESS = (1, 58)
+PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+
+
+def address(family: int, value: int) -> str:
+    """An address as people write it."""
+    return str(IPv4Address(value) if family == 4 else IPv6Address(value))
+
+
+def answered(config: Config, ruleset: Ruleset, index: int) -> Iterator[IPv4Address | IPv6Address]:
+    """The addresses that one nic answers ARP and ND for: its own, and those of services and forwards within its networks."""
+    nics = list(config.nics.values())
+    own = {interface.ip for interface in nics[index].address}
+    others = {interface.ip for nic in nics for interface in nic.address} - own
+    yield from own
+    for family, values in ruleset.local_addresses.items():
+        for value in values:
+            local = ip_address(address(family, value))
+            if local not in own and local not in others and any(local in interface.network for interface in nics[index].address):
+                yield local
+
+
+def software_version() -> str:
+    """The installed version."""
+    try:
+        return version("softena")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def status(appliance: Appliance) -> dict[str, Any]:
+    """Everything at a glance."""
+    counters = appliance.worker.counters()
+    return {
+        "version": software_version(),
+        "config": str(appliance.path),
+        "generation": appliance.ruleset.generation,
+        "since": appliance.started,
+        "uptime": time.time() - appliance.started,
+        "nics": [_nic(appliance, card) for card in appliance.cards],
+        "services": [_service(appliance, name) for name in appliance.config.services],
+        "flows": appliance.worker.usage(),
+        "totals": {name: value for name, value in counters.items() if not name.startswith("drop:")},
+        "drops": {name.removeprefix("drop:"): value for name, value in counters.items() if name.startswith("drop:") and value},
+        "decisions-failed": appliance.decider.failures,
+        "rules": _rules(appliance),
+        "neighbours": [
+            {"nic": appliance.cards[index].name, **entry}
+            for index, neighbourhood in appliance.decider.neighbourhoods.items()
+            for entry in neighbourhood.entries()
+        ],
+    }
+
+
+def _nic(appliance: Appliance, card: Card) -> dict[str, Any]:
+    totals: dict[str, int] = {}
+    for pair in card.adapter.pairs:
+        for name, value in pair.statistics().items():
+            totals[name] = totals.get(name, 0) + value
+    nic = appliance.config.nics.get(card.name)
+    return {
+        "name": card.name,
+        "tap": card.interface,
+        "zone": appliance.ruleset.zone_names[appliance.ruleset.zone(SELF if card.index == appliance.host else card.index)],
+        "mac": card.mac.hex(":"),
+        "addresses": [str(interface) for interface in nic.address] if nic else [],
+        "mtu": card.mtu,
+        "queues": len(card.adapter.pairs),
+        "link": card.adapter.link_up,
+        "resets": len(card.device.resets) - 1,
+        "rx": {"packets": totals.get("rx_cnt", 0), "bytes": totals.get("rx_bytes", 0)},
+        "tx": {"packets": totals.get("tx_cnt", 0), "bytes": totals.get("tx_bytes", 0)},
+        "counters": totals,
+    }
+
+
+def _service(appliance: Appliance, name: str) -> dict[str, Any]:
+    service = appliance.config.services[name]
+    states = appliance.health.states()
+    return {
+        "name": name,
+        "listen": [str(listen) for listen in service.listen],
+        "targets": [
+            {"name": t.name, "address": str(t.address), "port": t.port, "weight": t.weight, "state": states.get((name, t.name), "unchecked")}
+            for t in service.targets
+        ],
+    }
+
+
+def _rules(appliance: Appliance) -> list[dict[str, Any]]:
+    counted = appliance.worker.rule_counters()
+    rows = []
+    for rule in appliance.ruleset.rules:
+        packets, octets, flows = counted.get(appliance.decider.rules.number(rule.name), (0, 0, 0))
+        rows.append({"name": rule.name, "line": rule.line, "allow": rule.allow, "packets": packets, "bytes": octets, "flows": flows})
+    return rows
+
+
+def flows(appliance: Appliance, limit: int, cursor: int) -> dict[str, Any]:
+    """At most `limit` flows from a cursor, and the next cursor: 0 after the last."""
+    found, following = appliance.worker.read(cursor, max(1, min(limit, 4096)))
+    now = appliance._loop.time()
+    return {"flows": [_flow(appliance, flow, now) for flow in found], "next": following}
+
+
+def _flow(appliance: Appliance, flow: FlowView, now: float) -> dict[str, Any]:
+    names, services = appliance.decider.rules.names, appliance.decider.services.names
+    return {
+        "id": flow.flow,
+        "protocol": PROTOCOLS.get(flow.protocol, str(flow.protocol)),
+        "state": flow.state,
+        "in": _card_name(appliance, flow.nic_in),
+        "out": _card_name(appliance, flow.nic_out),
+        "original": _ends(flow, flow.original),
+        "reply": _ends(flow, flow.reply) if flow.nic_out >= 0 else None,
+        "rule": names[flow.rule],
+        "service": services[flow.service],
+        "target": services[flow.target].partition("/")[2],
+        "generation": flow.generation,
+        "packets": list(flow.packets),
+        "bytes": list(flow.bytes),
+        "age": now - flow.created,
+        "idle": now - flow.last_seen,
+        "expires": flow.expires - now,
+        "reason": flow.reason,
+    }
+
+
+def _card_name(appliance: Appliance, index: int) -> str:
+    return appliance.cards[index].name if 0 <= index < len(appliance.cards) else ""
+
+
+def _ends(flow: FlowView, ends: tuple[int, int, int, int]) -> dict[str, Any]:
+    source, destination, sport, dport = ends
+    return {"source": address(flow.version, source), "destination": address(flow.version, destination), "sport": sport, "dport": dport}
+
+
+def ethtool(appliance: Appliance, nic: str, kind: str) -> dict[str, Any]:
+    """One view of one card. Raises UsageError for an unknown nic or kind."""
+    for card in appliance.cards:
+        if nic in (card.name, card.interface):
+            data = views.view(kind, card.adapter, card.interface)
+            return {"text": views.render(kind, data), "data": data}
+    raise UsageError(f"no nic is called {nic}; there are {', '.join(card.name for card in appliance.cards)}")

@@ -1,0 +1,89 @@
+"""`softena run`: one process from file to orderly end.
+
+    SIGTERM, SIGINT  drain, put the host back as it was, exit 0      (a second one: at once)
+    SIGHUP           reload; a file with mistakes leaves the running policy
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import structlog
+
+from appliance.config.errors import ConfigError
+from appliance.config.loader import load
+from appliance.control.server import ControlServer
+from appliance.host.privileges import drop_privileges
+from appliance.runtime.appliance import Appliance
+
+log = structlog.get_logger("softena")
+
+
+async def serve(path: Path, user_drop: bool = True) -> int:
+    """Run the file's appliance until a signal ends it; the exit status. Raises SoftenaError when it can't start."""
+    config = load(path)
+    for warning in config.warnings:
+        log.warning("configuration", warning=str(warning))
+    stop = asyncio.Event()
+    appliance = Appliance(config, path)
+    control = ControlServer(Path(config.control.socket), appliance)
+    await appliance.start()
+    try:
+        await control.start()
+        if user_drop:
+            drop_privileges()
+        _listen_to_signals(appliance, stop)
+        log.info("ready", config=str(path), nics=[card.name for card in appliance.cards], generation=appliance.generation)
+        await _until(stop, appliance)
+    finally:
+        await control.stop()
+        await appliance.stop()
+    log.info("stopped")
+    return 0
+
+
+async def _until(stop: asyncio.Event, appliance: Appliance) -> None:
+    """Run until asked to stop, then drain."""
+    running = asyncio.create_task(appliance.run(), name="appliance")
+    asked = asyncio.create_task(stop.wait())
+    await asyncio.wait((running, asked), return_when=asyncio.FIRST_COMPLETED)
+    if not running.done():
+        log.info("draining")
+        await appliance.drain()
+        running.cancel()
+    asked.cancel()
+    try:
+        await running
+    except asyncio.CancelledError:
+        pass
+
+
+def _listen_to_signals(appliance: Appliance, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def end() -> None:
+        if stop.is_set():
+            raise SystemExit(1)
+        stop.set()
+
+    def again() -> None:
+        task = asyncio.create_task(_reload(appliance))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(signal.SIGHUP, again)
+
+
+async def _reload(appliance: Appliance) -> None:
+    try:
+        await appliance.reload()
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            log.error("not reloaded", mistake=str(mistake))
+    except Exception:
+        log.exception("not reloaded")
