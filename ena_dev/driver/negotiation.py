@@ -191,9 +191,9 @@ def _tx_offloads(wishes: Wishes, offered: StatelessOffloads) -> TxOffload:
 
 def _table_size(offered: RssIndirection | None) -> int:
     """128 entries if the card allows, else its largest table."""
-    if offered is None or offered.max_size > 16:
+    if offered is None or offered.max_size_log > 16:
         return 0
-    return TABLE_SIZE if offered.min_size <= 7 <= offered.max_size else 1 << offered.max_size
+    return TABLE_SIZE if offered.min_size_log <= 7 <= offered.max_size_log else 1 << offered.max_size_log
 
 
 def _delays(wishes: Wishes, resolution: int) -> tuple[int, int]:

@@ -52,8 +52,8 @@ async def configure(commands: Commands, settings: RssSettings, capabilities: Cap
     """Tell the card, as far as it has a table and a key. `rx_sqs`: its Rx SQ index of each queue. Raises AdminError."""
     if settings.table:
         table = b"".join(bytes(RssIndirectionEntry(queue=rx_sqs[queue])) for queue in settings.table)
-        size = len(settings.table).bit_length() - 1
-        await commands.set(FeatureId.RSS_INDIRECTION_TABLE_CONFIG, RssIndirection(size=size, inline_index=NO_INLINE_ENTRY), table)
+        size_log = len(settings.table).bit_length() - 1
+        await commands.set(FeatureId.RSS_INDIRECTION_TABLE_CONFIG, RssIndirection(size_log=size_log, inline_index=NO_INLINE_ENTRY), table)
     if capabilities.hash_configurable:
         key = RssKey(parts=RssKey.PARTS, key=(*settings.key[::-1],))
         function = RssHashFunction(selected=HashFunction.TOEPLITZ, initial_value=settings.initial)

@@ -31,7 +31,7 @@ def offers(**changes: Any) -> Offers:
             "groups": 0xFF,
             "offloads": StatelessOffloads(tx=0xFF, rx_supported=0xF),
             "moderation": InterruptModeration(resolution=1),
-            "indirection": RssIndirection(min_size=7, max_size=7),
+            "indirection": RssIndirection(min_size_log=7, max_size_log=7),
             "hash_function": RssHashFunction(supported=2, selected=2),
             "large_receive": LargeReceiveOffer(supported_flags=1, max_packet=65550),
         }
@@ -86,7 +86,7 @@ def test_what_the_card_lacks_is_simply_not_there() -> None:
 
 @pytest.mark.parametrize(("smallest", "largest", "entries"), [(7, 7, 128), (0, 9, 128), (8, 9, 512), (3, 6, 64), (7, 17, 0)])
 def test_the_rss_table_has_128_entries_where_the_card_allows(smallest: int, largest: int, entries: int) -> None:
-    agreed = negotiate(Wishes(), offers(indirection=RssIndirection(min_size=smallest, max_size=largest)), vectors=2)
+    agreed = negotiate(Wishes(), offers(indirection=RssIndirection(min_size_log=smallest, max_size_log=largest)), vectors=2)
     assert agreed.table_size == entries
 
 

@@ -136,7 +136,8 @@ class ScriptedCard:
         if command.opcode in (CREATE_CQ, CREATE_SQ):
             self.next_queue += 1
             index = self.next_queue
-            return 0, struct.pack("<HHI3I", index, 0, 0x1000 + 8 * index, 0, 0x2000 + 8 * index)
+            offsets = (0, 0, 0x2000 + 8 * index) if command.opcode == CREATE_CQ else (0x1000 + 8 * index, 0, 0)
+            return 0, struct.pack("<HH3I", index, 0, *offsets)
         return 0, b""
 
     def complete(self, command_id: int, status: int = 0, payload: bytes = b"") -> None:
