@@ -1,16 +1,12 @@
 # cython: language_level=3
 """What a card's network side looks like to its engines: one struct of functions per queue.
 
-A pull port (TAP, TUN) is read straight into the buffers that the driver posted; its `fd` tells when. A push port (cable, wire,
-pcap) has no `receive`: it hands each frame to the card's `deliver`, which copies once into posted buffers or drops and counts.
+A pull port (TAP, TUN, wire) is read straight into the buffers that the driver posted; its `fd` tells when. A push port (cable) has no
+`receive`: it hands each frame to the card's `deliver`, which copies once into posted buffers or drops and counts.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-
-cdef extern from "sys/uio.h" nogil:
-    struct iovec:
-        void *iov_base
-        size_t iov_len
+from posix.uio cimport iovec
 
 cdef enum:
     # PortMeta.flags
@@ -24,10 +20,17 @@ cdef enum:
     # PortQueue.flags: what the far side can take and may give
     PORT_CHECKSUM = 1          # send: partial checksums
     PORT_SEGMENTATION = 2      # send: large TCP packets to be segmented
+    PORT_PAD = 4               # send: frames have 60 bytes at least, as on a wire
     # reasons of send
     PORT_SENT = 0
     PORT_FULL = 1              # no room: dropped
     PORT_ERROR = 2             # refused: dropped
+    # what `receive` returns beside a length
+    PORT_EMPTY = 0
+    PORT_GONE = -1
+    PORT_MALFORMED = -2        # a frame was there, but not to be trusted: the port dropped it, go on
+    # iovecs of one frame, both ways
+    PORT_PIECES = 32
 
 cdef struct PortMeta:          # of one frame, both ways
     uint8_t flags
@@ -37,7 +40,7 @@ cdef struct PortMeta:          # of one frame, both ways
     uint16_t csum_start        # bytes from the frame's start
     uint16_t csum_offset       # bytes from csum_start
 
-# Reads one frame into the buffers: its length in bytes, 0 when there is none, -1 when the port is gone.
+# Reads one frame into the buffers: its length in bytes, or one of PORT_EMPTY, PORT_GONE, PORT_MALFORMED.
 ctypedef int (*port_receive_t)(void *ctx, iovec *buffers, int count, PortMeta *meta) noexcept nogil
 # Sends one frame gathered from the buffers, which are the caller's again on return: PORT_SENT or a reason.
 ctypedef int (*port_send_t)(void *ctx, const iovec *buffers, int count, const PortMeta *meta) noexcept nogil
@@ -54,6 +57,7 @@ cdef struct PortQueue:
 
 cdef class Port:
     """Base of all ports: `queues` of them, each a PortQueue; `set_deliver` tells a push port where frames go."""
+    cdef readonly int queues
     cdef PortQueue *port_queue(self, int index) except NULL
-    cdef int set_deliver(self, port_deliver_t deliver, void *ctx) except -1
+    cdef int set_deliver(self, port_deliver_t deliver, void *ctx) except -1    # NULL: nowhere
     cdef int set_offloads(self, bint checksum, bint large) except -1    # what the card's driver can receive

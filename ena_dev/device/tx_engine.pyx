@@ -1,0 +1,162 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
+"""Sending: fetch descriptors, gather packets, hand them to the port, complete.
+
+    doorbell --tail--> gather (meta, data ... last) --> tx_offload --> port
+                                                    `--> completion, whatever became of the packet
+
+Descriptors are copied out one by one and judged then. A packet whose last descriptor isn't there yet stays in the ring; a broken chain
+is dropped and completed; an address that nobody owns stops the queue. Source: ENA interface, Tx descriptor; Tx completion.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from ena_dev.abi.eth_io cimport (META_EXT_VALID, META_L3_OFFSET_SHIFT, META_L4_WORDS_SHIFT, META_MSS_HIGH_SHIFT, META_MSS_LOW_SHIFT,
+                                 META_STORE, TX_ADDRESS_HIGH, TX_CDESC_PHASE, TX_FIRST, TX_LAST, TX_LENGTH, TX_META_DESC, TX_PHASE,
+                                 TX_REQ_ID_HIGH_SHIFT, TX_REQ_ID_LOW_SHIFT, TxCdesc, TxDesc)
+from ena_dev.bus.atomic cimport load_acquire, store_release64
+from ena_dev.bus.interrupts cimport NOTIFY_TX
+from ena_dev.bus.memory cimport BUS_READ, bus_at
+from ena_dev.device.card cimport Card, DROP_LINK, DROP_NONE, Meta, TxQueue, card_fatal, cq_notify, cq_slot
+from ena_dev.device.tx_offload cimport TX_PIECES, Outgoing, tx_transmit
+from ena_dev.ring cimport ring_phase, ring_slot, ring_used
+
+cdef enum:
+    EXTENDED = 16              # bytes of a completion with a time stamp
+    # results of gather
+    GATHERED = 0
+    INCOMPLETE = 1             # the rest of the packet isn't there yet
+    BAD_ADDRESS = 2
+
+
+cdef void read_meta(TxQueue *q, const TxDesc *desc, Outgoing *packet) noexcept nogil:
+    """Fields without ext_valid mean nothing. What is stored applies to packets that bring no meta descriptor."""
+    if not desc.word[0] & META_EXT_VALID:
+        return
+    packet.meta.mss = (desc.word[0] >> META_MSS_HIGH_SHIFT & 0xF) << 10 | desc.word[2] >> META_MSS_LOW_SHIFT
+    packet.meta.l3_length = desc.word[2] & 0xFF
+    packet.meta.l3_offset = desc.word[2] >> META_L3_OFFSET_SHIFT & 0xFF
+    packet.meta.l4_words = desc.word[2] >> META_L4_WORDS_SHIFT & 0x3F
+    if desc.word[0] & META_STORE:
+        q.meta = packet.meta
+
+
+cdef bint read_data(TxQueue *q, const TxDesc *desc, Outgoing *packet) noexcept nogil:
+    """One buffer; False if its address is nobody's. Only the first names the request and the offloads."""
+    cdef uint32_t length = desc.word[0] & TX_LENGTH
+    cdef uint64_t address = <uint64_t> (desc.word[3] & TX_ADDRESS_HIGH) << 32 | desc.word[2]
+    cdef uint8_t *host
+    if not packet.named:
+        packet.named = 1
+        packet.req_id = <uint16_t> ((desc.word[0] >> TX_REQ_ID_HIGH_SHIFT & 0x3F) << 10 | desc.word[1] >> TX_REQ_ID_LOW_SHIFT)
+        packet.offloads = desc.word[1]
+    if not length:
+        return True
+    if packet.count == TX_PIECES or <uint32_t> packet.count == q.card.max_tx_buffers + 2:
+        packet.malformed = 1
+        return True
+    host = bus_at(q.card.bus, address, length, BUS_READ)
+    if host == NULL:
+        card_fatal(q.card, address)
+        return False
+    packet.pieces[packet.count].iov_base, packet.pieces[packet.count].iov_len = host, length
+    packet.count += 1
+    packet.length += length
+    return True
+
+
+cdef int gather(TxQueue *q, const uint8_t *ring, uint16_t tail, Outgoing *packet) noexcept nogil:
+    """The packet at the head of the ring."""
+    cdef uint16_t at = q.head
+    cdef TxDesc desc
+    packet.count, packet.length, packet.offloads, packet.req_id, packet.named, packet.malformed = 0, 0, 0, 0, 0, 0
+    packet.meta = q.meta
+    while at != tail:
+        memcpy(&desc, ring + ring_slot(at, q.depth) * sizeof(TxDesc), sizeof(TxDesc))
+        if (desc.word[0] & TX_PHASE != 0) != ring_phase(at, q.depth):
+            q.counters.bad_doorbells += 1
+            return INCOMPLETE
+        if (desc.word[0] & TX_FIRST != 0) != (at == q.head):
+            packet.malformed = 1
+            if at != q.head:                   # another packet begins: this one has no end
+                packet.end = at
+                return GATHERED
+        if desc.word[0] & TX_META_DESC:
+            if at != q.head:
+                packet.malformed = 1
+            read_meta(q, &desc, packet)
+        elif not read_data(q, &desc, packet):
+            return BAD_ADDRESS
+        at += 1
+        if desc.word[0] & TX_LAST:
+            packet.end = at
+            return GATHERED
+    packet.end, packet.malformed = at, 1
+    return GATHERED if ring_used(at, q.head) == q.depth else INCOMPLETE
+
+
+cdef void complete(TxQueue *q, uint16_t req_id, uint64_t now) noexcept nogil:
+    """The request's number back, whatever it is, in one store."""
+    cdef uint8_t *slot
+    cdef uint32_t *times
+    cdef TxCdesc completion
+    cdef uint64_t word
+    if q.card.withhold:
+        q.card.withhold -= 1
+        return
+    slot = cq_slot(q.card, q.cq)
+    if slot == NULL:
+        q.stopped = 1
+        return
+    completion.req_id, completion.status, completion.sub_qid, completion.sq_head = req_id, 0, q.index, q.head
+    completion.flags = TX_CDESC_PHASE if ring_phase(q.cq.tail, q.cq.depth) else 0
+    if q.cq.entry >= EXTENDED:
+        times = <uint32_t *> (slot + sizeof(TxCdesc))
+        times[0], times[1] = <uint32_t> now, <uint32_t> (now >> 32)
+    memcpy(&word, &completion, sizeof(word))
+    store_release64(<uint64_t *> slot, word)
+    q.cq.tail += 1
+
+
+cdef void account(TxQueue *q, const Outgoing *packet, int reason) noexcept nogil:
+    if reason != DROP_NONE:
+        q.counters.drops[reason] += 1
+        return
+    q.counters.packets += 1
+    q.counters.bytes += packet.length
+
+
+cdef int tx_step(void *ctx, uint64_t now, int budget) noexcept nogil:
+    """Send what the doorbell announced, at most `budget` frames (a large packet counts its segments, and is not interrupted)."""
+    cdef TxQueue *q = <TxQueue *> ctx
+    cdef Card *card = q.card
+    cdef uint16_t tail = <uint16_t> load_acquire(&q.doorbell)
+    cdef Outgoing packet
+    cdef uint8_t *ring
+    cdef int done = 0, completed = 0, result, reason
+    if tail == q.head or q.stopped:
+        return 0
+    ring = bus_at(card.bus, q.ring, <uint64_t> q.depth * sizeof(TxDesc), BUS_READ)
+    if ring == NULL:
+        card_fatal(card, q.ring)
+        q.stopped = 1
+        return 0
+    if ring_used(tail, q.head) > q.depth:
+        q.counters.bad_doorbells += 1
+        tail = <uint16_t> (q.head + q.depth)
+    while done < budget and q.head != tail and not q.stopped:
+        result = gather(q, ring, tail, &packet)
+        if result != GATHERED:
+            q.stopped = result == BAD_ADDRESS
+            break
+        reason = tx_transmit(q, &packet, now, &done) if card.link else DROP_LINK
+        if reason != DROP_NONE:
+            done += 1
+        account(q, &packet, reason)
+        q.head = packet.end
+        if packet.named:
+            complete(q, packet.req_id, now)
+            completed = 1
+    if completed:
+        cq_notify(q.cq, now, NOTIFY_TX)
+    return min(done, budget)
