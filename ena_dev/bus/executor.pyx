@@ -20,10 +20,18 @@ from libc.string cimport memset
 from ena_dev.bus.atomic cimport fence, fetch_add, load_acquire, store_release, exchange
 from ena_dev.errors import UsageError
 
+cdef extern from "time.h" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int clock, timespec *ts)
+    int CLOCK_MONOTONIC
+
 cdef extern from "sys/epoll.h" nogil:
     int epoll_create1(int flags)
     int epoll_ctl(int epfd, int op, int fd, epoll_event *event)
     int epoll_wait(int epfd, epoll_event *events, int maximum, int timeout)
+    int epoll_pwait2(int epfd, epoll_event *events, int maximum, const timespec *timeout, const void *signals)
     int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLIN
     uint32_t EPOLLET
 
@@ -44,17 +52,16 @@ cdef extern from "sched.h" nogil:
 cdef extern from "unistd.h" nogil:
     int close(int fd)
 
-cdef extern from "time.h" nogil:
-    struct timespec:
-        long tv_sec
-        long tv_nsec
-    int clock_gettime(int clock, timespec *ts)
-    int CLOCK_MONOTONIC
-
 cdef enum:
     BELL = 0xFFFFFF     # the bell's event, where a task's slot would stand
     PASSES = 4          # what becomes ready in a round runs in the same round, this often
     EVENTS = 64
+
+cdef extern from *:
+    """
+    #define SOFTENA_LONGEST_SLEEP 60000000000ULL   // ns
+    """
+    const uint64_t LONGEST_SLEEP "SOFTENA_LONGEST_SLEEP"
 
 
 
@@ -62,6 +69,21 @@ cdef inline uint64_t clock_now() noexcept nogil:
     cdef timespec ts
     clock_gettime(CLOCK_MONOTONIC, &ts)
     return <uint64_t>ts.tv_sec * 1000000000ULL + <uint64_t>ts.tv_nsec
+
+
+cdef int wait_until(int epoll, epoll_event *events, uint64_t due) noexcept nogil:
+    """Sleep until a descriptor is ready or `due` (ns) has come; moderation delays are shorter than epoll_wait's milliseconds."""
+    cdef timespec timeout
+    cdef uint64_t now = clock_now(), left
+    cdef int n
+    if due <= now:
+        return 0
+    left = due - now
+    timeout.tv_sec, timeout.tv_nsec = <long>(min(left, LONGEST_SLEEP) // 1000000000ULL), <long>(min(left, LONGEST_SLEEP) % 1000000000ULL)
+    n = epoll_pwait2(epoll, events, EVENTS, &timeout, NULL)
+    if n < 0:                                   # interrupted, or a kernel before 5.11
+        n = epoll_wait(epoll, events, EVENTS, <int>(min(left, 50000000ULL) // 1000000ULL + 1))
+    return max(n, 0)
 
 
 cdef class Executor:
@@ -287,8 +309,9 @@ cdef class Executor:
 
     cdef void thread_loop(self) noexcept nogil:
         cdef epoll_event events[EVENTS]
-        cdef uint64_t due, now
-        cdef int timeout, n = 0
+        cdef bint busy
+        cdef uint64_t due = 0
+        cdef int n = 0
         while not load_acquire(&self.stopping):
             while load_acquire(&self.waiting):
                 sched_yield()
@@ -297,14 +320,10 @@ cdef class Executor:
             self.step_all(clock_now())
             store_release(&self.exec.asleep, 1)
             fence()
-            timeout = 0
-            if not self.any_ready():
-                due, now = self.next_deadline(), clock_now()
-                timeout = -1
-                if due != 0xFFFFFFFFFFFFFFFFULL:
-                    timeout = 0 if due <= now else <int>min(<uint64_t>60000, (due - now) // 1000000ULL + 1)
+            busy = self.any_ready()
+            due = self.next_deadline()
             pthread_mutex_unlock(&self.lock)
-            n = epoll_wait(self.exec.epoll, events, EVENTS, timeout) if timeout else 0
+            n = 0 if busy else wait_until(self.exec.epoll, events, due)
             store_release(&self.exec.asleep, 0)
 
 
