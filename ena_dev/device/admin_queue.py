@@ -47,7 +47,7 @@ class AdminQueue:
     def ring_doorbell(self, value: int) -> None:
         """AQ_DB: a free-running count, of which 16 bits matter."""
         if self.submissions.configured and self.completions.configured:
-            self._tail = value & 0xFFFF
+            self._tail = value
 
     @property
     def waiting(self) -> int:

@@ -169,3 +169,10 @@ def test_an_event_posted_while_masked_is_announced_when_unmasked(open_bench: Ben
 def test_a_driver_that_left_without_a_reset_gets_no_more_than_the_free_slots(open_bench: Bench) -> None:
     open_bench.driver.elapse(100)
     assert len(open_bench.driver.events(consume=False)) == 16
+
+
+def test_a_ring_programmed_anew_waits_for_its_own_head(open_bench: Bench) -> None:
+    open_bench.driver.program(AENQ, open_bench.memory.allocate(16 * 64), 16)
+    open_bench.memory.writes.clear()
+    open_bench.driver.elapse(5)
+    assert open_bench.memory.writes == []

@@ -10,6 +10,8 @@ from ena_dev.device.interfaces import DataFaults
 from ena_dev.errors import UsageError
 from tests.device.conftest import Bench
 
+NAN = float("nan")
+
 
 @pytest.fixture
 def live(bench: Bench) -> Bench:
@@ -85,7 +87,7 @@ def test_a_lost_admin_interrupt_leaves_its_completion(live: Bench) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [{"loss": 1.5}, {"loss": -0.1}, {"duplication": 2}, {"reorder": -1}, {"delay": -1}, {"jitter": -1}, {"loss": float("nan")}, {"delay": float("nan")}],
+    [{"loss": 1.5}, {"loss": -0.1}, {"duplication": 2}, {"reorder": -1}, {"delay": -1}, {"jitter": -1}, {"loss": NAN}, {"delay": NAN}],
     ids=str,
 )
 def test_impossible_data_faults_are_refused(bench: Bench, data: dict[str, float]) -> None:

@@ -69,6 +69,10 @@ def test_host_info_is_copied_when_it_is_set(bench: Bench) -> None:
     info = bench.device.host_info
     assert info is not None
     assert (info.os_type, info.driver_major) == (5, 2)
+    bench.driver.reset()
+    assert bench.device.host_info is None
+    bench.driver.set_up_admin()
+    bench.driver.set(28, struct.pack("<QQI", page, 0, 0))
     bench.memory.unmap(page)
     assert bench.driver.set(28, struct.pack("<QQI", page, 0, 0)).status == ILLEGAL
     assert bench.driver.set(28, bytes(20)).status == 0

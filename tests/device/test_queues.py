@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from ena_dev.abi.admin import Direction
@@ -100,6 +102,13 @@ def test_a_direction_is_tx_or_rx(bench: Bench, ring: int, direction: int) -> Non
     cq = bench.driver.create_cq(ring, words=4).u16(8)
     assert bench.driver.create_sq(direction, cq, ring).status == ILLEGAL
     assert bench.driver.destroy_sq(0, direction).status == ILLEGAL
+
+
+def test_a_ring_is_contiguous(bench: Bench, ring: int) -> None:
+    cq = bench.driver.create_cq(ring, words=4).u16(8)
+    body = struct.pack("<BBBBHHQ", RX << 5, 0, 1, 0, cq, 256, ring)
+    assert bench.driver.command(1, body).status == ILLEGAL
+    assert bench.driver.command(1, body[:3] + b"\1" + body[4:]).status == 0
 
 
 @pytest.mark.parametrize(("placement", "policy"), [(3, 0), (0, 0), (2, 0), (1, 1), (1, 3)])

@@ -57,13 +57,21 @@ def test_readless_reads_work_during_a_reset_to_the_address_given_during_it(cold:
     assert cold.driver.read_readless(DEV_STS) & 8
 
 
-def test_without_a_response_address_a_readless_read_does_nothing(cold: Bench) -> None:
+def test_a_reset_forgets_where_readless_answers_go(cold: Bench) -> None:
+    cold.driver.announce_response()
+    cold.device.write(DEV_CTL, 1)
+    cold.memory.writes.clear()
+    cold.device.write(MMIO_REG_READ, 0x0008_0001)
+    assert cold.memory.writes == []
+
+
+def test_without_a_response_address_a_readless_read_does_nothing(cold: Bench, caplog: pytest.LogCaptureFixture) -> None:
     cold.driver.announce_response()
     cold.device.write(MMIO_RESP_LO, 0)
     cold.device.write(MMIO_RESP_HI, 0)
     cold.memory.writes.clear()
     cold.device.write(MMIO_REG_READ, 0x0008_0001)
-    assert cold.memory.writes == []
+    assert (cold.memory.writes, caplog.text) == ([], "")
 
 
 def test_an_unmapped_response_address_is_survived(cold: Bench) -> None:
