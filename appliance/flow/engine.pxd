@@ -1,0 +1,191 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
+"""All state of one worker's fast path, as structs; dropping, and flushing what was sent. Header-only, compiled into `program`.
+
+Only the executor's thread writes an Engine, or who holds its barrier. The rings to and from Python have one writer and one reader.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from appliance.flow.key cimport Tuple
+from appliance.flow.parking cimport Parking
+from appliance.flow.reasons cimport DROP_REASONS
+from appliance.flow.table cimport CLASSES, Table
+from appliance.flow.tcp cimport TcpTable
+from appliance.flow.wheel cimport Wheel
+from ena_dev.bus.executor cimport Task
+from ena_dev.driver.pool cimport Pool, pool_give_chain
+from ena_dev.driver.queue cimport Pair, pair_flush, pair_reap
+from ena_dev.driver.rings cimport BURST, Frame
+
+
+cdef enum:
+    NICS = 256
+    NIC_QUEUES = 32
+    NEIGHBOURS = 65536
+    RULES = 65536
+    TOUCHED = 32
+    # entries of rings: powers of two
+    MISS_RING = 1024           # for each queue pair
+    PUNT_RING = 64
+    COMMAND_RING = 4096
+    OUTGOING_RING = 128
+    SNAPSHOT = 1536            # bytes of a frame that cross between Python and here
+
+cdef enum:  # Punt.reason
+    PUNT_ARP = 0
+    PUNT_ND = 1
+    PUNT_TTL = 2
+    PUNT_TOO_BIG = 3
+    PUNT_ICMP_ERROR = 4
+
+cdef enum:  # Miss.refused
+    REFUSED_NOT = 0            # a new flow
+    REFUSED_TAKEN = 1
+    REFUSED_FULL = 2
+
+cdef enum:  # timeouts
+    TIMEOUT_TCP_OPENING = 0
+    TIMEOUT_TCP_ESTABLISHED = 1
+    TIMEOUT_TCP_CLOSING = 2
+    TIMEOUT_UDP = 3
+    TIMEOUT_UDP_REPLIED = 4
+    TIMEOUT_ICMP = 5
+    TIMEOUTS = 6
+
+cdef enum:  # Command.op
+    COMMAND_INSTALL = 0
+    COMMAND_DENY = 1
+    COMMAND_DELETE = 2
+    COMMAND_ADJACENCY = 3
+
+cdef enum:  # Adjacency.state
+    ADJACENCY_INCOMPLETE = 0
+    ADJACENCY_VALID = 1
+    ADJACENCY_FAILED = 2
+
+
+cdef struct Miss:
+    Tuple key
+    uint64_t flow              # handle
+    uint32_t length
+    uint8_t nic
+    uint8_t queue
+    uint8_t tcp_flags
+    uint8_t refused
+
+cdef struct Punt:
+    int64_t flow
+    uint32_t mtu
+    uint16_t length
+    uint8_t reason
+    uint8_t nic
+    uint16_t queue
+    uint8_t data[SNAPSHOT]
+
+cdef struct Outgoing:
+    uint16_t length
+    uint16_t queue
+    uint8_t nic
+    uint8_t data[SNAPSHOT]
+
+cdef struct Command:
+    uint64_t flow
+    uint64_t duration          # ns
+    Tuple reply
+    uint32_t generation
+    uint16_t adjacency
+    uint16_t reply_adjacency
+    uint16_t rule
+    uint16_t service
+    uint16_t target
+    uint8_t op
+    uint8_t nic
+    uint8_t flags              # FLOW_DECREMENT
+    uint8_t reason
+    uint8_t state              # ADJACENCY_*
+    uint8_t mac[6]
+
+cdef struct Adjacency:
+    uint8_t mac[6]
+    uint8_t nic
+    uint8_t state
+    uint32_t parked
+    uint64_t last_used         # ns
+
+cdef struct RuleCount:
+    uint64_t packets, bytes, flows
+
+cdef struct Engine
+
+cdef struct Lane:              # one queue pair; the index of a ring never wraps back: the slot is its low bits
+    Engine *engine
+    Pair *pair
+    Miss misses[MISS_RING]
+    uint32_t miss_head, miss_tail
+    Punt punts[PUNT_RING]
+    uint32_t punt_head, punt_tail
+
+cdef struct Nic:
+    uint8_t mac[6]
+    uint8_t present
+    uint8_t is_self            # leads to the appliance's own stack
+    uint32_t mtu
+    uint32_t queues
+    Lane *lanes[NIC_QUEUES]
+
+cdef struct Counters:
+    uint64_t received, sent, punted, misses, installed, denied, deleted, expired, refused, stale, absorbed
+    uint64_t control_sent, control_dropped
+    uint64_t evicted[CLASSES]
+    uint64_t drops[DROP_REASONS]
+
+cdef struct Engine:
+    Table *table
+    Wheel *wheel
+    Pool *pool
+    Task task                  # commands and timers
+    TcpTable tcp
+    uint64_t timeouts[TIMEOUTS]    # ns
+    uint64_t pending_time
+    Nic nics[NICS]
+    Adjacency adjacencies[NEIGHBOURS]
+    RuleCount rules[RULES]
+    Parking parking
+    Pair *touched[TOUCHED]     # sent to, and not yet rung
+    uint32_t touched_count
+    Command commands[COMMAND_RING]
+    uint32_t command_head, command_tail
+    Outgoing outgoing[OUTGOING_RING]
+    uint32_t outgoing_head, outgoing_tail
+    Counters counters
+
+
+cdef inline void drop(Engine *engine, Frame *frame, uint32_t reason) noexcept nogil:
+    """The end of a frame without a way out."""
+    engine.counters.drops[reason if reason < DROP_REASONS else 0] += 1
+    pool_give_chain(engine.pool, frame.first)
+
+
+cdef inline void count_rule(Engine *engine, uint16_t rule, uint32_t length) noexcept nogil:
+    engine.rules[rule].packets += 1
+    engine.rules[rule].bytes += length
+
+
+cdef inline void flush_touched(Engine *engine, uint64_t now) noexcept nogil:
+    """One doorbell for all that was sent to each pair, and their finished sends back."""
+    cdef uint32_t i
+    for i in range(engine.touched_count):
+        pair_flush(engine.touched[i])
+        pair_reap(engine.touched[i], BURST, now)
+    engine.touched_count = 0
+
+
+cdef inline void touch(Engine *engine, Pair *pair, uint64_t now) noexcept nogil:
+    cdef uint32_t i
+    for i in range(engine.touched_count):
+        if engine.touched[i] == pair:
+            return
+    if engine.touched_count == TOUCHED:
+        flush_touched(engine, now)
+    engine.touched[engine.touched_count] = pair
+    engine.touched_count += 1

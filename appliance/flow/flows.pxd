@@ -1,0 +1,145 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
+"""The life of a flow: it begins pending, moves from class to class, ends by time, by command or for another's sake. Header-only."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from appliance.flow.engine cimport (
+    Engine, Lane, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, drop,
+)
+from appliance.flow.key cimport Tuple, is_icmp, key_hash
+from appliance.flow.parking cimport park, unpark
+from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL, DROP_UNDECIDED
+from appliance.flow.table cimport (
+    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, Flow, State, Table,
+    flow_free, flow_move, flow_take, table_insert, table_remove,
+)
+from appliance.flow.tcp cimport ESTABLISHED, SYN_RECEIVED
+from appliance.flow.wheel cimport wheel_arm, wheel_cancel, wheel_pop
+from appliance.flow.work cimport miss_room, push_miss
+from ena_dev.driver.rings cimport Frame
+from ena_dev.packet.headers cimport PROTOCOL_TCP
+
+
+cdef inline uint64_t flow_due(const Engine *engine, const Flow *flow) noexcept nogil:
+    """When a flow ends if nothing more is seen of it, ns."""
+    cdef const State *state = &flow.state
+    cdef const Tuple *key = &flow.half[0].key
+    cdef int which
+    if state.cls == CLASS_PENDING or state.cls == CLASS_DENIED:
+        return state.until
+    if state.cls == CLASS_OPENING:
+        which = TIMEOUT_TCP_OPENING
+    elif state.cls == CLASS_CLOSING:
+        which = TIMEOUT_TCP_CLOSING
+    elif key.protocol == PROTOCOL_TCP:
+        which = TIMEOUT_TCP_ESTABLISHED
+    elif is_icmp(key.version, key.protocol):
+        which = TIMEOUT_ICMP
+    else:
+        which = TIMEOUT_UDP_REPLIED if state.cls == CLASS_ESTABLISHED else TIMEOUT_UDP
+    return state.last_seen + engine.timeouts[which]
+
+
+cdef inline int class_of_tcp(uint8_t tcp) noexcept nogil:
+    if tcp <= SYN_RECEIVED:
+        return CLASS_OPENING
+    return CLASS_ESTABLISHED if tcp == ESTABLISHED else CLASS_CLOSING
+
+
+cdef inline void flow_arm(Engine *engine, uint32_t slot) noexcept nogil:
+    """Have a flow looked at when it is due."""
+    cdef uint64_t when = wheel_arm(engine.wheel, slot, flow_due(engine, &engine.table.flows[slot]))
+    if when < engine.task.deadline:
+        engine.task.deadline = when
+
+
+cdef inline void flow_reclass(Engine *engine, uint32_t slot, int cls) noexcept nogil:
+    flow_move(engine.table, slot, cls)
+    flow_arm(engine, slot)
+
+
+cdef inline void drop_parked(Engine *engine, uint32_t slot, uint32_t reason) noexcept nogil:
+    cdef Frame frame
+    while unpark(&engine.parking, engine.pool, &engine.table.flows[slot].state.parked, &frame):
+        drop(engine, &frame, reason)
+
+
+cdef inline void forget_reply(Engine *engine, uint32_t slot) noexcept nogil:
+    cdef Table *table = engine.table
+    cdef Flow *flow = &table.flows[slot]
+    if flow.state.flags & FLOW_INSTALLED:
+        table_remove(table, slot << 1 | 1, key_hash(&table.secret, &flow.half[1].key))
+        flow.state.flags &= <uint8_t> ~FLOW_INSTALLED
+
+
+cdef inline void flow_end(Engine *engine, uint32_t slot, uint32_t reason) noexcept nogil:
+    """A flow leaves the table; what waits for its decision is dropped as `reason`."""
+    cdef Table *table = engine.table
+    wheel_cancel(engine.wheel, slot)
+    drop_parked(engine, slot, reason)
+    forget_reply(engine, slot)
+    table_remove(table, slot << 1, key_hash(&table.secret, &table.flows[slot].half[0].key))
+    flow_free(table, slot)
+
+
+cdef inline bint evict(Engine *engine) noexcept nogil:
+    """Make room for a decided flow: the oldest half-open one goes, then one without a reply, then a closing one. False: none of these."""
+    cdef int order[3]
+    cdef int i
+    cdef uint32_t slot
+    order[0], order[1], order[2] = CLASS_OPENING, CLASS_UNREPLIED, CLASS_CLOSING
+    for i in range(3):
+        slot = engine.table.chain[order[i]].head
+        if slot:
+            engine.counters.evicted[order[i]] += 1
+            flow_end(engine, slot, DROP_TABLE_FULL)
+            return True
+    return False
+
+
+cdef inline int expire(Engine *engine, uint64_t now, int budget) noexcept nogil:
+    """End what is due. Returns the budget that is left: 0 if there may be more."""
+    cdef uint32_t slot
+    while budget > 0:
+        slot = wheel_pop(engine.wheel, now, &budget)
+        if not slot:
+            break
+        if flow_due(engine, &engine.table.flows[slot]) > now:
+            flow_arm(engine, slot)
+            continue
+        engine.counters.expired += 1
+        flow_end(engine, slot, DROP_UNDECIDED)
+    return budget
+
+
+cdef inline void begin_flow(Engine *engine, Lane *lane, Frame *frame, const Tuple *key, uint64_t hash, uint64_t now) noexcept nogil:
+    """The first frame of an unknown flow: it waits, and its flow is pending until decided. Without room anywhere, only the frame is lost."""
+    cdef Table *table = engine.table
+    cdef State *state
+    cdef uint32_t slot
+    if lane == NULL or not miss_room(lane):
+        drop(engine, frame, DROP_MISS_FULL)
+        return
+    if table.chain[<int> CLASS_PENDING].count >= table.pending_limit:
+        drop(engine, frame, DROP_PENDING_FULL)
+        return
+    slot = flow_take(table, CLASS_PENDING, now)
+    if not slot:
+        drop(engine, frame, DROP_TABLE_FULL)
+        return
+    state = &table.flows[slot].state
+    table.flows[slot].half[0].key = key[0]
+    state.until = now + engine.pending_time
+    state.nic_in, state.queue, state.tcp_flags = frame.nic, <uint8_t> frame.queue, frame.parsed.tcp_flags
+    state.length = <uint16_t> (frame.length if frame.length < 65535 else 65535)
+    if not park(&engine.parking, engine.pool, &state.parked, frame):
+        flow_free(table, slot)
+        drop(engine, frame, DROP_PARKING_FULL)
+        return
+    if not table_insert(table, slot << 1, hash):
+        drop_parked(engine, slot, DROP_TABLE_FULL)
+        flow_free(table, slot)
+        return
+    flow_arm(engine, slot)
+    engine.counters.misses += 1
+    push_miss(lane, slot, 0)

@@ -1,0 +1,158 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
+"""A frame's way through the flow table, and the burst: parse all, hash all, fetch all, then one by one. Header-only.
+
+A flow that is decided lets a frame pass if it came in where the flow does, if TCP allows it, if a hop is left and the egress
+takes its size; only then does it change the flow, and the flow the frame.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from appliance.flow.adjacency cimport egress
+from appliance.flow.classify cimport VERDICT_DROP, VERDICT_FLOW, VERDICT_PUNT, classify
+from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_TOO_BIG, PUNT_TTL, count_rule, drop, flush_touched
+from appliance.flow.flows cimport begin_flow, class_of_tcp, flow_end, flow_reclass
+from appliance.flow.key cimport Tuple, key_hash, key_of_frame
+from appliance.flow.parking cimport park
+from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_WRONG_NIC
+from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
+from appliance.flow.table cimport (
+    CLASS_DENIED, CLASS_ESTABLISHED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_REWRITE, Flow, Half, State, first_bucket,
+    flow_handle, prefetch, second_bucket, table_find, table_likely,
+)
+from appliance.flow.tcp cimport CLOSED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_step
+from appliance.flow.work cimport lane_of, punt
+from ena_dev.driver.queue cimport Pair
+from ena_dev.driver.rings cimport BURST, Frame
+from ena_dev.packet.headers cimport PROTOCOL_TCP, Parsed
+
+
+cdef inline bint too_big(const Frame *frame, uint32_t mtu) noexcept nogil:
+    """Whether the packet, or each segment it will be cut into, is more than the egress carries."""
+    cdef const Parsed *parsed = &frame.parsed
+    if parsed.l3_length <= mtu:
+        return False
+    return frame.segment == 0 or frame.segment + <uint32_t> (parsed.payload_offset - parsed.l3_offset) > mtu
+
+
+cdef inline void track(Engine *engine, uint32_t slot, int direction, uint8_t tcp, uint64_t now) noexcept nogil:
+    """The frame passes: what it changes in the flow's state."""
+    cdef State *state = &engine.table.flows[slot].state
+    cdef int cls
+    state.last_seen = now
+    if tcp != TCP_NONE:
+        if tcp != state.tcp:
+            state.tcp = tcp
+            cls = class_of_tcp(tcp)
+            if cls != state.cls:
+                flow_reclass(engine, slot, cls)
+    elif direction and state.cls == CLASS_UNREPLIED:
+        flow_reclass(engine, slot, CLASS_ESTABLISHED)
+
+
+cdef inline void pass_frame(Engine *engine, uint32_t ref, Frame *frame, uint64_t now) noexcept nogil:
+    """Count, translate and send a frame that its flow lets pass."""
+    cdef int direction = ref & 1
+    cdef Flow *flow = &engine.table.flows[ref >> 1]
+    cdef Half *half = &flow.half[direction]
+    half.packets += 1
+    half.bytes += frame.length
+    count_rule(engine, flow.state.rule, frame.length)
+    if flow.state.flags & FLOW_DECREMENT:
+        rewrite_ttl(frame.data + frame.parsed.l3_offset, frame.parsed.version)
+    if flow.state.flags & FLOW_REWRITE:
+        rewrite_tuple(frame, half, &flow.half[direction ^ 1])
+    egress(engine, half.adjacency, frame, now)
+
+
+cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now) noexcept nogil:
+    """A frame of a decided flow. False: it begins another connection, and its flow has ended for it."""
+    cdef uint32_t slot = ref >> 1
+    cdef int direction = ref & 1
+    cdef State *state = &engine.table.flows[slot].state
+    cdef Nic *out = &engine.nics[state.nic_in if direction else state.nic_out]
+    cdef uint8_t tcp = TCP_NONE
+    if frame.nic != (state.nic_out if direction else state.nic_in):
+        drop(engine, frame, DROP_WRONG_NIC)
+        return True
+    if frame.parsed.protocol == PROTOCOL_TCP:
+        tcp = tcp_step(&engine.tcp, state.tcp, direction, frame.parsed.tcp_flags)
+        if tcp == TCP_NONE:
+            drop(engine, frame, DROP_TCP_INVALID)
+            return True
+        if tcp == SYN_SENT and (state.tcp == TIME_WAIT or state.tcp == CLOSED):
+            flow_end(engine, slot, DROP_DELETED)
+            return False
+    if not out.queues:
+        drop(engine, frame, DROP_NO_NIC)
+    elif state.flags & FLOW_DECREMENT and frame.parsed.ttl <= 1:
+        punt(engine, frame, PUNT_TTL, <int64_t> flow_handle(engine.table, slot), 0)
+    elif too_big(frame, out.mtu):
+        punt(engine, frame, PUNT_TOO_BIG, <int64_t> flow_handle(engine.table, slot), out.mtu)
+    else:
+        track(engine, slot, direction, tcp, now)
+        pass_frame(engine, ref, frame, now)
+    return True
+
+
+cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *key, uint64_t hash, uint64_t now) noexcept nogil:
+    """A classified frame: to its flow, or the first of one."""
+    cdef uint32_t ref = table_find(engine.table, key, hash)
+    cdef State *state
+    if ref:
+        state = &engine.table.flows[ref >> 1].state
+        if state.cls == CLASS_PENDING:
+            if not park(&engine.parking, engine.pool, &state.parked, frame):
+                drop(engine, frame, DROP_PARKING_FULL)
+            return
+        if state.cls == CLASS_DENIED:
+            state.last_seen = now
+            count_rule(engine, state.rule, frame.length)
+            drop(engine, frame, state.reason)
+            return
+        if known(engine, ref, frame, now):
+            return
+    begin_flow(engine, lane, frame, key, hash, now)
+
+
+cdef inline void handle_again(Engine *engine, Frame *frame, uint64_t now) noexcept nogil:
+    """A frame that has waited, on its way from the start; it was classified when it came."""
+    cdef Tuple key
+    key_of_frame(&key, frame.data, &frame.parsed)
+    handle(engine, lane_of(engine, frame.nic, frame.queue), frame, &key, key_hash(&engine.table.secret, &key), now)
+
+
+cdef inline void burst(void *ctx, Pair *pair, Frame *frames, int count, uint64_t now) noexcept nogil:
+    """At most BURST frames that one pair received; all of them find their end here, or wait."""
+    cdef Lane *lane = <Lane *> ctx
+    cdef Engine *engine = lane.engine
+    cdef Nic *nic = &engine.nics[pair.nic]
+    cdef Tuple keys[BURST]
+    cdef uint64_t hashes[BURST]
+    cdef uint8_t verdicts[BURST]
+    cdef uint8_t reasons[BURST]
+    cdef uint32_t ref
+    cdef int i
+    engine.counters.received += count
+    for i in range(count):
+        if i + 4 < count:
+            prefetch(frames[i + 4].data)
+        verdicts[i] = classify(nic, &frames[i], &reasons[i])
+        if verdicts[i] == VERDICT_FLOW:
+            key_of_frame(&keys[i], frames[i].data, &frames[i].parsed)
+            hashes[i] = key_hash(&engine.table.secret, &keys[i])
+            prefetch(first_bucket(engine.table, hashes[i]))
+            prefetch(second_bucket(engine.table, hashes[i]))
+    for i in range(count):
+        if verdicts[i] == VERDICT_FLOW:
+            ref = table_likely(engine.table, hashes[i])
+            prefetch(&engine.table.flows[ref >> 1].half[0])
+            prefetch(&engine.table.flows[ref >> 1].half[1])
+            prefetch(&engine.table.flows[ref >> 1].state)
+    for i in range(count):
+        if verdicts[i] == VERDICT_FLOW:
+            handle(engine, lane, &frames[i], &keys[i], hashes[i], now)
+        elif verdicts[i] == VERDICT_PUNT:
+            punt(engine, &frames[i], reasons[i], -1, 0)
+        else:
+            drop(engine, &frames[i], reasons[i])
+    flush_touched(engine, now)

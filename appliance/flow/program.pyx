@@ -1,0 +1,421 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
+"""The fast path's surface for Python: a Worker, its commands and reads, and the program to which each queue pair is lent.
+
+Commands and work cross by rings with one writer and one reader. Reads of lists take the executor's barrier; single counters are
+aligned words with one writer and are read as they are.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from appliance.flow cimport commands, forward
+from appliance.flow.engine cimport (
+    ADJACENCY_FAILED, ADJACENCY_INCOMPLETE, ADJACENCY_VALID, COMMAND_ADJACENCY, COMMAND_DELETE, COMMAND_DENY, COMMAND_INSTALL,
+    COMMAND_RING, Command, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, Nic, OUTGOING_RING, Outgoing, PUNT_RING, Punt, RULES,
+    SNAPSHOT, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED,
+    drop,
+)
+from appliance.flow.flows cimport drop_parked, flow_due
+from appliance.flow.key cimport Tuple, is_icmp, reply_kind
+from appliance.flow.parking cimport unpark
+from appliance.flow.reasons cimport DROP_DELETED, DROP_REASONS
+from appliance.flow.table cimport (
+    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_FREE, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT,
+    FLOW_INSTALLED, Flow, FlowTable, Half, State, flow_handle, pack_key, table_decided, unpack_key,
+)
+from appliance.flow.tcp cimport TCP_NONE, tcp_event_of
+from appliance.flow.wheel cimport TimerWheel
+from ena_dev.bus.atomic cimport load_acquire, store_release
+from ena_dev.bus.executor cimport Executor, Task, task_init, task_wake
+from ena_dev.driver.pool cimport BufferPool, NO_BUFFER, OWNER_BURST, Pool, pool_data, pool_give_chain, pool_take
+from ena_dev.driver.queue cimport Pair, Program, QueuePair
+from ena_dev.driver.rings cimport BURST, Frame
+from ena_dev.packet.headers cimport PROTOCOL_TCP, PROTOCOL_UDP
+
+from appliance.flow import records
+from appliance.flow.reasons import MEANINGS, NUMBERS
+from appliance.flow.tcp import TRANSITIONS, State as TcpState
+from ena_dev.errors import UsageError
+
+PUNT_NAMES = ("arp", "nd", "ttl", "too-big", "icmp-error")
+REFUSED_NAMES = ("", "taken", "table-full")
+REASON_NAMES = tuple(MEANINGS)
+CLASS_NAMES = {CLASS_PENDING: "pending", CLASS_OPENING: "opening", CLASS_UNREPLIED: "unreplied", CLASS_ESTABLISHED: "established",
+               CLASS_CLOSING: "closing", CLASS_DENIED: "denied"}
+TCP_NAMES = {int(state): state.name.lower().replace("_", "-") for state in TcpState}
+TIMEOUT_NAMES = {"tcp-opening": TIMEOUT_TCP_OPENING, "tcp-established": TIMEOUT_TCP_ESTABLISHED, "tcp-closing": TIMEOUT_TCP_CLOSING,
+                 "udp": TIMEOUT_UDP, "udp-replied": TIMEOUT_UDP_REPLIED, "icmp": TIMEOUT_ICMP}
+
+
+cdef uint64_t nanoseconds(double seconds) except? 0:
+    if not 0 <= seconds <= 1e9:
+        raise UsageError(f"{seconds} seconds is no time to wait")
+    return <uint64_t> (seconds * 1e9)
+
+
+cdef uint16_t small(object value, str what) except? 0:
+    if not 0 <= value <= 65535:
+        raise UsageError(f"{what} {value} isn't within 0..65535")
+    return value
+
+
+# -- what goes out -----------------------------------------------------------------------------------------------------------
+
+cdef object miss_of(const Miss *item):
+    cdef const Tuple *key = &item.key
+    source, destination, sport, dport = unpack_key(key)
+    return records.Miss(item.flow, item.nic, item.queue, key.version, key.protocol, source, destination, sport, dport,
+                        key.kind if is_icmp(key.version, key.protocol) else -1, item.tcp_flags, item.length)
+
+
+cdef str state_name(const Flow *flow):
+    if flow.state.cls == CLASS_PENDING or flow.state.cls == CLASS_DENIED:
+        return CLASS_NAMES[flow.state.cls]
+    if flow.half[0].key.protocol == PROTOCOL_TCP:
+        return TCP_NAMES.get(flow.state.tcp, "")
+    return "replied" if flow.state.cls == CLASS_ESTABLISHED else "unreplied"
+
+
+cdef object view_of(const Engine *engine, uint32_t slot):
+    cdef const Flow *flow = &engine.table.flows[slot]
+    cdef const State *state = &flow.state
+    cdef const Half *one = &flow.half[0]
+    cdef const Half *two = &flow.half[1]
+    cdef bint installed = state.flags & FLOW_INSTALLED
+    return records.FlowView(
+        flow_handle(engine.table, slot), state_name(flow), one.key.version, one.key.protocol, state.nic_in,
+        state.nic_out if installed else -1, unpack_key(&one.key), unpack_key(&two.key) if installed else (0, 0, 0, 0),
+        state.rule, state.generation, state.service, state.target, (one.packets, two.packets), (one.bytes, two.bytes),
+        state.created / 1e9, state.last_seen / 1e9, flow_due(engine, flow) / 1e9,
+        REASON_NAMES[state.reason] if state.cls == CLASS_DENIED else "")
+
+
+cdef class FlowProgram(Program):
+    """The burst program of one queue pair of one Worker."""
+
+    cdef Worker worker
+    cdef Lane *lane
+
+    def take(self):
+        """All that waits to be decided, for the pair's coroutine."""
+        cdef Lane *lane = self.lane
+        cdef Miss *miss
+        cdef Punt *punt
+        misses, punts, refused = [], [], []
+        while lane.miss_head != load_acquire(&lane.miss_tail):
+            miss = &lane.misses[lane.miss_head & (MISS_RING - 1)]
+            if miss.refused:
+                refused.append(records.Refused(miss.flow, miss_of(miss), REFUSED_NAMES[miss.refused]))
+            else:
+                misses.append(miss_of(miss))
+            store_release(&lane.miss_head, lane.miss_head + 1)
+        while lane.punt_head != load_acquire(&lane.punt_tail):
+            punt = &lane.punts[lane.punt_head & (PUNT_RING - 1)]
+            punts.append(records.Punt(PUNT_NAMES[punt.reason], punt.nic, punt.queue, punt.flow, punt.mtu, punt.data[:punt.length]))
+            store_release(&lane.punt_head, lane.punt_head + 1)
+        return records.Work(misses, punts, refused)
+
+    def inject(self, frames, double now):
+        """Run frames through the program as if this pair had received them. Returns how many had buffers."""
+        cdef Frame burst[BURST]
+        cdef int n = 0, done = 0
+        cdef uint64_t ns = <uint64_t> (now * 1e9)
+        with self.worker.executor.held():
+            for data, flags, segment in frames:
+                if not self.gather(&burst[n], data, flags, segment, ns):
+                    break
+                n += 1
+                if n == BURST:
+                    self.burst(self.context, self.lane.pair, burst, n, ns)
+                    done, n = done + n, 0
+            if n:
+                self.burst(self.context, self.lane.pair, burst, n, ns)
+        return done + n
+
+    cdef bint gather(self, Frame *frame, bytes data, uint8_t flags, uint16_t segment, uint64_t now) except *:
+        """A frame in buffers of the pool, as a burst has it. False: not enough buffers."""
+        cdef Pool *pool = self.worker.engine.pool
+        cdef uint32_t buffer, previous = NO_BUFFER, at = 0, length, total = len(data)
+        memset(frame, 0, sizeof(Frame))
+        frame.first, frame.length, frame.flags, frame.segment, frame.arrived = NO_BUFFER, total, flags, segment, now
+        frame.nic, frame.queue = self.lane.pair.nic, self.lane.pair.index
+        if not 0 < total <= 17 * pool.size:
+            raise UsageError(f"a frame of {total} bytes can't be received")
+        while at < total:
+            buffer = pool_take(pool, OWNER_BURST)
+            if buffer == NO_BUFFER:
+                pool_give_chain(pool, frame.first)
+                return False
+            length = min(total - at, pool.size)
+            memcpy(pool_data(pool, buffer), <const char *> data + at, length)
+            pool.length[buffer] = length
+            if previous == NO_BUFFER:
+                frame.first, frame.first_length, frame.data = buffer, length, pool_data(pool, buffer)
+            else:
+                pool.next[previous] = buffer
+            previous, at = buffer, at + length
+            frame.buffers += 1
+        return True
+
+
+# -- the worker --------------------------------------------------------------------------------------------------------------
+
+cdef class Worker:
+    """Flow table, neighbours, timers, and a program for each queue pair: one writer's worth."""
+
+    cdef Engine *engine
+    cdef Executor executor
+    cdef BufferPool pool
+    cdef FlowTable table
+    cdef TimerWheel wheel
+    cdef dict programs         # (nic, queue) -> (pair, FlowProgram)
+    cdef int top_rule
+    cdef bint closed
+
+    def __cinit__(self, Executor executor not None, BufferPool pool not None, int flows, bytes secret not None, timeouts):
+        self.engine = <Engine *> calloc(1, sizeof(Engine))
+        if self.engine == NULL:
+            raise MemoryError("no memory for the fast path")
+        self.executor, self.pool, self.programs, self.top_rule, self.closed = executor, pool, {}, -1, True
+        self.table = FlowTable(flows, secret)
+        self.wheel = TimerWheel(self.table.table.slots)
+        self.engine.table, self.engine.wheel, self.engine.pool = &self.table.table, &self.wheel.wheel, &pool.pool
+        self.engine.pending_time = 1000000000ULL
+        self.engine.parking.buffer_limit = pool.pool.count // 4
+        self.fill_timeouts(timeouts)
+        self.fill_tcp()
+        task_init(&self.engine.task, commands.step, self.engine)
+        with executor.held():
+            executor.add(&self.engine.task, self)
+        self.closed = False
+
+    def __dealloc__(self):
+        cdef int nic, queue
+        if self.engine == NULL:
+            return
+        for nic in range(NICS):
+            for queue in range(NIC_QUEUES):
+                free(self.engine.nics[nic].lanes[queue])
+        free(self.engine)
+
+    cdef int fill_timeouts(self, timeouts) except -1:
+        if set(timeouts) != set(TIMEOUT_NAMES):
+            raise UsageError(f"timeouts are {', '.join(TIMEOUT_NAMES)}, not {', '.join(timeouts)}")
+        for name, seconds in timeouts.items():
+            self.engine.timeouts[<int> TIMEOUT_NAMES[name]] = nanoseconds(seconds)
+        return 0
+
+    cdef int fill_tcp(self) except -1:
+        cdef int flags
+        for (state, direction, event), following in TRANSITIONS.items():
+            self.engine.tcp.next[<int> state][<int> direction][<int> event] = following
+        for flags in range(32):
+            self.engine.tcp.event[flags] = tcp_event_of(flags)
+        return 0
+
+    def close(self):
+        """Leave the executor, give back what is parked."""
+        cdef uint32_t i
+        cdef Frame frame
+        if self.closed:
+            return
+        with self.executor.held():
+            self.executor.remove(&self.engine.task)
+            for i in range(1, self.engine.table.fresh + 1):
+                drop_parked(self.engine, i, DROP_DELETED)
+            for i in range(NEIGHBOURS):
+                while unpark(&self.engine.parking, self.engine.pool, &self.engine.adjacencies[i].parked, &frame):
+                    drop(self.engine, &frame, DROP_DELETED)
+        self.closed = True
+
+    # -- cards -------------------------------------------------------------------------------------------------------------
+
+    def add_nic(self, int index, bytes mac not None, uint32_t mtu, pairs, bint is_self=False):
+        """Add a card, or replace what is known of it."""
+        cdef Nic *nic
+        cdef int queue
+        pairs = list(pairs)
+        if not 0 <= index < NICS or len(mac) != 6 or not 68 <= mtu <= 65535 or not 1 <= len(pairs) <= NIC_QUEUES:
+            raise UsageError(f"nic {index}: a MAC of {len(mac)} bytes, an MTU of {mtu} or {len(pairs)} queues can't be")
+        for queue, pair in enumerate(pairs):
+            if not isinstance(pair, QueuePair) or pair.nic != index or pair.index != queue:
+                raise UsageError(f"nic {index}: its queue {queue} isn't the pair of that place")
+        nic = &self.engine.nics[index]
+        with self.executor.held():
+            for queue in range(len(pairs)):
+                self.add_pair(nic, index, queue, pairs[queue])
+            memcpy(nic.mac, <const char *> mac, 6)
+            nic.mtu, nic.is_self, nic.present, nic.queues = mtu, is_self, 1, len(pairs)
+
+    cdef int add_pair(self, Nic *nic, int index, int queue, QueuePair pair) except -1:
+        cdef FlowProgram program
+        cdef Lane *lane = nic.lanes[queue]
+        if lane == NULL:
+            lane = <Lane *> calloc(1, sizeof(Lane))
+            if lane == NULL:
+                raise MemoryError("no memory for a queue's rings")
+            nic.lanes[queue], lane.engine = lane, self.engine
+            program = FlowProgram()
+            program.worker, program.lane, program.burst, program.context = self, lane, forward.burst, lane
+        else:
+            program = self.programs[index, queue][1]
+        lane.pair = pair.raw()
+        self.programs[index, queue] = (pair, program)
+        return 0
+
+    def set_mtu(self, int index, uint32_t mtu):
+        if not 0 <= index < NICS or not self.engine.nics[index].present or not 68 <= mtu <= 65535:
+            raise UsageError(f"nic {index}: there is none, or it can't have an MTU of {mtu}")
+        self.engine.nics[index].mtu = mtu
+
+    def set_timeouts(self, timeouts):
+        with self.executor.held():
+            self.fill_timeouts(timeouts)
+
+    def program(self, QueuePair pair not None):
+        """The program to lend `pair` to."""
+        known, program = self.programs.get((pair.nic, pair.index), (None, None))
+        if known is not pair:
+            raise UsageError(f"queue pair {pair.index} of nic {pair.nic} isn't one of this worker's")
+        return program
+
+    # -- commands ----------------------------------------------------------------------------------------------------------
+
+    cdef bint push(self, const Command *command) noexcept:
+        cdef Engine *engine = self.engine
+        if self.closed or engine.command_tail - load_acquire(&engine.command_head) >= COMMAND_RING:
+            return False
+        engine.commands[engine.command_tail & (COMMAND_RING - 1)] = command[0]
+        store_release(&engine.command_tail, engine.command_tail + 1)
+        task_wake(&engine.task)
+        return True
+
+    def install(self, uint64_t flow, int version, int protocol, reply, int egress_nic, adjacency, reply_adjacency, rule, uint32_t generation,
+                service=0, target=0, bint decrement=True):
+        """Let a pending flow pass."""
+        cdef Command command
+        memset(&command, 0, sizeof(Command))
+        pack_key(&command.reply, version, protocol, reply_kind(version, protocol), reply)
+        if not 0 <= egress_nic < NICS:
+            raise UsageError(f"there is no nic {egress_nic}")
+        if is_icmp(version, protocol) and reply[2] != reply[3] or protocol not in (PROTOCOL_TCP, PROTOCOL_UDP) and not is_icmp(
+                version, protocol) and (reply[2] or reply[3]):
+            raise UsageError(f"ports {reply[2]} and {reply[3]} have no meaning in protocol {protocol}")
+        command.op, command.flow, command.nic, command.generation = COMMAND_INSTALL, flow, egress_nic, generation
+        command.adjacency, command.reply_adjacency = small(adjacency, "adjacency"), small(reply_adjacency, "adjacency")
+        command.rule, command.service, command.target = small(rule, "rule"), small(service, "service"), small(target, "target")
+        command.flags = FLOW_DECREMENT if decrement else 0
+        self.top_rule = max(self.top_rule, command.rule)
+        return self.push(&command)
+
+    def deny(self, uint64_t flow, rule, uint32_t generation, str reason not None, double seconds=1.0):
+        """Drop a flow's frames for a while."""
+        cdef Command command
+        memset(&command, 0, sizeof(Command))
+        command.op, command.flow, command.generation, command.rule = COMMAND_DENY, flow, generation, small(rule, "rule")
+        command.reason, command.duration = self.number(reason), nanoseconds(seconds)
+        self.top_rule = max(self.top_rule, command.rule)
+        return self.push(&command)
+
+    def delete(self, uint64_t flow, str reason not None):
+        """End a flow."""
+        cdef Command command
+        memset(&command, 0, sizeof(Command))
+        command.op, command.flow, command.reason = COMMAND_DELETE, flow, self.number(reason)
+        return self.push(&command)
+
+    cdef uint8_t number(self, str reason) except? 0:
+        if reason not in NUMBERS:
+            raise UsageError(f"{reason!r} is no reason to drop a frame")
+        return NUMBERS[reason]
+
+    cdef bint adjacency(self, object index, int nic, bytes mac, uint8_t state) except *:
+        cdef Command command
+        memset(&command, 0, sizeof(Command))
+        if not 0 <= nic < NICS or mac is not None and len(mac) != 6:
+            raise UsageError(f"a neighbour at nic {nic} with a MAC of {len(mac or b'')} bytes can't be")
+        command.op, command.nic, command.state, command.adjacency = COMMAND_ADJACENCY, nic, state, small(index, "adjacency")
+        if mac is not None:
+            memcpy(command.mac, <const char *> mac, 6)
+        return self.push(&command)
+
+    def set_adjacency(self, index, int nic, bytes mac):
+        """A neighbour is at `mac`, or with None: it failed."""
+        return self.adjacency(index, nic, mac, ADJACENCY_FAILED if mac is None else ADJACENCY_VALID)
+
+    def clear_adjacency(self, index, int nic):
+        """A neighbour is incomplete (again)."""
+        return self.adjacency(index, nic, None, ADJACENCY_INCOMPLETE)
+
+    def send(self, int nic, bytes frame not None, uint16_t queue=0):
+        """Send a frame of the control plane's own."""
+        cdef Engine *engine = self.engine
+        cdef Outgoing *item
+        if not 0 <= nic < NICS or not 14 <= len(frame) <= SNAPSHOT:
+            raise UsageError(f"a frame of {len(frame)} bytes to nic {nic} can't be sent")
+        if self.closed or engine.outgoing_tail - load_acquire(&engine.outgoing_head) >= OUTGOING_RING:
+            return False
+        item = &engine.outgoing[engine.outgoing_tail & (OUTGOING_RING - 1)]
+        item.nic, item.queue, item.length = nic, queue, len(frame)
+        memcpy(item.data, <const char *> frame, len(frame))
+        store_release(&engine.outgoing_tail, engine.outgoing_tail + 1)
+        task_wake(&engine.task)
+        return True
+
+    # -- reads -------------------------------------------------------------------------------------------------------------
+
+    def is_free(self, int version, int protocol, source, destination, sport, dport):
+        """Whether no flow expects packets of this tuple: a hint, since the table changes meanwhile."""
+        return self.table.find(version, protocol, (source, destination, sport, dport), reply_kind(version, protocol)) is None
+
+    def lookup(self, int version, int protocol, source, destination, sport, dport):
+        """The flow of packets with this tuple, and their direction."""
+        with self.executor.held():
+            found = self.table.find(version, protocol, (source, destination, sport, dport))
+            return (view_of(self.engine, found[0]), found[1]) if found else None
+
+    def read(self, uint32_t cursor, int count):
+        """Flows from a cursor, and the next cursor. One call looks at no more than 8 slots for each flow asked for."""
+        cdef uint32_t slot = cursor, end
+        flows = []
+        with self.executor.held():
+            end = min(<uint64_t> self.engine.table.fresh, <uint64_t> cursor + 8 * <uint64_t> max(count, 1))
+            while slot < end and len(flows) < count:
+                slot += 1
+                if self.engine.table.flows[slot].state.cls != CLASS_FREE:
+                    flows.append(view_of(self.engine, slot))
+            return flows, slot if slot < self.engine.table.fresh else 0
+
+    def rule_counters(self):
+        """(packets, bytes, flows) by rule, of those that have decided a flow."""
+        cdef int rule
+        counts = {}
+        for rule in range(self.top_rule + 1):
+            if self.engine.rules[rule].flows:
+                counts[rule] = (self.engine.rules[rule].packets, self.engine.rules[rule].bytes, self.engine.rules[rule].flows)
+        return counts
+
+    def counters(self):
+        """Totals by name, and drops by reason."""
+        cdef int i
+        counters = dict(self.engine.counters)
+        evicted, drops = counters.pop("evicted"), counters.pop("drops")
+        counters["parked"] = self.engine.parking.frames
+        counters["crowded"] = self.engine.table.crowded
+        for i, name in CLASS_NAMES.items():
+            counters[f"evicted-{name}"] = evicted[i]
+        counters = {name.replace("_", "-"): value for name, value in counters.items()}
+        for i in range(DROP_REASONS):
+            counters[f"drop:{REASON_NAMES[i]}"] = drops[i]
+        return counters
+
+    def adjacency_used(self, index):
+        """When a frame last went, or wanted to go, to this neighbour, seconds."""
+        return self.engine.adjacencies[small(index, "adjacency")].last_used / 1e9
+
+    def usage(self):
+        """Flows by class, and the bounds."""
+        usage = {name: self.engine.table.chain[<int> number].count for number, name in CLASS_NAMES.items()}
+        return usage | {"used": table_decided(self.engine.table), "limit": self.engine.table.limit,
+                        "self-reserve": self.engine.table.reserve}
