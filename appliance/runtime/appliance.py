@@ -22,6 +22,7 @@ from appliance.config.errors import ConfigError, Mistake
 from appliance.config.loader import load
 from appliance.config.models import Config
 from appliance.flow.program import Worker
+from appliance.ruleset import Ruleset, compile_ruleset
 from appliance.runtime import report
 from appliance.runtime.cards import Card, open_host_card, open_nic_card
 from appliance.runtime.decider import Decider, View
@@ -29,7 +30,6 @@ from appliance.runtime.health import HealthChecker
 from appliance.runtime.neighbours import HOST, Indexes, Neighbourhood
 from appliance.runtime.plumbing import Plumbing
 from appliance.runtime.rejudge import Rejudged, rejudge
-from appliance.ruleset import Ruleset, compile_ruleset
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.memory import Memory
 from ena_dev.driver.pool import BufferPool
@@ -41,7 +41,9 @@ BUFFERS_A_PAIR: Final = 1024 + 512
 BUFFERS_SHARED: Final = 4096
 DRAIN: Final = 2.0
 """Seconds that sends in flight get at the end."""
+DRAIN_LOOK: Final = 0.005
 TICK: Final = 1.0
+"""Seconds between looks at what neighbours were used."""
 FIXED: Final = ("nics", "host", "control", "limits")
 """Sections that only a restart changes."""
 
@@ -204,9 +206,10 @@ class Appliance:
         pairs = list(self._pairs())
         for pair in pairs:
             pair.quiesce()
-        deadline = self._loop.time() + DRAIN
-        while any(pair.sends_in_flight for pair in pairs) and self._loop.time() < deadline:
-            await asyncio.sleep(0.005)
+        for _ in range(round(DRAIN / DRAIN_LOOK)):
+            if not any(pair.sends_in_flight for pair in pairs):
+                return
+            await asyncio.sleep(DRAIN_LOOK)
 
     async def stop(self) -> None:
         """Cards down, host as it was. Idempotent; the queue coroutines have ended before."""

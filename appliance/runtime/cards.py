@@ -8,19 +8,20 @@ sends there is received like any other frame, in the zone `self`.
 
 from __future__ import annotations
 
+from ena_dev.port.tap import TapPort
+
 from appliance.config.models import Config, Nic
 from appliance.config.values import mac_of
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.memory import Memory
-from ena_dev.device.plugged import PluggedCard
 from ena_dev.device.interfaces import DataFaults
 from ena_dev.device.model import Device
 from ena_dev.device.personality import Personality
+from ena_dev.device.plugged import PluggedCard
 from ena_dev.driver.adapter import Adapter
 from ena_dev.driver.negotiation import Wishes
 from ena_dev.driver.pool import BufferPool
 from ena_dev.port.port import Port
-from ena_dev.port.tap import TapPort
 
 HOST_MTU = 1500
 

@@ -97,12 +97,12 @@ def _nic(appliance: Appliance, card: Card) -> dict[str, Any]:
 
 def _service(appliance: Appliance, name: str) -> dict[str, Any]:
     service = appliance.config.services[name]
-    states = appliance.health.states()
+    states = {target: state for (owner, target), state in appliance.health.states().items() if owner == name}
     return {
         "name": name,
         "listen": [str(listen) for listen in service.listen],
         "targets": [
-            {"name": t.name, "address": str(t.address), "port": t.port, "weight": t.weight, "state": states.get((name, t.name), "unchecked")}
+            {"name": t.name, "address": str(t.address), "port": t.port, "weight": t.weight, "state": states.get(t.name, "unchecked")}
             for t in service.targets
         ],
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -54,10 +55,8 @@ async def _until(stop: asyncio.Event, appliance: Appliance) -> None:
         await appliance.drain()
         running.cancel()
     asked.cancel()
-    try:
+    with suppress(asyncio.CancelledError):
         await running
-    except asyncio.CancelledError:
-        pass
 
 
 def _listen_to_signals(appliance: Appliance, stop: asyncio.Event) -> None:

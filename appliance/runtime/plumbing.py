@@ -1,0 +1,71 @@
+"""The appliance's ties to its Linux host: TAPs up, uplinks taken over, the TUN configured, and all of it undone at the end.
+
+An uplink's addresses and gateways become those of its nic, so what follows sees one configuration, wherever an address came from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_interface
+
+import structlog
+
+from appliance.config.models import Config, Nic
+from appliance.host.changes import Changes
+from appliance.host.links import bring_up
+from appliance.host.tun import configure_tun
+from appliance.host.uplink import Adopted, take_over
+from ena_dev.errors import HostError
+
+log = structlog.get_logger("host")
+
+
+class Plumbing:
+    """What was changed on the host, newest last. Everything runs in a thread of its own: netlink sessions block."""
+
+    def __init__(self) -> None:
+        self._changes: list[Changes] = []
+        self._adopted: dict[str, Adopted] = {}
+
+    async def adopt(self, config: Config) -> Config:
+        """Bring the TAPs up and take over the uplinks; the configuration with what they had. Raises HostError."""
+        for nic in config.nics.values():
+            await asyncio.to_thread(bring_up, nic.tap, nic.mtu)
+            if nic.uplink is not None:
+                adopted = await asyncio.to_thread(take_over, nic.uplink, nic.tap)
+                self._changes.append(adopted.changes)
+                self._adopted[nic.name] = adopted
+                log.info("uplink taken over", nic=nic.name, uplink=nic.uplink, addresses=[str(a) for a in adopted.addresses])
+        return self.adopted(config)
+
+    def adopted(self, config: Config) -> Config:
+        """The configuration with the addresses and gateways of the uplinks that were taken over."""
+        nics = {name: self._with_uplink(nic) for name, nic in config.nics.items()}
+        return config.model_copy(update={"nics": nics})
+
+    def _with_uplink(self, nic: Nic) -> Nic:
+        adopted = self._adopted.get(nic.name)
+        if adopted is None:
+            return nic
+        update: dict[str, object] = {}
+        if not nic.address:
+            update["address"] = tuple(adopted.addresses)
+        if not nic.gateway:
+            update["gateway"] = tuple(adopted.gateways)
+        return nic.model_copy(update=update)
+
+    async def connect(self, config: Config, own: Sequence[str]) -> None:
+        """Give the TUN the appliance's own addresses. Without any there is no traffic of its own. Raises HostError."""
+        mtu = min(nic.mtu for nic in config.nics.values())
+        addresses = [ip_interface(address) for address in own]
+        default = any(nic.uplink is not None for nic in config.nics.values())
+        self._changes.append(await asyncio.to_thread(configure_tun, config.host.tun, addresses, mtu, default_route=default))
+
+    async def restore(self) -> None:
+        """Put everything back, newest first. Without the right to do so any more, it is said once and left."""
+        while self._changes:
+            changes = self._changes.pop()
+            with suppress(HostError):
+                await asyncio.to_thread(changes.restore)
