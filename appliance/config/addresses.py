@@ -60,11 +60,11 @@ def interface(value: object) -> IPv4Interface | IPv6Interface:
 
 
 def _usable(value: IPv4Interface | IPv6Interface) -> IPv4Interface | IPv6Interface:
-    net = value.network
-    if value.is_multicast or value.is_loopback or value.is_unspecified or value.ip == IPv4Address("255.255.255.255"):
+    net, host = value.network, value.ip  # the interface's own properties speak of its network
+    if host.is_multicast or host.is_loopback or host.is_unspecified or host == IPv4Address("255.255.255.255"):
         raise BadValueError("not an address a nic can have", "write a unicast address such as 192.168.10.1/24")
-    if isinstance(net, IPv4Network) and net.prefixlen < 31 and value.ip in (net.network_address, net.broadcast_address):
-        kind = "network" if value.ip == net.network_address else "broadcast"
+    if isinstance(net, IPv4Network) and net.prefixlen < 31 and host in (net.network_address, net.broadcast_address):
+        kind = "network" if host == net.network_address else "broadcast"
         raise BadValueError(f"{kind} address of {net}", f"write an address inside, such as {net.network_address + 1}/{net.prefixlen}")
     return value
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from appliance.config import nic_checks, service_checks, shadow
-from appliance.config.errors import instead_of, quoted
+from appliance.config.errors import instead_of, listed, quoted
 from appliance.config.finding import Finding, Scope
 from appliance.config.models import Config, Forward, Masquerade
 from appliance.config.places import Path, named
@@ -51,7 +51,7 @@ def _zone_members(scope: Scope) -> Iterator[Finding]:
     if scope.lost("zones"):
         return
     for nic in scope.nics - home.keys():
-        hint = f"add it to the `nics` of one: {', '.join(map(quoted, sorted(scope.zones)))}"
+        hint = f"add it to the `nics` of one: {listed(sorted(scope.zones))}"
         yield Finding(("nics", nic), "in no zone", hint, quoted(nic), at_key=True)
 
 
@@ -77,6 +77,9 @@ def _unknown_zones(scope: Scope, path: Path, words: Iterable[str], special: tupl
             continue
         if word in ("any", "self"):
             yield Finding((*path, index), f"{quoted(word)} has no meaning here", instead_of("", scope.zones), quoted(word))
+        elif word in scope.nics:
+            homes = [zone.name for zone in scope.config.zones.values() if word in zone.nics] or scope.zones
+            yield Finding((*path, index), "a nic where a zone is expected", f"write its zone: {listed(homes)}", quoted(word))
         elif not scope.unknown("zones"):
             yield Finding((*path, index), "unknown zone", instead_of(word, scope.zones.union(special)), quoted(word))
 

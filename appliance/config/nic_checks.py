@@ -30,7 +30,8 @@ def _needs(nic: Nic, scope: Scope) -> Iterator[Finding]:
     path: Path = ("nics", nic.name)
     if not nic.address and not nic.uplink and path not in scope.broken:
         hint = "add `address: 192.168.10.1/24`, or an `uplink` to adopt one from"
-        yield Finding(path, "missing key `address`", hint, at_key=True)
+        written = [key for key in nic.file_keys() if key in nic.model_fields_set]
+        yield Finding(path, "missing key `address`", hint, listed(written), at_key=True)
     if nic.mtu < 1280 and nic.addresses(6):
         yield Finding((*path, "mtu"), "too small for IPv6", "write 1280 or more, or remove the IPv6 address")
     if nic.uplink is not None and nic.uplink == nic.tap:

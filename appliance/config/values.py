@@ -177,12 +177,10 @@ def mac_of(name: str) -> bytes:
 
 
 def one_or_more(value: object) -> object:
-    """A single item stands for a list of one."""
-    if isinstance(value, list | tuple):
-        if not value:
-            raise BadValueError("empty list", "write at least one item")
-        return value
-    return (value,)
+    """A single item stands for a list of one. A list without items says nothing: Python code passes an empty tuple for that."""
+    if value == []:
+        raise BadValueError("empty list", "write at least one item, or remove the key")
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def some(value: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config.loader import load, loads
-from appliance.config.models import Config, Forward, Masquerade, ServiceMatch
+from appliance.config.models import Forward, Masquerade, ServiceMatch
 
 SHIPPED = sorted(Path(__file__).parents[3].joinpath("configs").glob("*.yaml"))
 
