@@ -120,6 +120,10 @@ class Engine(Protocol):
     def lose_interrupts(self, count: int) -> None:
         """Mask and forget the next `count` interrupts of IO vectors instead of sending them. Forgotten by `stop`."""
 
+    @property
+    def fatal_address(self) -> int | None:
+        """The address, owned by nobody, at which the engine ended all DMA by itself; None while all is well. `stop` forgets it."""
+
     def statistics(self) -> BasicStats: ...
 
     def doorbell_offset(self, direction: Direction, index: int) -> int:

@@ -80,6 +80,7 @@ class Device:
         if self._state is not State.READY:
             return
         try:
+            self._check_engine()
             self._admin.process()
             self._aenq.poll(now, self.faults.beat)
         except ContractBroken as broken:
@@ -141,6 +142,11 @@ class Device:
             self._resets.append(reason)
             self._forget()
         self._state = step(self._state, Event.RESET_SET if value.reset else Event.RESET_CLEARED)
+
+    def _check_engine(self) -> None:
+        address = self._engine.fatal_address
+        if address is not None:
+            raise ContractBroken(f"a queue led to bus address {address:#x}, which nobody owns")
 
     def _fail(self, broken: ContractBroken) -> None:
         log.error("stopped until the next reset: %s", broken)

@@ -132,6 +132,19 @@ def test_a_broken_contract_shows_and_only_a_reset_helps(bench: Bench) -> None:
     assert bench.device.resets[-1] is ResetReason.ADMIN_TO
 
 
+def test_a_queue_that_leads_nowhere_stops_the_card(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.driver.enable_groups(0x10)
+    bench.driver.open_events()
+    bench.driver.elapse(0.5)
+    bench.engine.fatal_address = 0xDEAD000
+    bench.driver.elapse(5)
+    assert bench.device.read(DEV_STS) == 0x21
+    assert "a queue led to bus address 0xdead000" in caplog.text
+    assert bench.driver.events() == [], "the driver's watchdog notices"
+    bench.driver.reset(reason=1)
+    assert bench.device.read(DEV_STS) == 1
+
+
 def test_registers_of_work_call_for_a_poll(bench: Bench) -> None:
     bench.calls.clear()
     bench.driver.submit(8, bytes(12) + b"\0\1")

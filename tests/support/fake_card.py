@@ -89,6 +89,7 @@ class FakeEngine:
     lost: int = 0
     stats: BasicStats = field(default_factory=BasicStats)
     stops: int = 0
+    fatal_address: int | None = None
 
     def create_cq(self, index: int, vector: int | None, entry_words: int, depth: int, ring: int) -> None:
         self.memory.peek(ring, depth * entry_words * 4)
@@ -111,6 +112,7 @@ class FakeEngine:
 
     def stop(self) -> None:
         self.stops += 1
+        self.fatal_address = None
         self.cqs.clear()
         self.sqs.clear()
 
