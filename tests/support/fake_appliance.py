@@ -1,0 +1,62 @@
+"""An appliance without cards: says what it is told to, and remembers what it was asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ena_dev.errors import UsageError
+
+STATUS: dict[str, Any] = {
+    "version": "0.1.0", "config": "edge.yaml", "generation": 3, "since": 1.7e9, "uptime": 93784.0,
+    "nics": [{
+        "name": "wan", "tap": "wan0", "zone": "internet", "mac": "02:00:00:00:00:01", "addresses": ["203.0.113.7/24"], "mtu": 1500,
+        "queues": 2, "link": True, "resets": 1, "rx": {"packets": 1234567, "bytes": 987654321}, "tx": {"packets": 7, "bytes": 420},
+        "counters": {"rx_cnt": 9},
+    }],
+    "services": [{
+        "name": "web", "listen": ["203.0.113.10:443/tcp"],
+        "targets": [{"name": "w1", "address": "10.0.1.11", "port": 8443, "weight": 2, "state": "down"}],
+    }],
+    "flows": {"used": 2, "limit": 200000, "established": 1, "unreplied": 1},
+    "drops": {"policy": 12}, "rules": [{"name": "home out", "line": 9, "allow": True, "packets": 5, "bytes": 300, "flows": 1}],
+    "neighbours": [{"nic": "wan", "address": "203.0.113.1", "mac": "02:00:00:00:00:99", "state": "reachable"}],
+}  # fmt: skip
+
+FLOW: dict[str, Any] = {
+    "protocol": "tcp", "state": "established", "in": "lan", "out": "wan", "rule": "home out", "service": "", "target": "",
+    "original": {"source": "192.168.10.5", "sport": 40000, "destination": "198.51.100.1", "dport": 443},
+    "reply": {"source": "198.51.100.1", "sport": 443, "destination": "203.0.113.7", "dport": 40000},
+    "packets": [3, 2], "bytes": [180, 120], "age": 4.0, "idle": 1.0, "expires": 7439.0, "reason": "",
+}  # fmt: skip
+
+
+class FakeAppliance:
+    """Set `error` to have everything fail with it."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.reloads = 0
+
+    def status(self) -> dict[str, Any]:
+        self._fail()
+        return STATUS
+
+    def flows(self, limit: int, cursor: int) -> dict[str, Any]:
+        self._fail()
+        following = cursor + limit
+        return {"flows": [FLOW] * limit, "next": following if following < 250 else 0}
+
+    def ethtool(self, nic: str, kind: str) -> dict[str, Any]:
+        self._fail()
+        if nic != "wan":
+            raise UsageError(f"no nic is called {nic}")
+        return {"text": f"view {kind} of {nic}", "data": {"kind": kind}}
+
+    async def reload(self) -> dict[str, Any]:
+        self._fail()
+        self.reloads += 1
+        return {"generation": 4, "judged": 10, "ended": 2, "seconds": 0.25}
+
+    def _fail(self) -> None:
+        if self.error is not None:
+            raise self.error
