@@ -6,6 +6,9 @@
     neighbours    ARP and ND of each nic, behind the compiled adjacencies
     errors        ICMP: errors we send, errors about flows we pass on
     health        probes of balancer targets, over the host's own TCP
+    world         TAPs, TUN and uplinks of the host, or what stands for them
+    serve         `softena run`: signals, control socket, exit status
+    report        what status, flows and ethtool show
     rejudge       after a reload: flows that the new policy forbids end
 
 Nothing here runs per frame of a known flow.

@@ -24,12 +24,12 @@ from appliance.config.models import Config
 from appliance.flow.program import Worker
 from appliance.ruleset import Ruleset, compile_ruleset
 from appliance.runtime import report
-from appliance.runtime.cards import Card, open_host_card, open_nic_card
+from appliance.runtime.cards import HOST_MAC, Card, host_card, nic_card
 from appliance.runtime.decider import Decider, View
 from appliance.runtime.health import HealthChecker
 from appliance.runtime.neighbours import HOST, Indexes, Neighbourhood
-from appliance.runtime.plumbing import Plumbing
 from appliance.runtime.rejudge import Rejudged, rejudge
+from appliance.runtime.world import World
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.memory import Memory
 from ena_dev.driver.pool import BufferPool
@@ -51,8 +51,10 @@ FIXED: Final = ("nics", "host", "control", "limits")
 class Appliance:
     """One running configuration. Made inside an event loop; `start`, then `run` until cancelled, then `stop`."""
 
-    def __init__(self, config: Config, path: Path) -> None:
+    def __init__(self, config: Config, path: Path, world: World, *, threaded: bool = True) -> None:
+        """`threaded`: the executor has a data thread of its own; otherwise it runs in the event loop, on its clock."""
         self.config, self.path = config, path
+        self._world, self._threaded = world, threaded
         self.started = time.time()
         self._loop = asyncio.get_running_loop()
         self._seed = secrets.token_bytes(32)
@@ -61,7 +63,6 @@ class Appliance:
         self.memory = Memory((pairs * BUFFERS_A_PAIR + BUFFERS_SHARED) * 4096 + (pairs + 8) * (1 << 20))
         self.executor = Executor()
         self.pool = BufferPool(self.memory, pairs * BUFFERS_A_PAIR + BUFFERS_SHARED)
-        self.plumbing = Plumbing()
         self.cards: list[Card] = []
         self.generation = 0
         self.host = len(config.nics)
@@ -78,14 +79,17 @@ class Appliance:
             raise
 
     async def _start(self) -> None:
-        config = self.config
-        for index, nic in enumerate(config.nics.values()):
-            self.cards.append(open_nic_card(index, nic, self.memory, self.executor, self.pool))
-        self.cards.append(open_host_card(self.host, config, self.memory, self.executor, self.pool))
-        self.config = config = await self.plumbing.adopt(config)
-        self.ruleset = self._compile(config)
-        await self.plumbing.connect(config, self._local_addresses())
-        self.executor.start()
+        host = self.memory, self.executor, self.pool
+        for index, nic in enumerate(self.config.nics.values()):
+            self.cards.append(nic_card(index, nic, self._world.nic_port(nic), *host))
+        self.cards.append(host_card(self.host, self.config, self._world.host_port(self.config, HOST_MAC), *host))
+        self.config = await self._world.adopt(self.config)
+        self.ruleset = self._compile(self.config)
+        await self._world.connect(self.config, self._local_addresses())
+        if self._threaded:
+            self.executor.start()
+        else:
+            self.executor.attach(self._loop)
         for card in self.cards:
             await card.start()
         self._make_fast_path()
@@ -130,6 +134,8 @@ class Appliance:
 
     def _target_changed(self, service: str, target: str, up: bool) -> None:
         """A lost target's flows end: their next packets find another target, or a refusal they can see."""
+        for pool in self.ruleset.pools:
+            pool.prepare(self.decider.view)
         if not up:
             self._background(self._cut(service, target))
 
@@ -184,7 +190,7 @@ class Appliance:
     async def reload(self) -> dict[str, Any]:
         """Load the file again and swap it in; returns when the last flow was judged. Raises ConfigError, with nothing changed."""
         loaded = await asyncio.to_thread(load, self.path)
-        config = self.plumbing.adopted(loaded)
+        config = self._world.adopted(loaded)
         fixed = [name for name in FIXED if getattr(config, name) != getattr(self.config, name)]
         if fixed:
             raise ConfigError([self._needs_restart(name) for name in fixed])
@@ -217,12 +223,13 @@ class Appliance:
             with suppress(Exception):
                 await card.stop()
         self.executor.stop()
+        self.executor.detach()
         if hasattr(self, "worker"):
             self.worker.close()
         for card in self.cards:
             card.close()
         self.cards.clear()
-        await self.plumbing.restore()
+        await self._world.restore()
 
     # -- what the control socket shows ---------------------------------------------------------------------------------
 

@@ -8,8 +8,6 @@ sends there is received like any other frame, in the zone `self`.
 
 from __future__ import annotations
 
-from ena_dev.port.tap import TapPort
-
 from appliance.config.models import Config, Nic
 from appliance.config.values import mac_of
 from ena_dev.bus.executor import Executor
@@ -23,7 +21,7 @@ from ena_dev.driver.negotiation import Wishes
 from ena_dev.driver.pool import BufferPool
 from ena_dev.port.port import Port
 
-HOST_MTU = 1500
+HOST_MAC = mac_of("self")
 
 
 class Card:
@@ -61,9 +59,8 @@ class Card:
         self._port.close()
 
 
-def open_nic_card(index: int, nic: Nic, memory: Memory, executor: Executor, pool: BufferPool) -> Card:
-    """The card of one nic, with its TAP open. Raises PortError."""
-    port = TapPort(nic.tap, nic.queues, offloads=nic.offloads)
+def nic_card(index: int, nic: Nic, port: Port, memory: Memory, executor: Executor, pool: BufferPool) -> Card:
+    """The card of one nic, plugged into its port."""
     card = _card(index, nic.name, nic.tap, port, nic.mac, nic.mtu, nic.queues, nic.offloads, memory, executor, pool)
     if nic.faults is not None:
         f = nic.faults
@@ -71,19 +68,17 @@ def open_nic_card(index: int, nic: Nic, memory: Memory, executor: Executor, pool
     return card
 
 
-def open_host_card(index: int, config: Config, memory: Memory, executor: Executor, pool: BufferPool) -> Card:
-    """The card in front of the appliance's own stack, with its TUN open. Raises PortError."""
-    mtu = min((nic.mtu for nic in config.nics.values()), default=HOST_MTU)
-    mac = mac_of("self")
-    port = TapPort(config.host.tun, 1, tun=True, mac=mac)
-    return _card(index, "self", config.host.tun, port, mac, mtu, 1, True, memory, executor, pool)
+def host_card(index: int, config: Config, port: Port, memory: Memory, executor: Executor, pool: BufferPool) -> Card:
+    """The card in front of the appliance's own stack."""
+    mtu = min(nic.mtu for nic in config.nics.values())
+    return _card(index, "self", config.host.tun, port, HOST_MAC, mtu, 1, True, memory, executor, pool)
 
 
 def _card(
     index: int, name: str, interface: str, port: Port, mac: bytes, mtu: int, queues: int, offloads: bool,
     memory: Memory, executor: Executor, pool: BufferPool,
 ) -> Card:  # fmt: skip
-    personality = Personality(mac=mac, max_queues=queues, default_mtu=max(mtu, 128), large_receive=True)
+    personality = Personality(mac=mac, max_queues=queues, default_mtu=mtu, large_receive=True)
     plugged = PluggedCard(personality, port, memory, executor)
     wishes = Wishes(queues=queues, mtu=mtu, checksum=offloads, segmentation=offloads, large_receive=offloads)
     adapter = Adapter(memory, plugged.bar, plugged.vectors, pool, executor, wishes, index, name=name)

@@ -74,7 +74,7 @@ class Decider:
     """Decides for all queues of one worker. `ruleset` is swapped whole by a reload."""
 
     def __init__(self, worker: Worker, view: View, clock: Callable[[], float], host: int) -> None:
-        self._worker, self._view, self._clock, self._host = worker, view, clock, host
+        self._worker, self.view, self._clock, self._host = worker, view, clock, host
         self.ruleset: Ruleset
         self.neighbourhoods: dict[int, Neighbourhood] = {}
         self.rules, self.services = Names(), Names()
@@ -110,7 +110,7 @@ class Decider:
 
     def _decide(self, miss: Miss, attempt: int) -> None:
         ruleset = self.ruleset
-        decision = decide(self.facts(miss), ruleset, self._view)
+        decision = decide(self.facts(miss), ruleset, self.view)
         rule = self.rules.number(decision.rule)
         if not decision.allow:
             self._worker.deny(miss.flow, rule, ruleset.generation, decision.reason)
@@ -133,7 +133,7 @@ class Decider:
         """The reply tuple was taken: choose another, a few times."""
         attempt, decision = self._chosen.pop(refused.flow, (ATTEMPTS, None))
         if decision is not None:
-            self._view.taken(refused.miss.version, refused.miss.protocol, decision.reply)
+            self.view.taken(refused.miss.version, refused.miss.protocol, decision.reply)
         if refused.reason != "taken" or attempt >= ATTEMPTS:
             reason = Reason.NAT_EXHAUSTED.value if refused.reason == "taken" else refused.reason
             self._worker.deny(refused.flow, 0, self.ruleset.generation, reason)

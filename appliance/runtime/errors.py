@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ena_dev.packet import build
 from ena_dev.packet.build import IcmpError
 from ena_dev.packet.checksum import checksum, transport_checksum, update
-from ena_dev.packet.parse import Parsed, Reason, parse, parse_quote
+from ena_dev.packet.parse import Reason, parse, parse_quote
+
+if TYPE_CHECKING:
+    from ena_dev.packet.parse import Parsed
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 CHECKSUM_AT: Final = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}

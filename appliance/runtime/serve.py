@@ -18,6 +18,7 @@ from appliance.config.loader import load
 from appliance.control.server import ControlServer
 from appliance.host.privileges import drop_privileges
 from appliance.runtime.appliance import Appliance
+from appliance.runtime.world import LinuxWorld
 
 log = structlog.get_logger("softena")
 
@@ -28,7 +29,7 @@ async def serve(path: Path, user_drop: bool = True) -> int:
     for warning in config.warnings:
         log.warning("configuration", warning=str(warning))
     stop = asyncio.Event()
-    appliance = Appliance(config, path)
+    appliance = Appliance(config, path, LinuxWorld())
     control = ControlServer(Path(config.control.socket), appliance)
     await appliance.start()
     try:

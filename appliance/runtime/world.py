@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_interface
+from typing import Protocol
 
 import structlog
 
@@ -18,16 +19,46 @@ from appliance.host.links import bring_up
 from appliance.host.tun import configure_tun
 from appliance.host.uplink import Adopted, take_over
 from ena_dev.errors import HostError
+from ena_dev.port.port import Port
+from ena_dev.port.tap import TapPort
 
 log = structlog.get_logger("host")
 
 
-class Plumbing:
-    """What was changed on the host, newest last. Everything runs in a thread of its own: netlink sessions block."""
+class World(Protocol):
+    """Where the cards of an appliance end, and who else has to know."""
+
+    def nic_port(self, nic: Nic) -> Port:
+        """The network side of one nic's card. Raises PortError."""
+
+    def host_port(self, config: Config, mac: bytes) -> Port:
+        """The way to the appliance's own stack, for the card with that MAC address. Raises PortError."""
+
+    async def adopt(self, config: Config) -> Config:
+        """The configuration with what the uplinks had. Raises HostError."""
+
+    def adopted(self, config: Config) -> Config:
+        """The same for a configuration that is loaded later."""
+
+    async def connect(self, config: Config, own: Sequence[str]) -> None:
+        """Make the own addresses known to the appliance's own stack. Raises HostError."""
+
+    async def restore(self) -> None:
+        """Undo everything. Idempotent."""
+
+
+class LinuxWorld:
+    """TAPs, a TUN and uplinks of this host. Everything runs in a thread of its own: netlink sessions block."""
 
     def __init__(self) -> None:
         self._changes: list[Changes] = []
         self._adopted: dict[str, Adopted] = {}
+
+    def nic_port(self, nic: Nic) -> Port:
+        return TapPort(nic.tap, nic.queues, offloads=nic.offloads)
+
+    def host_port(self, config: Config, mac: bytes) -> Port:
+        return TapPort(config.host.tun, 1, tun=True, mac=mac)
 
     async def adopt(self, config: Config) -> Config:
         """Bring the TAPs up and take over the uplinks; the configuration with what they had. Raises HostError."""
