@@ -16,7 +16,6 @@ import structlog
 from appliance.config.errors import ConfigError
 from appliance.config.loader import load
 from appliance.control.server import ControlServer
-from appliance.host.privileges import drop_privileges
 from appliance.runtime.appliance import Appliance
 from appliance.runtime.world import LinuxWorld
 
@@ -29,13 +28,15 @@ async def serve(path: Path, user_drop: bool = True) -> int:
     for warning in config.warnings:
         log.warning("configuration", warning=str(warning))
     stop = asyncio.Event()
-    appliance = Appliance(config, path, LinuxWorld())
+    world = LinuxWorld()
+    appliance = Appliance(config, path, world)
     control = ControlServer(Path(config.control.socket), appliance)
     await appliance.start()
     try:
         await control.start()
         if user_drop:
-            drop_privileges()
+            for remark in world.drop_privileges():
+                log.warning("privileges", remark=remark)
         _listen_to_signals(appliance, stop)
         log.info("ready", config=str(path), nics=[card.name for card in appliance.cards], generation=appliance.generation)
         await _until(stop, appliance)

@@ -6,6 +6,7 @@ An uplink's addresses and gateways become those of its nic, so what follows sees
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_interface
@@ -15,7 +16,9 @@ import structlog
 
 from appliance.config.models import Config, Nic
 from appliance.host.changes import Changes
+from appliance.host.keeper import Keeper
 from appliance.host.links import bring_up
+from appliance.host.privileges import drop
 from appliance.host.tun import configure_tun
 from appliance.host.uplink import Adopted, take_over
 from ena_dev.errors import HostError
@@ -52,6 +55,7 @@ class LinuxWorld:
 
     def __init__(self) -> None:
         self._changes: list[Changes] = []
+        self._keeper: Keeper | None = None
         self._adopted: dict[str, Adopted] = {}
 
     def nic_port(self, nic: Nic) -> Port:
@@ -94,8 +98,17 @@ class LinuxWorld:
         default = any(nic.uplink is not None for nic in config.nics.values())
         self._changes.append(await asyncio.to_thread(configure_tun, config.host.tun, addresses, mtu, default_route=default))
 
+    def drop_privileges(self) -> list[str]:
+        """Become nobody, with all open; a small process keeps what undoing takes. Remarks on what could not be dropped. Raises HostError."""
+        if os.geteuid() == 0:
+            self._keeper = Keeper(*self._changes)
+        return drop()
+
     async def restore(self) -> None:
-        """Put everything back, newest first. Without the right to do so any more, it is said once and left."""
+        """Put everything back, newest first."""
+        if self._keeper is not None:
+            await asyncio.to_thread(self._keeper.finish)
+            self._keeper = None
         while self._changes:
             changes = self._changes.pop()
             with suppress(HostError):
