@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free, malloc
 from posix.uio cimport iovec
 
 from ena_dev.bus.executor cimport task_init
-from ena_dev.device.chain cimport chain_peek
+from ena_dev.packet.chain cimport chain_peek
 
 cdef enum:
     OVERTAKEN = 1000000        # ns by which a reordered frame falls behind, beyond its delay

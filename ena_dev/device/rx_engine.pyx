@@ -20,9 +20,9 @@ from ena_dev.bus.interrupts cimport NOTIFY_RX
 from ena_dev.bus.memory cimport BUS_READ, BUS_WRITE, bus_at
 from ena_dev.device.card cimport (DROP_LINK, DROP_MALFORMED, DROP_NONE, DROP_OVERRUN, DROP_TOO_LONG, FRAME_SLACK, Ingress,
                                   LARGE_OFFER, Posted, SPILL_BYTES, card_fatal, card_impairs, cq_notify, cq_slot)
-from ena_dev.device.chain cimport chain_cut, chain_length, chain_peek, chain_skip
 from ena_dev.device.impairment cimport WAY_IN
 from ena_dev.device.rx_verdict cimport Verdict, rx_judge
+from ena_dev.packet.chain cimport chain_cut, chain_length, chain_peek, chain_skip
 from ena_dev.packet.segmentation cimport segment_tcp
 from ena_dev.port.port cimport PORT_EMPTY, PORT_GONE, PORT_PIECES
 from ena_dev.ring cimport ring_phase, ring_slot, ring_used

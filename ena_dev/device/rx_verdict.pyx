@@ -12,7 +12,7 @@ from posix.uio cimport iovec
 from ena_dev.abi.eth_io cimport (L3_IPV4, L3_IPV6, L4_TCP, L4_UDP, RXC_FRAGMENT, RXC_L3_ERROR, RXC_L4_CHECKED, RXC_L4_ERROR, RXC_L4_SHIFT,
                                  RXC_PARTIAL)
 from ena_dev.device.card cimport DROP_FILTER, DROP_MALFORMED, DROP_NONE, DROP_TOO_LONG, FRAME_SLACK, CARD_QUEUES
-from ena_dev.device.chain cimport chain_peek, chain_skip
+from ena_dev.packet.chain cimport chain_peek, chain_skip
 from ena_dev.packet.checksum cimport checksum_ipv4_header
 from ena_dev.packet.headers cimport (ETHERNET_HEADER, PARSE_HEADERS_SPLIT, PARSE_OK, PARSED_FRAGMENT, PROTOCOL_TCP, PROTOCOL_UDP,
                                      parse_frame)

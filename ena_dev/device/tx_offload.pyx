@@ -16,8 +16,8 @@ from posix.uio cimport iovec
 from ena_dev.abi.eth_io cimport L4_TCP, TX_L3_CSUM, TX_L4_CSUM, TX_L4_PARTIAL, TX_L4_PROTO_SHIFT, TX_TSO
 from ena_dev.device.card cimport (DROP_MALFORMED, DROP_NONE, DROP_OFFLOAD, DROP_PORT_ERROR, DROP_PORT_FULL, DROP_TOO_LONG, DEFAULT_MTU,
                                   FRAME_SLACK, HEAD_BYTES, PAD_BYTES, card_impairs)
-from ena_dev.device.chain cimport chain_length, chain_peek, chain_skip
 from ena_dev.device.impairment cimport WAY_OUT
+from ena_dev.packet.chain cimport chain_length, chain_peek, chain_skip
 from ena_dev.packet.checksum cimport (checksum_finish, checksum_fold, checksum_ipv4_header, checksum_pseudo_v4, checksum_pseudo_v6,
                                       store_native16)
 from ena_dev.packet.headers cimport (ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, PARSE_OK, PARSED_FRAGMENT, PROTOCOL_TCP, PROTOCOL_UDP,
