@@ -35,11 +35,11 @@ async def test_bring_up_follows_the_contracts_order(host: Host, readless: bool) 
         + ["SET 12", "SET 10", "SET 14"]
     )
     registers = [(offset, value) for offset, value in host.card.writes if offset < 0x1000 and offset not in (0x5C, 0x2C)]
-    assert [offset for offset, _ in registers] == (
-        [0x60, 0x64, 0x54, 0x60, 0x64, 0x54]  # answer buffer, reset begins, answer buffer again, reset ends
-        + [0x10, 0x14, 0x20, 0x24, 0x18, 0x28, 0x38, 0x3C, 0x34]  # admin rings, then event ring
-        + [0x4C, 0x4C, 0x40]  # polling; then vector 0, and events may come
-    )
+    assert [offset for offset, _ in registers] == [
+        *(0x60, 0x64, 0x54, 0x60, 0x64, 0x54),  # answer buffer, reset begins, answer buffer again, reset ends
+        *(0x10, 0x14, 0x20, 0x24, 0x18, 0x28, 0x38, 0x3C, 0x34),  # admin rings, then event ring
+        *(0x4C, 0x4C, 0x40),  # polling; then vector 0, and events may come
+    ]
     assert [value for offset, value in registers if offset == 0x4C] == [1, 0]
     assert host.card.resets == [ResetReason.NORMAL]
     assert adapter.mac == MAC and adapter.state is State.UP

@@ -22,7 +22,7 @@ from ena_dev.errors import DeviceError, UsageError
 def offers(**changes: Any) -> Offers:
     depth = changes.pop("depth", 1024)
     queues = changes.pop("queues", 8)
-    limits = {name: queues for name in ("max_tx_sq", "max_tx_cq", "max_rx_sq", "max_rx_cq")}
+    limits = dict.fromkeys(("max_tx_sq", "max_tx_cq", "max_rx_sq", "max_rx_cq"), queues)
     limits |= {f"{name}_depth": depth for name in limits}
     return Offers(
         **{

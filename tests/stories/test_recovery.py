@@ -105,7 +105,7 @@ async def test_lost_admin_interrupts_end_in_a_reset_for_them(bench: Testbed, rep
 async def test_an_admin_command_without_answer_ends_in_a_reset(bench: Testbed, reports: list[ResetReport]) -> None:
     async with echoing(bench):
         bench.card.bar.write(0x18, 0)  # AQ_CAPS = 0: the card hears no command any more
-        with pytest.raises(AdminError, match="no answer in 3.0 s"):
+        with pytest.raises(AdminError, match="no answer"):
             await bench.adapter.control.commands.set(FeatureId.MTU, Mtu(mtu=1400))
         await bench.elapse(1.5)
         assert [report.reason for report in reports] == [ResetReason.ADMIN_TO]
