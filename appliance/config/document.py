@@ -29,7 +29,7 @@ from appliance.config.errors import ConfigError, Mistake, listed, quoted
 from appliance.config.source import Place, Source
 
 DEEPEST = 32
-MOST_EXPANDED = 100_000  # nodes that aliases may add
+MOST_EXPANDED = 20_000  # nodes that aliases may add
 NULLS = ("", "~", "null", "Null", "NULL")
 UNCLOSED_BRACKET = "bracket not closed, or no comma between two items"
 UNCLOSED_QUOTE = "quote not closed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
@@ -127,11 +128,11 @@ def _clashes(scope: Scope) -> Iterator[Finding]:
                 claims.setdefault((rule.zone, rule.protocol, address), []).append(claim)
     said: set[Path] = set()
     for (zone, protocol, address), wanted in claims.items():
-        for first, second in _overlaps(wanted):
-            if second.path not in said:
-                said.add(second.path)
+        for holder, late in _overlaps(wanted):
+            if late.path not in said:
+                said.add(late.path)
                 what = f"{WORDS[protocol]} port on {address} is taken in {named('zones', zone)}"
-                yield Finding(second.path, what, f"change one; {first.who} on line {first.line} has it")
+                yield Finding(late.path, what, f"change one; {holder.who} on line {holder.line} has it")
 
 
 def _addresses(rule: Forward, scope: Scope) -> list[IPv4Address | IPv6Address]:
@@ -141,12 +142,12 @@ def _addresses(rule: Forward, scope: Scope) -> list[IPv4Address | IPv6Address]:
 
 
 def _overlaps(claims: list[_Claim]) -> Iterator[tuple[_Claim, _Claim]]:
-    """Pairs that overlap, at least one for each claim that overlaps an earlier one; the claim later in the file comes second."""
-    ordered = sorted(claims, key=lambda claim: claim.ports)
-    widest: _Claim | None = None
-    for claim in ordered:
-        if widest is not None and claim.ports[0] <= widest.ports[1]:
-            first, second = sorted((widest, claim), key=lambda each: each.line)
-            yield first, second
-        if widest is None or claim.ports[1] > widest.ports[1]:
-            widest = claim
+    """Who has the ports and who comes too late for them: the first in the file has them."""
+    holders: list[_Claim] = []  # by ports, apart from each other
+    for claim in sorted(claims, key=lambda claim: claim.line):
+        low, high = claim.ports
+        place = bisect_left(holders, low, key=lambda holder: holder.ports[1])  # the first that ends at `low` or later
+        if place < len(holders) and holders[place].ports[0] <= high:
+            yield holders[place], claim
+        else:
+            holders.insert(place, claim)

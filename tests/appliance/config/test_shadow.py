@@ -62,3 +62,11 @@ def test_a_rule_is_reported_when_an_earlier_one_matches_all_its_packets(rules: l
 
     worlds = [matched(rule) for rule in rules]
     assert found == {i for i, world in enumerate(worlds) if any(earlier >= world for earlier in worlds[:i])}
+
+
+def test_neighbouring_ranges_of_one_rule_count_as_one() -> None:
+    zones = {"home": Zone(name="home", nics=("lan",))}
+    halves = Rule(name="halves", source=tuple(NETWORKS[:2]), verdict="allow", services=(ServiceMatch(6, (1, 2)), ServiceMatch(6, (3, 5))))
+    whole = Rule(name="whole", source=(NETWORKS[2],), verdict="deny", services=(ServiceMatch(6, (1, 4)),))
+    config = Config(nics={"lan": Nic(name="lan")}, zones=zones, policy=(halves, whole))
+    assert [finding.path for finding in check(config)] == [("policy", 1)]

@@ -1,0 +1,52 @@
+"""Paths to places and words, also where the path says more or less than the file."""
+
+from __future__ import annotations
+
+from appliance.config.document import read_document
+from appliance.config.places import existing, keys_at, locate, subject
+from appliance.config.shape import shape
+from appliance.config.source import checked
+
+TEXT = """\
+nics:
+  lan: {address: 10.0.0.1/24}
+policy:
+  - home out: {from: home, allow: any}
+nat:
+  - out: {masquerade: {from: [a, b]}}
+"""
+
+
+def test_a_path_leads_to_the_value_and_its_key() -> None:
+    source = checked(TEXT, "x")
+    root, _ = shape(read_document(source)[0], source)
+
+    address = locate(root, ("nics", "lan", "address", 0))  # a single value is a list of one
+    assert (address.place, address.node.place) == ((2, 9), (2, 18))
+    assert locate(root, ("nics", "lan", "mtu")).place == (2, 3)  # what is missing is where its parent is
+    assert locate(root, ("nat", 0, "masquerade", "from", 1)).node.place == (6, 33)  # pydantic names the kind on the way
+    assert locate(root, ("policy", 0)).place == (4, 5)
+    assert locate(root, ("policy", 7, "from")).place == (3, 1)
+    assert existing(root, ("nat", 0, "masquerade", "from", 1)) == ("nat", 0, "from", 1)
+
+
+def test_a_path_reads_as_words() -> None:
+    source = checked(TEXT, "x")
+    root, _ = shape(read_document(source)[0], source)
+
+    assert subject(root, ()) == ""
+    assert subject(root, ("nics", "lan", "address", 0)) == 'nic "lan": address'
+    assert subject(root, ("nics", "lan", "name")) == 'nic "lan"'
+    assert subject(root, ("policy", 0, "from")) == 'rule "home out": from'
+    assert subject(root, ("nat", 0, "masquerade", "from")) == 'nat rule "out": from'
+    assert subject(root, ("services", "web", "masquerade")) == 'service "web": masquerade'
+    assert subject(root, ("timeouts", "udp")) == "timeouts: udp"
+
+
+def test_the_keys_of_a_mapping_are_found_by_its_path() -> None:
+    assert "policy" in keys_at(())
+    assert "address" in keys_at(("nics", "lan"))
+    assert "loss" in keys_at(("nics", "lan", "faults"))
+    assert keys_at(("nat", 0, "masquerade")) == ("from", "to", "family", "source")
+    assert "weight" in keys_at(("services", "web", "targets", 0))
+    assert "rise" in keys_at(("services", "web", "health"))
