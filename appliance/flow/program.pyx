@@ -60,6 +60,13 @@ cdef uint16_t small(object value, str what) except? 0:
     return value
 
 
+cdef bint ports_fit(const Tuple *key) noexcept:
+    """ICMP has one identifier, TCP and UDP have ports, others have none."""
+    if is_icmp(key.version, key.protocol):
+        return key.sport == key.dport
+    return key.protocol == PROTOCOL_TCP or key.protocol == PROTOCOL_UDP or key.sport == 0 and key.dport == 0
+
+
 # -- what goes out -----------------------------------------------------------------------------------------------------------
 
 cdef object miss_of(const Miss *item):
@@ -122,15 +129,17 @@ cdef class FlowProgram(Program):
         cdef int n = 0, done = 0
         cdef uint64_t ns = <uint64_t> (now * 1e9)
         with self.worker.executor.held():
-            for data, flags, segment in frames:
-                if not self.gather(&burst[n], data, flags, segment, ns):
-                    break
-                n += 1
-                if n == BURST:
+            try:
+                for data, flags, segment in frames:
+                    if not self.gather(&burst[n], data, flags, segment, ns):
+                        break
+                    n += 1
+                    if n == BURST:
+                        self.burst(self.context, self.lane.pair, burst, n, ns)
+                        done, n = done + n, 0
+            finally:
+                if n:
                     self.burst(self.context, self.lane.pair, burst, n, ns)
-                    done, n = done + n, 0
-            if n:
-                self.burst(self.context, self.lane.pair, burst, n, ns)
         return done + n
 
     cdef bint gather(self, Frame *frame, bytes data, uint8_t flags, uint16_t segment, uint64_t now) except *:
@@ -299,9 +308,8 @@ cdef class Worker:
         pack_key(&command.reply, version, protocol, reply_kind(version, protocol), reply)
         if not 0 <= egress_nic < NICS:
             raise UsageError(f"there is no nic {egress_nic}")
-        if is_icmp(version, protocol) and reply[2] != reply[3] or protocol not in (PROTOCOL_TCP, PROTOCOL_UDP) and not is_icmp(
-                version, protocol) and (reply[2] or reply[3]):
-            raise UsageError(f"ports {reply[2]} and {reply[3]} have no meaning in protocol {protocol}")
+        if not ports_fit(&command.reply):
+            raise UsageError(f"the ports of {reply} have no meaning in protocol {protocol}")
         command.op, command.flow, command.nic, command.generation = COMMAND_INSTALL, flow, egress_nic, generation
         command.adjacency, command.reply_adjacency = small(adjacency, "adjacency"), small(reply_adjacency, "adjacency")
         command.rule, command.service, command.target = small(rule, "rule"), small(service, "service"), small(target, "target")

@@ -136,11 +136,12 @@ cdef int pack_key(Tuple *key, int version, int protocol, int kind, object tuple5
     try:
         if version not in (4, 6):
             raise ValueError(version)
-        pack_address(key.source, version, tuple5[0])
-        pack_address(key.destination, version, tuple5[1])
-        key.sport, key.dport = htons(tuple5[2]), htons(tuple5[3])
+        source, destination, sport, dport = tuple5
+        pack_address(key.source, version, source)
+        pack_address(key.destination, version, destination)
+        key.sport, key.dport = htons(sport), htons(dport)
         key.version, key.protocol, key.kind, key.zone = version, <uint8_t?> protocol, kind, 0
-    except (ValueError, OverflowError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, OverflowError, TypeError, AttributeError) as error:
         raise UsageError(f"IP version {version}, protocol {protocol}, {tuple5} is no key of a flow") from error
     return 0
 

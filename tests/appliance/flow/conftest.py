@@ -1,0 +1,14 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.appliance.flow.bench import Bench
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """A worker with three cards; at the end every buffer must be found, and every frame accounted for."""
+    bench = Bench()
+    yield bench
+    bench.check_conservation()
+    bench.close()
