@@ -24,7 +24,7 @@ def test_a_path_leads_to_the_value_and_its_key() -> None:
     address = locate(root, ("nics", "lan", "address", 0))  # a single value is a list of one
     assert (address.place, address.node.place) == ((2, 9), (2, 18))
     assert locate(root, ("nics", "lan", "mtu")).place == (2, 3)  # what is missing is where its parent is
-    assert locate(root, ("nat", 0, "masquerade", "from", 1)).node.place == (6, 33)  # pydantic names the kind on the way
+    assert locate(root, ("nat", 0, "masquerade", "from", 1)).node.place == (6, 34)  # pydantic names the kind on the way
     assert locate(root, ("policy", 0)).place == (4, 5)
     assert locate(root, ("policy", 7, "from")).place == (3, 1)
     assert existing(root, ("nat", 0, "masquerade", "from", 1)) == ("nat", 0, "from", 1)
