@@ -1,0 +1,103 @@
+"""The commands that ask the running appliance, and how they find it: --socket, or the file's `control: socket`, or the usual place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from appliance.control.client import ControlClient
+from appliance.control.interface import ETHTOOL_KINDS
+
+USUAL_SOCKET: Final = Path("/run/softena/control.sock")
+Level = Literal["debug", "info", "warning", "error"]
+
+Socket = Annotated[Path | None, typer.Option(envvar="SOFTENA_SOCKET", help="Its control socket.", show_default=str(USUAL_SOCKET))]
+ConfigFile = Annotated[Path | None, typer.Option(envvar="SOFTENA_CONFIG", help="Its configuration, which names the socket.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as on the control socket.")]
+
+
+def client(socket: Path | None, config: Path | None, timeout: float = 10.0) -> ControlClient:
+    """A caller of the appliance that the options name. Raises ConfigError if its file has mistakes."""
+    if socket is None and config is not None:
+        from appliance.config.loader import load
+
+        socket = Path(load(config).control.socket)
+    return ControlClient(socket or USUAL_SOCKET, timeout)
+
+
+def show_json(result: Mapping[str, Any]) -> None:
+    """Print a result with its schema's version."""
+    typer.echo(json.dumps({"v": 1, "result": result}))
+
+
+def status(socket: Socket = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Show the running appliance at a glance: nics, services, flows, rules, drops, neighbours."""
+    result = client(socket, config).call("status")
+    if as_json:
+        show_json(result)
+        return
+    from appliance.cli.tables import show_status
+
+    show_status(result)
+
+
+def flows(
+    socket: Socket = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 100,
+) -> None:
+    """Show flows: who talks to whom, how it is translated, and which rule let it through."""
+    found, more = _collect(client(socket, config), limit)
+    if as_json:
+        show_json({"flows": found, "more": more})
+        return
+    from appliance.cli.tables import show_flows
+
+    show_flows(found, more)
+
+
+def _collect(appliance: ControlClient, limit: int) -> tuple[list[dict[str, Any]], bool]:
+    """The first `limit` flows, by as many calls as it takes, and whether there are more."""
+    found: list[dict[str, Any]] = []
+    cursor = 0
+    while len(found) < limit:
+        page = appliance.call("flows", limit=min(1000, limit - len(found)), cursor=cursor)
+        found += page["flows"]
+        cursor = page["next"]
+        if cursor == 0:
+            return found, False
+    return found, True
+
+
+def _view(letter: str, what: str) -> Any:
+    return typer.Option(f"-{letter}", help=what)
+
+
+def ethtool(
+    nic: Annotated[str, typer.Argument(metavar="NIC", help="The nic's name, or its TAP's.")],
+    driver: Annotated[bool, _view("i", "Driver.")] = False,
+    rings: Annotated[bool, _view("g", "Ring sizes.")] = False,
+    offloads: Annotated[bool, _view("k", "Offloads.")] = False,
+    channels: Annotated[bool, _view("l", "Queues.")] = False,
+    steering: Annotated[bool, _view("x", "RSS table and key.")] = False,
+    statistics: Annotated[bool, _view("S", "Statistics.")] = False,
+    moderation: Annotated[bool, _view("c", "Interrupt moderation.")] = False,
+    socket: Socket = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one view of a card, as ethtool does."""
+    given = (driver, rings, offloads, channels, steering, statistics, moderation)
+    kinds = [kind for kind, wanted in zip(ETHTOOL_KINDS, given, strict=True) if wanted]
+    if len(kinds) != 1:
+        raise typer.BadParameter(f"give one of {' '.join(f'-{kind}' for kind in ETHTOOL_KINDS)}")
+    result = client(socket, config).call("ethtool", nic=nic, kind=kinds[0])
+    if as_json:
+        show_json(result["data"])
+    else:
+        typer.echo(result["text"].rstrip("\n"))

@@ -1,0 +1,102 @@
+"""How status and flows look to people: coloured tables on a terminal, aligned plain columns elsewhere (or under NO_COLOR, without colour).
+
+Texts from the appliance are shown as they are: no markup in them has a meaning.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Row = Sequence[object]
+
+NIC_COLUMNS = ("name", "zone", "tap", "addresses", "mtu", "queues", "link", "resets", "rx", "rx bytes", "tx", "tx bytes")
+FLOW_COLUMNS = (
+    "protocol", "state", "from", "to", "answered by", "answered to", "rule", "target", "packets", "bytes", "idle", "expires",
+)  # fmt: skip
+STYLES = {"up": "green", "down": "red", "reachable": "green", "established": "green", "failed": "red", "denied": "red"}
+
+
+def show_status(status: Mapping[str, Any]) -> None:
+    """Print the whole status."""
+    used, limit = status["flows"].get("used", 0), status["flows"].get("limit", 0)
+    uptime = timedelta(seconds=int(status["uptime"]))
+    print(f"softena {status['version']}, {status['config']} (generation {status['generation']}), up {uptime}, {used:,} of {limit:,} flows")
+    show("nics", NIC_COLUMNS, map(_nic, status["nics"]))
+    show("services", ("service", "listens", "target", "address", "weight", "state"), _targets(status["services"]))
+    show("rules", ("rule", "line", "packets", "bytes", "flows"), map(_rule, status["rules"]))
+    show("drops", ("reason", "frames"), ((name, f"{frames:,}") for name, frames in status["drops"].items()))
+    show("neighbours", ("nic", "address", "mac", "state"), ((n["nic"], n["address"], n["mac"], n["state"]) for n in status["neighbours"]))
+
+
+def show_flows(flows: Sequence[Mapping[str, Any]], more: bool) -> None:
+    """Print flows, a line each."""
+    show("flows", FLOW_COLUMNS, map(_flow, flows))
+    print(f"{len(flows)} flows{'; there are more: --limit' if more else ''}")
+
+
+def show(title: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Print a table, unless it has no rows."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    if not cells:
+        return
+    if not sys.stdout.isatty():
+        print("\n" + title + "\n" + "\n".join(_aligned([columns, *cells])))
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE, header_style="dim", pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if all(_number(row[index]) for row in cells) else "left")
+    for row in cells:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    Console().print(table)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _number(cell: str) -> bool:
+    return cell.replace(",", "").isdigit()
+
+
+def _nic(nic: Mapping[str, Any]) -> Row:
+    link = "up" if nic["link"] else "down"
+    counts = [f"{nic[way][unit]:,}" for way in ("rx", "tx") for unit in ("packets", "bytes")]
+    return (nic["name"], nic["zone"], nic["tap"], " ".join(nic["addresses"]), nic["mtu"], nic["queues"], link, nic["resets"], *counts)
+
+
+def _targets(services: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
+    for service in services:
+        for target in service["targets"]:
+            where = endpoint(target["address"], target["port"])
+            yield service["name"], " ".join(service["listen"]), target["name"], where, target["weight"], target["state"]
+
+
+def _rule(rule: Mapping[str, Any]) -> Row:
+    return rule["name"], rule["line"] or "", f"{rule['packets']:,}", f"{rule['bytes']:,}", f"{rule['flows']:,}"
+
+
+def _flow(flow: Mapping[str, Any]) -> Row:
+    original, reply = flow["original"], flow["reply"]
+    ends = [endpoint(original["source"], original["sport"]), endpoint(original["destination"], original["dport"])]
+    ends += [endpoint(reply["source"], reply["sport"]), endpoint(reply["destination"], reply["dport"])] if reply else ["", ""]
+    if ends[2:] == [ends[1], ends[0]]:
+        ends[2:] = ["", ""]  # not translated
+    target = f"{flow['service']}/{flow['target']}" if flow["service"] else ""
+    counts = [f"{sum(flow['packets']):,}", f"{sum(flow['bytes']):,}"]
+    return (flow["protocol"], flow["state"], *ends, flow["rule"], target, *counts, f"{flow['idle']:.0f} s", f"{flow['expires']:.0f} s")
+
+
+def endpoint(address: str, port: int) -> str:
+    """An address with its port, IPv6 in brackets; port 0 is left out."""
+    if not port:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -1,0 +1,206 @@
+"""The program as a user meets it: what it prints, where, and its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from appliance.cli import main
+from appliance.config.errors import ConfigError, Mistake
+from appliance.control.server import ControlServer
+from tests.support.fake_appliance import STATUS, FakeAppliance
+
+ROOT = Path(__file__).parents[3]
+
+GOOD = """\
+version: 1
+nics:
+  wan: {address: 203.0.113.7/24}
+  lan: {address: 192.168.10.1/24}
+zones:
+  internet: {nics: [wan]}
+  home: {nics: [lan]}
+policy:
+  - home out: {from: [home], to: [internet], allow: any}
+"""
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Program(Protocol):
+    def __call__(self, *arguments: str | Path, **environment: str) -> Done: ...
+
+
+@pytest.fixture
+def softena(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    """Run the program, without a terminal, in this process: it starts quicker."""
+    for name in [name for name in os.environ if name.startswith("SOFTENA_")]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str | Path, **environment: str) -> Done:
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+            patch.setattr(sys, "argv", ["softena", *map(str, arguments)])
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            main()
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "edge.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.fixture
+def appliance() -> FakeAppliance:
+    return FakeAppliance()
+
+
+@pytest.fixture
+def socket(tmp_path: Path, appliance: FakeAppliance) -> Iterator[Path]:
+    """A control socket that `appliance` answers on, in a thread of its own."""
+    path = tmp_path / "control.sock"
+    loop = asyncio.new_event_loop()
+    server = ControlServer(path, appliance)
+    loop.run_until_complete(server.start())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield path
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_the_version_is_shown(softena: Program) -> None:
+    assert softena("--version").stdout.startswith("softena ")
+
+
+def test_check_finds_nothing_in_a_good_file(softena: Program, file: Path) -> None:
+    done = softena("check", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{file}: ok, 2 nics, 1 rules, 0 translations, 0 services\n"
+
+
+def test_check_tells_every_mistake_on_standard_error_and_exits_2(softena: Program, file: Path) -> None:
+    file.write_text(GOOD.replace("[wan]", "[wam]").replace("allow: any", "alow: any"))
+    done = softena("check", file)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) >= 3
+    assert all(line.startswith(f"{file}:") for line in lines[:-1])
+    assert "did you mean `wan`" in done.stderr
+    assert lines[-1] == f"{len(lines) - 1} mistakes. Nothing was changed."
+
+
+def test_check_as_json_lists_mistakes_with_their_places(softena: Program, file: Path) -> None:
+    file.write_text(GOOD.replace("[wan]", "[wam]"))
+    done = softena("check", file, "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["v"], answer["result"]["ok"]) == (2, 1, False)
+    assert answer["result"]["mistakes"][-1]["line"] == 6
+
+
+def test_check_warns_without_failing(softena: Program, file: Path) -> None:
+    file.write_text(GOOD + "  - never: {from: [home], to: [internet], deny: any}\n")
+    done = softena("check", file)
+    assert done.returncode == 0
+    assert "(warning)" in done.stderr
+
+
+def test_a_file_that_is_not_there_is_one_clear_line(softena: Program, tmp_path: Path) -> None:
+    done = softena("check", tmp_path / "none.yaml")
+    assert done.returncode == 2
+    assert "none.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("status",), ("flows",), ("ethtool", "-S", "wan"), ("reload",)])
+def test_without_an_appliance_the_exit_status_is_5_with_a_remedy(softena: Program, tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = softena(*command, "--socket", tmp_path / "none.sock")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr.startswith("softena: no appliance answers")
+    assert "softena run FILE" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_status_shows_every_part(softena: Program, socket: Path) -> None:
+    done = softena("status", "--socket", socket)
+    assert done.returncode == 0
+    shown = ["edge.yaml (generation 3)", "up 1 day, 2:03:04"]
+    shown += ["1,234,567", "203.0.113.7/24", "down", "home out", "policy", "02:00:00:00:00:99"]
+    assert [text for text in shown if text not in done.stdout] == []
+    assert "\x1b" not in done.stdout
+
+
+def test_status_as_json_is_the_sockets_answer(softena: Program, socket: Path) -> None:
+    assert json.loads(softena("status", "--socket", socket, "--json").stdout) == {"v": 1, "result": STATUS}
+
+
+def test_the_socket_is_found_by_the_file_that_names_it(softena: Program, file: Path, socket: Path) -> None:
+    file.write_text(GOOD + f"control: {{socket: {socket}}}\n")
+    assert softena("status", "--config", file).returncode == 0
+    assert softena("status", SOFTENA_CONFIG=str(file)).returncode == 0
+    assert softena("status", SOFTENA_SOCKET=str(socket)).returncode == 0
+
+
+def test_flows_shows_the_translation_and_follows_the_cursor(softena: Program, socket: Path) -> None:
+    done = softena("flows", "--socket", socket, "--limit", "3")
+    assert done.stdout.count("192.168.10.5:40000") == 3
+    assert "203.0.113.7:40000" in done.stdout
+    assert "3 flows; there are more" in done.stdout
+    everything = json.loads(softena("flows", "--socket", socket, "--limit", "5000", "--json").stdout)["result"]
+    assert (len(everything["flows"]), everything["more"]) == (1000, False)
+
+
+def test_ethtool_takes_one_view(softena: Program, socket: Path) -> None:
+    assert softena("ethtool", "-S", "wan", "--socket", socket).stdout == "view S of wan\n"
+    assert json.loads(softena("ethtool", "-i", "wan", "--socket", socket, "--json").stdout) == {"v": 1, "result": {"kind": "i"}}
+    assert softena("ethtool", "wan", "--socket", socket).returncode == 2
+    assert softena("ethtool", "-S", "-i", "wan", "--socket", socket).returncode == 2
+    unknown = softena("ethtool", "-S", "lan", "--socket", socket)
+    assert (unknown.returncode, unknown.stderr) == (1, "softena: no nic is called lan\n")
+
+
+def test_reload_says_what_became_of_the_flows(softena: Program, socket: Path, appliance: FakeAppliance) -> None:
+    done = softena("reload", "--socket", socket)
+    assert (done.returncode, done.stdout) == (0, "generation 4: 10 flows judged, 2 ended, in 0.25 s\n")
+    assert appliance.reloads == 1
+
+
+def test_a_reload_that_finds_mistakes_exits_2_with_all_of_them(softena: Program, socket: Path, appliance: FakeAppliance) -> None:
+    appliance.error = ConfigError([Mistake("edge.yaml", n, 1, "wrong", "this", "write that") for n in (3, 9)])
+    done = softena("reload", "--socket", socket)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{appliance.error}\n2 mistakes. Nothing was changed.\n"
+
+
+def test_an_unknown_command_is_an_error_of_usage(softena: Program) -> None:
+    assert softena("explode").returncode == 2
+
+
+def test_the_program_is_also_a_module(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "appliance.cli", "status", "--socket", str(tmp_path / "none.sock")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=ROOT, check=False)
+    assert done.returncode == 5
+    assert "Traceback" not in done.stderr

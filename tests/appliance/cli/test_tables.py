@@ -1,0 +1,47 @@
+"""What people read: translations shown only where there are any, IPv6 with ports unambiguous, columns aligned without a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from appliance.cli.tables import endpoint, show, show_flows
+from tests.support.fake_appliance import FLOW
+
+
+def test_an_ipv6_endpoint_has_brackets_around_the_address() -> None:
+    assert endpoint("2001:db8::1", 443) == "[2001:db8::1]:443"
+    assert endpoint("2001:db8::1", 0) == "2001:db8::1"
+    assert endpoint("192.0.2.1", 443) == "192.0.2.1:443"
+
+
+def test_columns_are_aligned_and_no_line_ends_in_spaces(capsys: pytest.CaptureFixture[str]) -> None:
+    show("things", ("name", "n"), [("a", 1), ("longer", 22)])
+    assert capsys.readouterr().out == "\nthings\n  name    n\n  a       1\n  longer  22\n"
+
+
+def test_a_table_without_rows_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    show("things", ("name",), [])
+    assert capsys.readouterr().out == ""
+
+
+def flow(**changes: Any) -> dict[str, Any]:
+    return FLOW | changes
+
+
+def test_an_untranslated_flow_does_not_repeat_its_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    original = FLOW["original"]
+    back = {"source": original["destination"], "sport": original["dport"], "destination": original["source"], "dport": original["sport"]}
+    show_flows([flow(reply=back)], more=False)
+    assert capsys.readouterr().out.count("192.168.10.5:40000") == 1
+
+
+def test_a_flow_that_waits_for_its_decision_has_no_reply_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    show_flows([flow(reply=None, state="pending", rule="")], more=False)
+    assert "pending" in capsys.readouterr().out
+
+
+def test_markup_in_names_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    show("rules", ("rule",), [("[red]x[/red]",)])
+    assert "[red]x[/red]" in capsys.readouterr().out
