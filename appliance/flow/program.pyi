@@ -11,9 +11,9 @@ class FlowProgram(Program):
     def take(self) -> Work:
         """All that waits to be decided, for the pair's coroutine. Empty lists: nothing."""
     def inject(self, frames: Sequence[tuple[bytes, int, int]], now: float) -> int:
-        """Run frames (bytes, FRAME_* flags, segment size) through the program as if this pair had received them. Returns how many had a buffer.
+        """Run frames (bytes, FRAME_* flags, segment size) through the program as if this pair had received them.
 
-        Takes the barrier. For replays and tests.
+        Returns how many had a buffer. Takes the barrier. For replays and tests.
         """
 
 class Worker:
@@ -63,7 +63,7 @@ class Worker:
     def delete(self, flow: int, reason: str) -> bool:
         """End a flow; its next frame is a miss. Parked frames are dropped as `reason`."""
     def set_adjacency(self, index: int, nic: int, mac: bytes | None) -> bool:
-        """Neighbour `index` is at `mac`: frames that wait for it go out. None: it failed; they are dropped as "no-neighbour", later ones too."""
+        """Neighbour `index` is at `mac`: frames that wait for it go out. None: it failed, and they and later ones are dropped."""
     def clear_adjacency(self, index: int, nic: int) -> bool:
         """Neighbour `index` is incomplete (again): frames wait, at most 8."""
     def send(self, nic: int, frame: bytes, queue: int = 0) -> bool:
@@ -78,15 +78,15 @@ class Worker:
         This and the next take the barrier themselves: never call them inside `executor.held()`.
         """
     def read(self, cursor: int, count: int) -> tuple[list[FlowView], int]:
-        """At most `count` flows from a cursor (start with 0), and the next cursor: 0 when all were seen. The list may be short, even empty."""
+        """At most `count` flows from a cursor (begin with 0), and the next cursor: 0 when all were seen. The list may be short or empty."""
     def rule_counters(self) -> dict[int, tuple[int, int, int]]:
         """(packets, bytes, flows) by rule since the start, denied ones included."""
     def counters(self) -> dict[str, int]:
-        """Totals by name, and frames dropped by reason as "drop:REASON", all reasons of `reasons`.
+        """Totals by name, and frames dropped as "drop:REASON", for all `reasons`: received = sent + punted + parked + sum of drops.
 
-        received + sent-by-control... is conserved: received = sent + punted + parked + sum of drops.
+        What the control plane sends is apart: control-sent, control-dropped. Read while the executor runs, the totals may be a burst apart.
         """
     def adjacency_used(self, index: int) -> float:
-        """When a frame was last sent to this neighbour, seconds; 0.0: never."""
+        """When a frame last went, or waited to go, to this neighbour, seconds; 0.0: never."""
     def usage(self) -> dict[str, int]:
         """Flows by class: pending, opening, unreplied, established, closing, denied; `used` (decided), `limit`, `self-reserve`."""

@@ -94,7 +94,7 @@ class Bench:
     HOSTS = (b"\x02\x00\x00\x00\x00\x10", b"\x02\x00\x00\x00\x00\x11", b"\x02\x00\x00\x00\x00\x12")
 
     def __init__(self, flows: int = 1024, buffers: int = 1024, mtus: tuple[int, int, int] = (1500, 1500, 1500), queues: int = 1) -> None:
-        self.memory = Memory(16 << 20)
+        self.memory = Memory((4 << 20) + buffers * 4096)
         self.executor = Executor()
         self.pool = BufferPool(self.memory, buffers)
         self.worker = Worker(self.executor, self.pool, flows, bytes(range(16)), TIMEOUTS)

@@ -14,7 +14,8 @@ from tests.appliance.flow.bench import tuple5
 Key = tuple[int, int, Tuple5]
 
 addresses = st.integers(0, 3)
-keys = st.tuples(st.sampled_from([4, 6]), st.sampled_from([6, 17]), st.tuples(addresses, addresses, st.integers(0, 3), st.integers(65533, 65535)))
+tuples = st.tuples(addresses, addresses, st.integers(0, 3), st.integers(65533, 65535))
+keys = st.tuples(st.sampled_from([4, 6]), st.sampled_from([6, 17]), tuples)
 
 
 @settings(max_examples=100, deadline=None)

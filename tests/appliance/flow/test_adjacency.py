@@ -1,0 +1,54 @@
+"""Frames that wait for their neighbour."""
+
+from scapy.layers.inet import IP, UDP
+from scapy.packet import Packet
+
+from tests.appliance.flow.bench import Bench
+
+MAC = b"\x02\x00\x00\x00\x00\x55"
+
+
+def ask(n: int, dst: str = "198.51.100.9") -> Packet:
+    return IP(src="10.0.0.1", dst=dst) / UDP(sport=4000, dport=53) / bytes([n])
+
+
+def test_frames_wait_for_an_incomplete_neighbour_in_order(bench: Bench) -> None:
+    bench.worker.clear_adjacency(2, 1)
+    bench.open(0, ask(0))
+    bench.receive(0, *[ask(n) for n in range(1, 10)])
+    assert bench.sent(1) == [] and bench.worker.counters()["parked"] == 8 and bench.drops() == {"parking-full": 2}
+    bench.worker.set_adjacency(2, 1, MAC)
+    bench.round()
+    sent = bench.sent(1)
+    assert [frame.packet[UDP].payload.load[0] for frame in sent] == list(range(8))
+    assert {frame.data[:6] for frame in sent} == {MAC}
+
+
+def test_one_never_heard_of_is_incomplete(bench: Bench) -> None:
+    bench.receive(0, ask(0))
+    [miss] = bench.misses()
+    bench.worker.install(miss.flow, 4, 17, (miss.destination, miss.source, 53, 4000), 1, 999, 1, 1, 1)
+    bench.round()
+    assert bench.worker.counters()["parked"] == 1
+    assert bench.worker.adjacency_used(999) == bench.now
+
+
+def test_a_failed_neighbour_drops_what_waits_and_what_comes(bench: Bench) -> None:
+    bench.worker.clear_adjacency(2, 1)
+    bench.open(0, ask(0))
+    bench.worker.set_adjacency(2, 1, None)
+    bench.round()
+    bench.receive(0, ask(1))
+    assert bench.drops() == {"no-neighbour": 2}
+    bench.worker.set_adjacency(2, 1, MAC)
+    bench.round()
+    bench.receive(0, ask(2))
+    assert len(bench.sent(1)) == 1
+
+
+def test_use_is_noted(bench: Bench) -> None:
+    assert bench.worker.adjacency_used(2) == 0.0
+    bench.open(0, ask(0))
+    bench.round(5)
+    bench.receive(0, ask(0))
+    assert bench.worker.adjacency_used(2) == bench.now
