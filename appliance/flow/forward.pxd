@@ -17,7 +17,7 @@ from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NIC, DROP_PARKING_FULL
 from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
 from appliance.flow.table cimport (
     CLASS_DENIED, CLASS_ESTABLISHED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_REWRITE, Flow, Half, State, first_bucket,
-    flow_handle, prefetch, second_bucket, table_find, table_likely,
+    flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
 )
 from appliance.flow.tcp cimport CLOSED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_step
 from appliance.flow.work cimport lane_of, punt
@@ -145,9 +145,9 @@ cdef inline void burst(void *ctx, Pair *pair, Frame *frames, int count, uint64_t
     for i in range(count):
         if verdicts[i] == VERDICT_FLOW:
             ref = table_likely(engine.table, hashes[i])
-            prefetch(&engine.table.flows[ref >> 1].half[0])
-            prefetch(&engine.table.flows[ref >> 1].half[1])
-            prefetch(&engine.table.flows[ref >> 1].state)
+            prefetch_write(&engine.table.flows[ref >> 1].half[0])
+            prefetch_write(&engine.table.flows[ref >> 1].half[1])
+            prefetch_write(&engine.table.flows[ref >> 1].state)
     for i in range(count):
         if verdicts[i] == VERDICT_FLOW:
             handle(engine, lane, &frames[i], &keys[i], hashes[i], now)

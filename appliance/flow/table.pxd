@@ -86,8 +86,10 @@ cdef struct Table:
 cdef extern from * nogil:
     """
     #define softena_prefetch(p) __builtin_prefetch(p)
+    #define softena_prefetch_write(p) __builtin_prefetch(p, 1)
     """
     void prefetch "softena_prefetch"(const void *p)
+    void prefetch_write "softena_prefetch_write"(const void *p)
 
 
 cdef inline Bucket *first_bucket(const Table *table, uint64_t hash) noexcept nogil:

@@ -20,7 +20,8 @@ from ena_dev.packet.headers cimport htons, ntohs
 cdef extern from "sys/mman.h" nogil:
     void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset)
     int munmap(void *address, size_t length)
-    int PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE
+    int madvise(void *address, size_t length, int advice)
+    int PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MADV_HUGEPAGE
     void *MAP_FAILED
 
 
@@ -159,6 +160,7 @@ cdef void *reserve(size_t length) except NULL:
     cdef void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     if memory == MAP_FAILED:
         raise MemoryError(f"can't reserve {length} bytes for flows")
+    madvise(memory, length, MADV_HUGEPAGE)      # a look-up among many flows is mostly TLB misses; without huge pages it only is slower
     return memory
 
 
