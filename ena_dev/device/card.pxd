@@ -123,6 +123,7 @@ cdef struct Card:
     uint32_t rx_count, tx_count
     Ingress *ingress           # one for each port queue; only of pull ports
     uint32_t port_queues
+    Task announcer             # push ports: one notification for all frames of a sender's burst
     const ToeplitzTable *hash  # NULL: nothing is hashed
     uint16_t *table            # indirection: device Rx SQ indices
     uint32_t table_size        # a power of two, or 0

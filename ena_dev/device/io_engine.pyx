@@ -20,7 +20,7 @@ from ena_dev.bus.mmio cimport RegisterBar
 from ena_dev.device.card cimport (CARD_PORT_QUEUES, CARD_QUEUES, DEFAULT_MTU, DROP_OVERRUN, DROP_PORT_ERROR, DROP_PORT_FULL, DROPS, SPILL_BYTES,
                                   Counters, Ingress, Posted)
 from ena_dev.device.impairment cimport WAY_IN, Held, line_close, line_init, line_set
-from ena_dev.device.rx_engine cimport rx_announce, rx_arrive, rx_deliver, rx_ingress_step
+from ena_dev.device.rx_engine cimport rx_announce, rx_announcer_step, rx_arrive, rx_deliver, rx_ingress_step
 from ena_dev.device.tx_engine cimport tx_step
 from ena_dev.device.tx_offload cimport TX_PIECES
 from ena_dev.packet.toeplitz cimport Toeplitz
@@ -140,6 +140,8 @@ cdef class IoEngine:
         for i in range(1, len(self._vectors)):
             vector = self._vectors[i]
             self.bar.claim(UNMASK_BASE + UNMASK_STRIDE * i, vector_unmask_written, &vector.vector)
+        task_init(&self.card.announcer, rx_announcer_step, &self.card)
+        self.executor.add(&self.card.announcer, self)
         self.executor.add(&self.line.task, self)
         for i in range(self.port.queues):
             ingress = &self.card.ingress[i]
@@ -163,6 +165,7 @@ cdef class IoEngine:
             for i in range(self.port.queues):
                 self.executor.remove(&self.card.ingress[i].task)
             self.executor.remove(&self.line.task)
+            self.executor.remove(&self.card.announcer)
             for i in range(1, len(self._vectors)):
                 self.bar.disclaim(UNMASK_BASE + UNMASK_STRIDE * i)
 

@@ -9,3 +9,4 @@ cdef int rx_ingress_step(void *ctx, uint64_t now, int budget) noexcept nogil    
 cdef int rx_deliver(void *ctx, const iovec *pieces, int count, const PortMeta *meta) noexcept nogil   # ctx: Card
 cdef int rx_arrive(Card *card, const iovec *pieces, int count, uint32_t length, const PortMeta *meta, uint64_t now) noexcept nogil
 cdef void rx_announce(Card *card, uint64_t now) noexcept nogil
+cdef int rx_announcer_step(void *ctx, uint64_t now, int budget) noexcept nogil               # ctx: Card

@@ -16,6 +16,7 @@ from posix.uio cimport iovec
 from ena_dev.abi.eth_io cimport (RXC_BUFFER, RXC_FIRST, RXC_LAST, RXC_L3_ERROR, RXC_L4_CHECKED, RXC_L4_ERROR, RXC_PHASE, RX_PHASE,
                                  RxCdesc, RxCdescExt, RxDesc)
 from ena_dev.bus.atomic cimport load_acquire, store_release
+from ena_dev.bus.executor cimport task_wake
 from ena_dev.bus.interrupts cimport NOTIFY_RX
 from ena_dev.bus.memory cimport BUS_READ, BUS_WRITE, bus_at
 from ena_dev.device.card cimport (DROP_LINK, DROP_MALFORMED, DROP_NONE, DROP_OVERRUN, DROP_TOO_LONG, FRAME_SLACK, Ingress,
@@ -254,14 +255,21 @@ cdef int rx_deliver(void *ctx, const iovec *pieces, int count, const PortMeta *m
     cdef Card *card = <Card *> ctx
     cdef uint64_t now = card.exec.now
     cdef uint32_t length = chain_length(pieces, count)
-    cdef int dropped
     if count > PORT_PIECES or length > SPILL_BYTES:
         return drop(card, DROP_TOO_LONG)
     if card.line != NULL and card_impairs(card, WAY_IN, 0, pieces, count, length, meta, now):
         return 0
-    dropped = rx_arrive(card, pieces, count, length, meta, now)
-    rx_announce(card, now)
-    return dropped
+    if rx_arrive(card, pieces, count, length, meta, now):
+        return 1
+    if not card.announcer.ready:
+        task_wake(&card.announcer)
+    return 0
+
+
+cdef int rx_announcer_step(void *ctx, uint64_t now, int budget) noexcept nogil:
+    """Tell the driver of what a push port delivered: later in the same round, when the sender's burst is over."""
+    rx_announce(<Card *> ctx, now)
+    return 0
 
 
 # -- pull ports --------------------------------------------------------------------------------------------------------

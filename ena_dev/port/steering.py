@@ -4,7 +4,8 @@
 
 TCP and UDP over IPv4 and IPv6, whole and without IPv6 extension headers; everything else goes to queue 0. Hash rows and table lie in one
 map value, so that a new key or table takes effect by writing the map. Built and loaded by the system call alone: neither compiler nor
-library. Needs CAP_BPF (or root); OSError says so. Source: Linux, Documentation/bpf/classic_vs_extended, instruction-set; ENA interface, RSS.
+library. Needs CAP_BPF (or root); OSError says so. Source: Linux, Documentation/bpf (instruction set, classic_vs_extended); ENA
+interface, RSS.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ def _i(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> byt
 
 def _load(code: bytes) -> int:
     instructions, licence = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
-    return _bpf(PROGRAM_LOAD, struct.pack("<IIQQIIQI", SOCKET_FILTER, _slots(code), ctypes.addressof(instructions), ctypes.addressof(licence), 0, 0, 0, 0))
+    attributes = (SOCKET_FILTER, _slots(code), ctypes.addressof(instructions), ctypes.addressof(licence), 0, 0, 0, 0)
+    return _bpf(PROGRAM_LOAD, struct.pack("<IIQQIIQI", *attributes))
 
 
 def _bpf(command: int, attributes: bytes) -> int:

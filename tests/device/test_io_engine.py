@@ -1,34 +1,267 @@
 from __future__ import annotations
 
 import pytest
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.l2 import ARP, Ether
-from scapy.packet import Raw
 
 from ena_dev.abi.admin import Direction
-from tests.support.io_bench import MAC, PEER, IoBench
+from ena_dev.bus.executor import Executor
+from ena_dev.device.interfaces import RssSpec
+from ena_dev.errors import BusError, UsageError
+from ena_dev.packet.toeplitz import SYMMETRIC_KEY
+from ena_dev.port.wire import WirePort
+from tests.support.frames import udp
+from tests.support.io_bench import MAC, UNMASK, UNMASK_KEEPING_DELAYS, IoBench
 
 
-def udp(length: int = 26, sport: int = 1000) -> bytes:
-    return bytes(Ether(src=PEER, dst=MAC) / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=sport, dport=2000) / Raw(bytes(i & 0xFF for i in range(length))))
-
-
-def test_a_frame_sent_reaches_the_wire_and_is_completed() -> None:
+def test_a_pair_carries_frames_both_ways() -> None:
     bench = IoBench()
-    tx = bench.tx()
-    tx.send(udp(100), req_id=5)
+    rx, tx = bench.rx(), bench.tx()
+    rx.post(4)
+    for n in range(3):
+        bench.wire.inject(udp(40 + n))
+        tx.send(udp(60 + n), req_id=n)
     bench.run()
-    assert bench.wire.take() == [udp(100)]
-    [done] = tx.completions()
-    assert (done.req_id, done.status, done.sq_index, done.sq_head) == (5, 0, 0, 1)
+    assert [packet.data for packet in rx.receive()] == [udp(40 + n) for n in range(3)]
+    assert bench.wire.take() == [udp(60 + n) for n in range(3)]
+    assert len(tx.completions()) == 3
 
 
-def test_a_frame_on_the_wire_reaches_the_posted_buffer() -> None:
+def test_the_engine_runs_in_a_thread_of_its_own() -> None:
+    bench = IoBench()
+    rx, tx = bench.rx(), bench.tx()
+    rx.post(15)
+    fd = bench.vectors[1].eventfd_sink()
+    rx.unmask(UNMASK)
+    bench.executor.start()
+    try:
+        bench.wire.inject(udp(40))
+        tx.send(udp(60))
+        got: list[bytes] = []
+        for _ in range(2000):
+            got += [packet.data for packet in rx.receive()] + bench.wire.take()
+            if len(got) == 2:
+                break
+            with bench.executor.held():
+                pass
+        assert sorted(got) == sorted([udp(40), udp(60)])
+        rx.destroy()
+        tx.destroy()
+    finally:
+        bench.executor.stop()
+    assert fd >= 0
+    assert bench.vectors[1].drain()
+
+
+# -- interrupts ----------------------------------------------------------------------------------------------------------
+
+
+def test_completions_interrupt_once_and_the_vector_masks_itself() -> None:
+    bench = IoBench()
+    rx = bench.rx()
+    rx.post(10)
+    rx.unmask()
+    bench.run()
+    for _ in range(5):
+        bench.wire.inject(udp(40))
+    bench.run()
+    assert bench.vectors[1].sent == 1
+    assert bench.vectors[1].masked
+    bench.wire.inject(udp(40))
+    bench.run()
+    assert bench.vectors[1].sent == 1
+    rx.unmask()  # a completion came meanwhile
+    bench.run()
+    assert bench.vectors[1].sent == 2
+
+
+def test_a_polled_queue_never_interrupts() -> None:
+    bench = IoBench()
+    rx = bench.rx(vector=None)
+    rx.post(2)
+    bench.bar.write(bench.engine.unmask_offset(None), UNMASK)
+    bench.wire.inject(udp(40))
+    bench.run()
+    assert len(rx.receive()) == 1
+    assert all(vector.sent == 0 for vector in bench.vectors)
+
+
+def test_each_kind_of_completion_has_its_delay() -> None:
+    bench = IoBench()
+    rx, tx = bench.rx(), bench.tx()
+    rx.post(10)
+    rx.unmask(UNMASK | 20 | 64 << 15)
+    bench.run()
+    tx.send(udp(40))
+    bench.run(63e-6)
+    assert bench.vectors[1].sent == 0
+    bench.run(1e-6)
+    assert bench.vectors[1].sent == 1
+    rx.unmask(UNMASK_KEEPING_DELAYS)
+    bench.run()
+    bench.wire.inject(udp(40))
+    bench.run(19e-6)
+    assert bench.vectors[1].sent == 1
+    bench.run(1e-6)
+    assert bench.vectors[1].sent == 2
+
+
+def test_one_interrupt_tells_of_a_whole_burst_of_sends() -> None:
+    bench = IoBench()
+    tx = bench.tx(depth=64)
+    tx.unmask(UNMASK)
+    bench.run()
+    for n in range(40):
+        tx.send(udp(40), req_id=n, ring=False)
+    tx.ring()
+    bench.run()
+    assert bench.vectors[1].sent == 1
+    assert len(tx.completions()) == 40
+
+
+def test_lost_interrupts_are_counted_and_the_vector_is_masked_all_the_same() -> None:
+    bench = IoBench()
+    rx = bench.rx()
+    rx.post(10)
+    bench.engine.lose_interrupts(1)
+    rx.unmask(UNMASK)
+    bench.run()
+    bench.wire.inject(udp(40))
+    bench.run()
+    assert (bench.vectors[1].sent, bench.vectors[1].lost, bench.vectors[1].masked) == (0, 1, True)
+
+
+def test_a_vector_is_masked_again_when_its_queues_are_gone() -> None:
+    bench = IoBench()
+    rx, tx = bench.rx(), bench.tx()
+    rx.post(4)
+    rx.unmask(UNMASK)
+    bench.run()
+    rx.destroy()
+    assert not bench.vectors[1].masked
+    tx.destroy()
+    assert bench.vectors[1].masked
+
+
+# -- queues --------------------------------------------------------------------------------------------------------------
+
+
+def test_offsets_follow_the_layout_of_the_bar() -> None:
+    engine = IoBench().engine
+    assert engine.doorbell_offset(Direction.TX, 3) == 0x1018
+    assert engine.doorbell_offset(Direction.RX, 3) == 0x101C
+    assert engine.unmask_offset(2) == 0x2008
+    assert engine.unmask_offset(None) == 0x3FFC
+
+
+def test_rings_outside_of_memory_are_refused() -> None:
+    bench = IoBench()
+    end = 0x1_0000_0000 + (256 << 20)
+    with pytest.raises(BusError, match="not mapped"):
+        bench.engine.create_cq(0, 1, 4, 256, end - 256 * 16 + 8)
+    with pytest.raises(BusError, match="multiple"):
+        bench.engine.create_cq(0, 1, 4, 256, end - 8191)
+    bench.engine.create_cq(0, 1, 4, 256, bench.memory.allocate(4096))
+    with pytest.raises(BusError, match="not mapped"):
+        bench.engine.create_sq(0, Direction.RX, 0, 256, 0xFFFF_FFFF_0000)
+
+
+def test_what_is_not_there_can_not_be_named() -> None:
+    bench = IoBench()
+    with pytest.raises(UsageError):
+        bench.engine.destroy_sq(0, Direction.RX)
+    with pytest.raises(UsageError):
+        bench.engine.destroy_cq(300)
+    with pytest.raises(UsageError):
+        bench.engine.create_sq(0, Direction.TX, 5, 16, 0x1_0000_0000)
+    with pytest.raises(UsageError):
+        bench.engine.create_cq(0, 5, 4, 16, 0x1_0000_0000)
+    rx = bench.rx()
+    with pytest.raises(UsageError):
+        bench.engine.destroy_cq(rx.index)
+
+
+def test_a_card_goes_up_and_down_many_times_under_traffic() -> None:
+    bench = IoBench()
+    for n in range(200):
+        rx, tx = bench.rx(), bench.tx()
+        rx.post(8)
+        bench.wire.inject(udp(40))
+        tx.send(udp(50), req_id=n)
+        if n % 3:
+            bench.run()
+            assert rx.receive() and tx.completions()
+        if n % 2:
+            rx.destroy()
+            tx.destroy()
+        else:
+            bench.engine.stop()
+        for ring in (rx, tx):
+            bench.memory.free(ring.sq)
+            bench.memory.free(ring.cq)
+
+
+def test_stop_forgets_queues_and_negotiation_but_no_counter() -> None:
     bench = IoBench()
     rx = bench.rx()
     rx.post(4)
-    bench.wire.inject(udp(100))
+    bench.wire.inject(udp(40))
     bench.run()
-    [packet] = rx.receive()
-    assert packet.data == udp(100)
-    assert packet.last.l4_checksum_checked and not packet.last.l4_checksum_error and not packet.last.l3_checksum_error
+    bench.engine.set_large_receive(True)
+    bench.engine.stop()
+    rx.ring()
+    bench.wire.inject(udp(41))
+    bench.run()
+    assert bench.engine.statistics().rx_packets == 1
+    assert bench.wire.waiting() == 1  # for the next driver
+
+
+def test_a_closed_engine_leaves_bar_and_executor() -> None:
+    bench = IoBench(vectors=2)
+    bench.rx().post(4)
+    bench.engine.close()
+    bench.engine.close()
+    bench.wire.inject(udp(40))
+    bench.run()
+    bench.bar.write(bench.engine.unmask_offset(1), UNMASK)
+    assert bench.bar.ignored == 1
+
+
+def test_the_counters_add_up_over_queues_that_are_gone() -> None:
+    bench = IoBench()
+    rx, tx = bench.rx(), bench.tx()
+    rx.post(4)
+    tx.send(udp(100))
+    bench.wire.inject(udp(40))
+    bench.wire.inject(udp(40, to="02:00:00:00:00:99"))
+    bench.run()
+    before = bench.engine.statistics()
+    assert (before.tx_packets, before.tx_bytes) == (1, len(udp(100)))
+    assert (before.rx_packets, before.rx_bytes, before.rx_drops, before.rx_overruns) == (1, len(udp(40)), 1, 0)
+    rx.destroy()
+    tx.destroy()
+    assert bench.engine.statistics() == before
+
+
+def test_a_port_is_told_where_each_hash_belongs() -> None:
+    class Steered(WirePort):
+        told: tuple[bytes, int, list[int]] | None = None
+
+        def steer(self, key: bytes, initial: int, table: object) -> None:
+            self.told = (key, initial, list(table))  # type: ignore[call-overload]
+
+    port = Steered(2)
+    bench = IoBench(port)
+    bench.engine.set_rss(RssSpec(SYMMETRIC_KEY, 5, (7, 4, 7, 99)))
+    bench.rx(4)
+    assert port.told is None
+    bench.rx(7, vector=2)
+    assert port.told == (SYMMETRIC_KEY, 5, [1, 0, 1, 0])
+
+
+def test_two_cards_need_no_more_than_one_executor() -> None:
+    executor = Executor()
+    first, second = IoBench(executor=executor), IoBench(executor=executor, mac=MAC[:5] + b"\x09")
+    first.tx().send(udp(40))
+    second.tx().send(udp(41))
+    first.run()
+    assert first.wire.take() == [udp(40)]
+    assert second.wire.take() == [udp(41)]

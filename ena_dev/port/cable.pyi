@@ -1,0 +1,9 @@
+from ena_dev.port.port import Port
+
+class CablePort(Port):
+    @property
+    def carried(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
+
+def cable(queues: int = ...) -> tuple[CablePort, CablePort]: ...
