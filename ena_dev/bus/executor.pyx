@@ -320,7 +320,7 @@ cdef class Executor:
             self.step_all(clock_now())
             store_release(&self.exec.asleep, 1)
             fence()
-            busy = self.any_ready()
+            busy = self.any_ready() or load_acquire(&self.stopping)    # the round may have read the bell of `stop`
             due = self.next_deadline()
             pthread_mutex_unlock(&self.lock)
             n = 0 if busy else wait_until(self.exec.epoll, events, due)
