@@ -113,7 +113,7 @@ class Decider:
         decision = decide(self.facts(miss), ruleset, self.view)
         rule = self.rules.number(decision.rule)
         if not decision.allow:
-            self._worker.deny(miss.flow, rule, ruleset.generation, decision.reason)
+            self._worker.deny(miss.flow, rule, ruleset.generation, str(decision.reason))
             return
         now = self._clock()
         egress = self._host if decision.egress == SELF else decision.egress
