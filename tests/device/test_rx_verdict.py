@@ -160,7 +160,9 @@ def test_a_large_packet_that_is_no_tcp_is_dropped() -> None:
 # -- steering ------------------------------------------------------------------------------------------------------------
 
 
-def spread(queues: int, *, port_queues: int = 1, table: tuple[int, ...] = (), key: bytes = SYMMETRIC_KEY, initial: int = 0) -> tuple[IoBench, list[RxRing]]:
+def spread(
+    queues: int, *, port_queues: int = 1, table: tuple[int, ...] = (), key: bytes = SYMMETRIC_KEY, initial: int = 0
+) -> tuple[IoBench, list[RxRing]]:
     bench = IoBench(WirePort(port_queues))
     rings = [bench.rx(10 + n, depth=256, vector=n + 1) for n in range(queues)]
     for ring in rings:

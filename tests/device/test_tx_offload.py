@@ -122,7 +122,8 @@ def test_a_large_packet_leaves_a_plain_port_as_scapy_would_cut_it(version: int, 
 
 def test_cwr_stays_on_the_first_segment() -> None:
     bench = IoBench()
-    bench.tx().send(tcp(3000, flags="PAC"), cuts=(1500,), meta=meta(mss=1000, l4_words=8), **offloads(4, L4Protocol.TCP, tso=1, l4_checksum=1))
+    large = offloads(4, L4Protocol.TCP, tso=1, l4_checksum=1)
+    bench.tx().send(tcp(3000, flags="PAC"), cuts=(1500,), meta=meta(mss=1000, l4_words=8), **large)
     assert [frame for frame, _ in sent(bench)] == segments(3000, 1000, flags="PAC")
 
 

@@ -28,7 +28,9 @@ def udp(length: int = 26, *, version: int = 4, sport: int = 1000, dport: int = 2
     return bytes(Ether(src=PEER, dst=to) / network(version) / UDP(sport=sport, dport=dport) / Raw(payload(length)))
 
 
-def tcp(length: int, *, version: int = 4, flags: str = "PA", seq: int = 1000, to: str = CARD, ident: int = 7, data: bytes | None = None) -> bytes:
+def tcp(
+    length: int, *, version: int = 4, flags: str = "PA", seq: int = 1000, to: str = CARD, ident: int = 7, data: bytes | None = None
+) -> bytes:
     fields = {"id": ident} if version == 4 else {}
     options = [("NOP", None), ("NOP", None), ("Timestamp", (1, 2))]
     segment = TCP(sport=1000, dport=80, seq=seq, ack=5, flags=flags, options=options)
