@@ -14,7 +14,7 @@ from ena_dev.abi.eth_io cimport (
 from ena_dev.bus.atomic cimport load_acquire
 from ena_dev.bus.mmio cimport Bar, bar_write
 from ena_dev.driver.pool cimport (
-    NO_BUFFER, OWNER_BURST, OWNER_POSTED, Pool, pool_address, pool_data, pool_give, pool_take,
+    NO_BUFFER, OWNER_BURST, OWNER_POSTED, Pool, pool_address, pool_data, pool_give, pool_give_chain, pool_take,
 )
 from ena_dev.driver.rings cimport (
     FAULT_INV_RX_REQ_ID, FAULT_RX_MALFORMED, FAULT_TOO_MANY_RX_DESCS, Frame, FRAME_L3_BAD, FRAME_L4_BAD, FRAME_L4_GOOD, FRAME_PARTIAL,
@@ -52,37 +52,47 @@ cdef int packet_length(RxRing *ring) noexcept nogil:
     return -FAULT_TOO_MANY_RX_DESCS
 
 
+cdef int take_buffer(RxRing *ring, Pool *pool, Frame *frame, RxCdesc *done, uint32_t *previous) noexcept nogil:
+    """Pass the buffer of one completion from the ring to the frame; 0 or a negative reason. `previous`: the frame's last buffer so far."""
+    cdef uint16_t req_id = done.req_id
+    cdef uint32_t length = done.length, offset = done.offset if previous[0] == NO_BUFFER else 0
+    cdef uint32_t buffer
+    if req_id >= ring.depth or ring.buffer_of[req_id] == NO_BUFFER:
+        return -FAULT_INV_RX_REQ_ID
+    if length == 0 or length + offset > pool.size:
+        return -FAULT_RX_MALFORMED
+    buffer = ring.buffer_of[req_id]
+    ring.buffer_of[req_id] = NO_BUFFER
+    ring.free_ids[ring.free_count] = req_id
+    ring.free_count += 1
+    pool.owner[buffer], pool.next[buffer], pool.length[buffer] = OWNER_BURST, NO_BUFFER, length
+    if previous[0] == NO_BUFFER:
+        frame.first, frame.first_length, frame.offset, frame.data = buffer, length, offset, pool_data(pool, buffer) + offset
+    else:
+        pool.next[previous[0]] = buffer
+    previous[0] = buffer
+    frame.length += length
+    return 0
+
+
 cdef int rx_next(RxRing *ring, Pool *pool, Frame *frame) noexcept nogil:
     """Take the next whole packet, if there is one: its buffers pass from the ring to the burst."""
-    cdef int i, n = packet_length(ring)
-    cdef RxCdesc *done
-    cdef uint32_t buffer, previous = NO_BUFFER, length
-    cdef uint16_t req_id
+    cdef int i, result, n = packet_length(ring)
+    cdef RxCdesc done
+    cdef uint32_t previous = NO_BUFFER
     if n <= 0:
         return n
     frame.length = frame.segment = frame.flags = 0
+    frame.first = NO_BUFFER
     for i in range(n):
-        done = completion(ring, ring.head)
-        req_id, length = done.req_id, done.length
-        if req_id >= ring.depth or ring.buffer_of[req_id] == NO_BUFFER:
-            return -FAULT_INV_RX_REQ_ID
-        frame.offset = done.offset if i == 0 else frame.offset
-        if length == 0 or length + (done.offset if i == 0 else 0) > pool.size:
-            return -FAULT_RX_MALFORMED
-        buffer = ring.buffer_of[req_id]
-        ring.buffer_of[req_id] = NO_BUFFER
-        ring.free_ids[ring.free_count] = req_id
-        ring.free_count += 1
-        pool.owner[buffer], pool.next[buffer], pool.length[buffer] = OWNER_BURST, NO_BUFFER, length
-        if i == 0:
-            frame.first, frame.first_length, frame.data = buffer, length, pool_data(pool, buffer) + done.offset
-        else:
-            pool.next[previous] = buffer
-        previous = buffer
-        frame.length += length
+        done = completion(ring, ring.head)[0]             # copied once, then judged
+        result = take_buffer(ring, pool, frame, &done, &previous)
+        if result < 0:
+            pool_give_chain(pool, frame.first)
+            return result
         ring.head += 1
     frame.buffers, frame.hash = n, done.hash
-    judge(ring, done, frame)
+    judge(ring, completion(ring, <uint16_t>(ring.head - 1)), frame)
     ring.packets += 1
     ring.bytes += frame.length
     return 1
