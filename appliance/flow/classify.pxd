@@ -5,7 +5,7 @@ Source: RFC 1812, 5.3.4 (link-layer broadcast) and 5.2.3; RFC 4861 (135 to 137 a
 discovery); RFC 5095 and 6554 (routing headers); RFC 7126 (IPv4 options).
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp
 
 from appliance.flow.engine cimport Nic, PUNT_ARP, PUNT_ICMP_ERROR, PUNT_ND

@@ -4,7 +4,7 @@
 A command names its flow by handle: if that flow has ended, or is decided already, the command is stale and does nothing.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from appliance.flow.adjacency cimport adjacency_set, send_frame
@@ -12,15 +12,15 @@ from appliance.flow.engine cimport (
     COMMAND_ADJACENCY, COMMAND_DELETE, COMMAND_DENY, COMMAND_INSTALL, COMMAND_RING, Command, Engine, Lane, Nic, OUTGOING_RING, Outgoing,
     REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_rule, drop, flush_touched,
 )
-from appliance.flow.flows cimport class_of_tcp, drop_parked, evict, expire, flow_arm, flow_end, flow_reclass, forget_reply
+from appliance.flow.flows cimport class_of_tcp, evict, expire, flow_end, flow_reclass, forget_reply
 from appliance.flow.forward cimport handle_again
 from appliance.flow.key cimport Tuple, key_hash
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_DELETED, DROP_MISS_FULL
 from appliance.flow.rewrite cimport rewrite_needed, rewrite_prepare
 from appliance.flow.table cimport (
-    CLASS_DENIED, CLASS_FREE, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_INSTALLED, FLOW_REWRITE, Flow, State, Table,
-    flow_handle, table_decided, table_find, table_insert,
+    CLASS_DENIED, CLASS_FREE, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, FLOW_REWRITE, Flow, State, Table, flow_handle,
+    table_decided, table_find, table_insert,
 )
 from appliance.flow.tcp cimport ESTABLISHED, EVENT_SYN, SYN_SENT, tcp_event_of
 from appliance.flow.wheel cimport wheel_deadline

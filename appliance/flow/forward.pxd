@@ -8,7 +8,7 @@ takes its size; only then does it change the flow, and the flow the frame.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from appliance.flow.adjacency cimport egress
-from appliance.flow.classify cimport VERDICT_DROP, VERDICT_FLOW, VERDICT_PUNT, classify
+from appliance.flow.classify cimport VERDICT_FLOW, VERDICT_PUNT, classify
 from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_TOO_BIG, PUNT_TTL, count_rule, drop, flush_touched
 from appliance.flow.flows cimport begin_flow, class_of_tcp, flow_end, flow_reclass
 from appliance.flow.key cimport Tuple, key_hash, key_of_frame

@@ -7,7 +7,7 @@ reply of an echo request has another kind, and a request the other way is a flow
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 
 from ena_dev.packet.headers cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, Parsed, htons
 

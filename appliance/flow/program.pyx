@@ -5,45 +5,37 @@ Commands and work cross by rings with one writer and one reader. Reads of lists 
 aligned words with one writer and are read as they are.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from appliance.flow cimport commands, forward
 from appliance.flow.engine cimport (
     ADJACENCY_FAILED, ADJACENCY_INCOMPLETE, ADJACENCY_VALID, COMMAND_ADJACENCY, COMMAND_DELETE, COMMAND_DENY, COMMAND_INSTALL,
-    COMMAND_RING, Command, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, Nic, OUTGOING_RING, Outgoing, PUNT_RING, Punt, RULES,
-    SNAPSHOT, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED,
-    drop,
+    COMMAND_RING, Command, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, Nic, OUTGOING_RING, Outgoing, PUNT_RING, SNAPSHOT,
+    TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, drop,
 )
-from appliance.flow.flows cimport drop_parked, flow_due
+from appliance.flow.flows cimport drop_parked
 from appliance.flow.key cimport Tuple, is_icmp, reply_kind
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_DELETED, DROP_REASONS
-from appliance.flow.table cimport (
-    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_FREE, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT,
-    FLOW_INSTALLED, Flow, FlowTable, Half, State, flow_handle, pack_key, table_decided, unpack_key,
-)
-from appliance.flow.tcp cimport TCP_NONE, tcp_event_of
+from appliance.flow.table cimport CLASS_FREE, FLOW_DECREMENT, Flow, FlowTable, pack_key, table_decided
+from appliance.flow.tcp cimport tcp_event_of
+from appliance.flow.views cimport flow_of, miss_of, punt_of, refused_of
 from appliance.flow.wheel cimport TimerWheel
 from ena_dev.bus.atomic cimport load_acquire, store_release
-from ena_dev.bus.executor cimport Executor, Task, task_init, task_wake
+from ena_dev.bus.executor cimport Executor, task_init, task_wake
 from ena_dev.driver.pool cimport BufferPool, NO_BUFFER, OWNER_BURST, Pool, pool_data, pool_give_chain, pool_take
-from ena_dev.driver.queue cimport Pair, Program, QueuePair
+from ena_dev.driver.queue cimport Program, QueuePair
 from ena_dev.driver.rings cimport BURST, Frame
 from ena_dev.packet.headers cimport PROTOCOL_TCP, PROTOCOL_UDP
 
 from appliance.flow import records
 from appliance.flow.reasons import MEANINGS, NUMBERS
-from appliance.flow.tcp import TRANSITIONS, State as TcpState
+from appliance.flow.tcp import TRANSITIONS
+from appliance.flow.views import CLASS_NAMES
 from ena_dev.errors import UsageError
 
-PUNT_NAMES = ("arp", "nd", "ttl", "too-big", "icmp-error")
-REFUSED_NAMES = ("", "taken", "table-full")
-REASON_NAMES = tuple(MEANINGS)
-CLASS_NAMES = {CLASS_PENDING: "pending", CLASS_OPENING: "opening", CLASS_UNREPLIED: "unreplied", CLASS_ESTABLISHED: "established",
-               CLASS_CLOSING: "closing", CLASS_DENIED: "denied"}
-TCP_NAMES = {int(state): state.name.lower().replace("_", "-") for state in TcpState}
 TIMEOUT_NAMES = {"tcp-opening": TIMEOUT_TCP_OPENING, "tcp-established": TIMEOUT_TCP_ESTABLISHED, "tcp-closing": TIMEOUT_TCP_CLOSING,
                  "udp": TIMEOUT_UDP, "udp-replied": TIMEOUT_UDP_REPLIED, "icmp": TIMEOUT_ICMP}
 
@@ -67,37 +59,6 @@ cdef bint ports_fit(const Tuple *key) noexcept:
     return key.protocol == PROTOCOL_TCP or key.protocol == PROTOCOL_UDP or key.sport == 0 and key.dport == 0
 
 
-# -- what goes out -----------------------------------------------------------------------------------------------------------
-
-cdef object miss_of(const Miss *item):
-    cdef const Tuple *key = &item.key
-    source, destination, sport, dport = unpack_key(key)
-    return records.Miss(item.flow, item.nic, item.queue, key.version, key.protocol, source, destination, sport, dport,
-                        key.kind if is_icmp(key.version, key.protocol) else -1, item.tcp_flags, item.length)
-
-
-cdef str state_name(const Flow *flow):
-    if flow.state.cls == CLASS_PENDING or flow.state.cls == CLASS_DENIED:
-        return CLASS_NAMES[flow.state.cls]
-    if flow.half[0].key.protocol == PROTOCOL_TCP:
-        return TCP_NAMES.get(flow.state.tcp, "")
-    return "replied" if flow.state.cls == CLASS_ESTABLISHED else "unreplied"
-
-
-cdef object view_of(const Engine *engine, uint32_t slot):
-    cdef const Flow *flow = &engine.table.flows[slot]
-    cdef const State *state = &flow.state
-    cdef const Half *one = &flow.half[0]
-    cdef const Half *two = &flow.half[1]
-    cdef bint installed = state.flags & FLOW_INSTALLED
-    return records.FlowView(
-        flow_handle(engine.table, slot), state_name(flow), one.key.version, one.key.protocol, state.nic_in,
-        state.nic_out if installed else -1, unpack_key(&one.key), unpack_key(&two.key) if installed else (0, 0, 0, 0),
-        state.rule, state.generation, state.service, state.target, (one.packets, two.packets), (one.bytes, two.bytes),
-        state.created / 1e9, state.last_seen / 1e9, flow_due(engine, flow) / 1e9,
-        REASON_NAMES[state.reason] if state.cls == CLASS_DENIED else "")
-
-
 cdef class FlowProgram(Program):
     """The burst program of one queue pair of one Worker."""
 
@@ -108,18 +69,16 @@ cdef class FlowProgram(Program):
         """All that waits to be decided, for the pair's coroutine."""
         cdef Lane *lane = self.lane
         cdef Miss *miss
-        cdef Punt *punt
         misses, punts, refused = [], [], []
         while lane.miss_head != load_acquire(&lane.miss_tail):
             miss = &lane.misses[lane.miss_head & (MISS_RING - 1)]
             if miss.refused:
-                refused.append(records.Refused(miss.flow, miss_of(miss), REFUSED_NAMES[miss.refused]))
+                refused.append(refused_of(miss))
             else:
                 misses.append(miss_of(miss))
             store_release(&lane.miss_head, lane.miss_head + 1)
         while lane.punt_head != load_acquire(&lane.punt_tail):
-            punt = &lane.punts[lane.punt_head & (PUNT_RING - 1)]
-            punts.append(records.Punt(PUNT_NAMES[punt.reason], punt.nic, punt.queue, punt.flow, punt.mtu, punt.data[:punt.length]))
+            punts.append(punt_of(&lane.punts[lane.punt_head & (PUNT_RING - 1)]))
             store_release(&lane.punt_head, lane.punt_head + 1)
         return records.Work(misses, punts, refused)
 
@@ -381,7 +340,7 @@ cdef class Worker:
         """The flow of packets with this tuple, and their direction."""
         with self.executor.held():
             found = self.table.find(version, protocol, (source, destination, sport, dport))
-            return (view_of(self.engine, found[0]), found[1]) if found else None
+            return (flow_of(self.engine, found[0]), found[1]) if found else None
 
     def read(self, uint32_t cursor, int count):
         """Flows from a cursor, and the next cursor. One call looks at no more than 8 slots for each flow asked for."""
@@ -392,7 +351,7 @@ cdef class Worker:
             while slot < end and len(flows) < count:
                 slot += 1
                 if self.engine.table.flows[slot].state.cls != CLASS_FREE:
-                    flows.append(view_of(self.engine, slot))
+                    flows.append(flow_of(self.engine, slot))
             return flows, slot if slot < self.engine.table.fresh else 0
 
     def rule_counters(self):
@@ -407,6 +366,7 @@ cdef class Worker:
     def counters(self):
         """Totals by name, and drops by reason."""
         cdef int i
+        reasons = tuple(MEANINGS)
         counters = dict(self.engine.counters)
         evicted, drops = counters.pop("evicted"), counters.pop("drops")
         counters["parked"] = self.engine.parking.frames
@@ -415,7 +375,7 @@ cdef class Worker:
             counters[f"evicted-{name}"] = evicted[i]
         counters = {name.replace("_", "-"): value for name, value in counters.items()}
         for i in range(DROP_REASONS):
-            counters[f"drop:{REASON_NAMES[i]}"] = drops[i]
+            counters[f"drop:{reasons[i]}"] = drops[i]
         return counters
 
     def adjacency_used(self, index):

@@ -6,7 +6,7 @@ header by the addresses, TCP, UDP and ICMPv6 by addresses and ports, ICMP by the
 of the pseudo header, so only the addresses belong in it. A UDP datagram without a checksum stays without.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
 
 from appliance.flow.key cimport Tuple, is_icmp

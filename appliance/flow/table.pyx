@@ -10,10 +10,10 @@ Slots for pending and denied flows come on top of the bound of decided ones: a f
 place before it has been decided. Memory is reserved at the bound and committed as it is touched.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from appliance.flow.key cimport Secret, Tuple, is_icmp, key_equal, key_hash, map_ipv4, reply_kind, request_kind
+from appliance.flow.key cimport Tuple, is_icmp, key_hash, map_ipv4, reply_kind, request_kind
 from ena_dev.errors import UsageError
 from ena_dev.packet.headers cimport htons, ntohs
 

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
 """What goes to a pair's coroutine: misses, refusals and punts, by rings that are full rather than slow. Header-only."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from appliance.flow.engine cimport Engine, Lane, MISS_RING, Miss, PUNT_RING, Punt, SNAPSHOT, drop

@@ -1,0 +1,61 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
+"""What Python sees of the structs: the records, and the names behind numbers."""
+
+from libc.stdint cimport uint32_t
+
+from appliance.flow.engine cimport Engine, Miss, Punt
+from appliance.flow.flows cimport flow_due
+from appliance.flow.key cimport Tuple, is_icmp
+from appliance.flow.table cimport (
+    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, Flow, Half, State,
+    flow_handle, unpack_key,
+)
+from ena_dev.packet.headers cimport PROTOCOL_TCP
+
+from appliance.flow import records
+from appliance.flow.reasons import MEANINGS
+from appliance.flow.tcp import State as TcpState
+
+PUNT_NAMES = ("arp", "nd", "ttl", "too-big", "icmp-error")
+REFUSED_NAMES = ("", "taken", "table-full")
+REASON_NAMES = tuple(MEANINGS)
+CLASS_NAMES = {CLASS_PENDING: "pending", CLASS_OPENING: "opening", CLASS_UNREPLIED: "unreplied", CLASS_ESTABLISHED: "established",
+               CLASS_CLOSING: "closing", CLASS_DENIED: "denied"}
+TCP_NAMES = {int(state): state.name.lower().replace("_", "-") for state in TcpState}
+
+
+cdef object miss_of(const Miss *item):
+    cdef const Tuple *key = &item.key
+    source, destination, sport, dport = unpack_key(key)
+    return records.Miss(item.flow, item.nic, item.queue, key.version, key.protocol, source, destination, sport, dport,
+                        key.kind if is_icmp(key.version, key.protocol) else -1, item.tcp_flags, item.length)
+
+
+cdef object refused_of(const Miss *item):
+    return records.Refused(item.flow, miss_of(item), REFUSED_NAMES[item.refused])
+
+
+cdef object punt_of(const Punt *item):
+    return records.Punt(PUNT_NAMES[item.reason], item.nic, item.queue, item.flow, item.mtu, item.data[:item.length])
+
+
+cdef str state_name(const Flow *flow):
+    if flow.state.cls == CLASS_PENDING or flow.state.cls == CLASS_DENIED:
+        return CLASS_NAMES[flow.state.cls]
+    if flow.half[0].key.protocol == PROTOCOL_TCP:
+        return TCP_NAMES.get(flow.state.tcp, "")
+    return "replied" if flow.state.cls == CLASS_ESTABLISHED else "unreplied"
+
+
+cdef object flow_of(const Engine *engine, uint32_t slot):
+    cdef const Flow *flow = &engine.table.flows[slot]
+    cdef const State *state = &flow.state
+    cdef const Half *one = &flow.half[0]
+    cdef const Half *two = &flow.half[1]
+    cdef bint installed = state.flags & FLOW_INSTALLED
+    return records.FlowView(
+        flow_handle(engine.table, slot), state_name(flow), one.key.version, one.key.protocol, state.nic_in,
+        state.nic_out if installed else -1, unpack_key(&one.key), unpack_key(&two.key) if installed else (0, 0, 0, 0),
+        state.rule, state.generation, state.service, state.target, (one.packets, two.packets), (one.bytes, two.bytes),
+        state.created / 1e9, state.last_seen / 1e9, flow_due(engine, flow) / 1e9,
+        REASON_NAMES[state.reason] if state.cls == CLASS_DENIED else "")
