@@ -28,8 +28,12 @@ async def supervise(watchdog: Watchdog, reset: Callable[[ResetReason], Awaitable
     """Until cancelled. A reset that fails is tried again: an unresponsive card never ends the process."""
     loop = asyncio.get_running_loop()
     while True:
+        due = loop.time() + PERIOD
         await asyncio.sleep(PERIOD)
-        reason = watchdog.tick(loop.time())
+        now = loop.time()
+        if now - due > PERIOD:
+            watchdog.excuse(now - due)  # this loop stood still, so it heard no event either: not the card's fault
+        reason = watchdog.tick(now)
         if reason is not None:
             await _reset_until_done(reset, reason)
 

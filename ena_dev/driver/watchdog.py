@@ -86,6 +86,11 @@ class Watchdog:
         """The card gave a sign of life."""
         self._last_keep_alive = now
 
+    def excuse(self, seconds: float) -> None:
+        """Nobody could listen for so long: that time does not count as the card's silence."""
+        if self._last_keep_alive is not None:
+            self._last_keep_alive += seconds
+
     def tick(self, now: float) -> ResetReason | None:
         """Look at everything once; the reason for a reset, if one is due. Asks again for interrupts that got lost."""
         reason = self._wanted or self._admin.fault or self._check_keep_alive(now)

@@ -18,30 +18,11 @@ pytestmark = pytest.mark.usefixtures("virtual_time")
 
 # ENA interface, `ethtool -S`: the global counters in print order, typed from the contract.
 GLOBAL = [
-    "total_resets",
-    "reset_fail",
-    "tx_timeout",
-    "wd_expired",
-    "admin_q_pause",
-    "bad_tx_req_id",
-    "bad_rx_req_id",
-    "bad_rx_desc_num",
-    "missing_intr",
-    "suspected_poll_starvation",
-    "missing_tx_cmpl",
-    "rx_desc_malformed",
-    "tx_desc_malformed",
-    "invalid_state",
-    "os_netdev_wd",
-    "missing_admin_interrupt",
-    "admin_to",
-    "device_request_reset",
-    "missing_first_intr",
-    "suspend",
-    "resume",
-    "interface_down",
-    "interface_up",
-]
+    "total_resets", "reset_fail", "tx_timeout", "wd_expired", "admin_q_pause", "bad_tx_req_id", "bad_rx_req_id",
+    "bad_rx_desc_num", "missing_intr", "suspected_poll_starvation", "missing_tx_cmpl", "rx_desc_malformed", "tx_desc_malformed",
+    "invalid_state", "os_netdev_wd", "missing_admin_interrupt", "admin_to", "device_request_reset", "missing_first_intr",
+    "suspend", "resume", "interface_down", "interface_up",
+]  # fmt: skip
 HEALTHY = re.compile(
     r"total_resets|.*_req_id|bad_rx_desc_num|missing_.*|.*_malformed|admin_to|wd_expired|.*lost_interrupt|.*csum_bad|.*no_completion"
 )

@@ -53,3 +53,17 @@ async def test_a_reset_that_fails_is_tried_again_with_growing_pauses(error: Exce
 
 def test_patience_grows_to_half_a_minute_and_never_ends() -> None:
     assert list(islice(patience(), 8)) == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+async def test_a_loop_that_stood_still_does_not_blame_the_card() -> None:
+    loop = asyncio.get_running_loop()
+    dog = Scene().watchdog()
+    dog.start(loop.time(), [])
+    task = asyncio.create_task(supervise(dog, lambda reason: pytest.fail(f"reset for {reason.name}")))
+    await asyncio.sleep(0.5)
+    loop._jumping.now += 60.0  # type: ignore[attr-defined]  # a minute in one callback
+    await asyncio.sleep(4.0)
+    dog.keep_alive(loop.time())
+    await asyncio.sleep(1.0)
+    assert not task.done()
+    task.cancel()
