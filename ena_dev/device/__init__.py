@@ -16,7 +16,14 @@
     interrupt_gate  vector 0 and its mask
     link            up, down, or down for a while
     faults          misbehaviour on request
+    io_engine       the engine: makes and destroys queues, counts; the Python face of what follows
+      card.pxd        the state of a card's IO side, as structs
+      rx_engine       fetch posted buffers, read or copy frames into them, complete
+      rx_verdict      what a received frame is, and which queue it goes to
+      tx_engine       fetch descriptors, gather packets, complete
+      tx_offload      checksums and segmentation of what is sent
+      impairment      loss, delay and disorder on request
 
-All of it is Python without a clock, a task or a socket: writes come in, effects go to the engine, time is an argument. The engine,
-compiled, moves the packets and stands in its own modules.
+The control plane is Python without a clock, a task or a socket: writes come in, effects go to the engine, time is an argument. The
+engine is compiled, and its tasks are stepped by the executor. `plugged` wires both.
 """

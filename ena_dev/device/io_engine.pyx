@@ -111,7 +111,7 @@ cdef class IoEngine:
         memcpy(self.card.mac, <const uint8_t *> mac, 6)
         self.card.promiscuous, self.card.link, self.card.mtu = promiscuous, 1, DEFAULT_MTU
         self.card.max_rx_buffers, self.card.max_tx_buffers = max_rx_buffers, max_tx_buffers
-        self._rss = ()
+        self._rss = self._toeplitz = None
         port.set_offloads(False, False)
         with executor.held():
             self._attach()
@@ -346,6 +346,8 @@ cdef class IoEngine:
                 (<MsixVector> vector).vector.rx_delay = (<MsixVector> vector).vector.tx_delay = 0
             self.card.fatal = self.card.withhold = 0
             self.card.mtu, self.card.large = DEFAULT_MTU, 0
+            self.card.hash, self.card.table_size = NULL, 0
+        self._rss = self._toeplitz = None
         self.port.set_offloads(False, False)
 
     # -- settings ------------------------------------------------------------------------------------------------------

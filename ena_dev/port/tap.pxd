@@ -28,3 +28,4 @@ cdef class TapPort(Port):
     cdef readonly bint offloads
     cdef list _devices
     cdef object _steering
+    cdef bint _refused           # the kernel takes no steering program

@@ -173,7 +173,7 @@ cdef class TapPort(Port):
             raise UsageError("a MAC address has 6 bytes")
         self.name, self.queues, self.offloads = name, queues, vnet and offloads
         self._devices = open_queues(name, queues, vnet, tun)
-        self._steering = None
+        self._steering, self._refused = None, False
         try:
             self._prepare(vnet, tun, mac)
         except OSError as error:
@@ -217,7 +217,7 @@ cdef class TapPort(Port):
 
     def steer(self, bytes key, unsigned int initial, table):
         """Attach a program that puts frames on the queue their hash names, if the kernel lets us; otherwise it picks them itself."""
-        if self.queues < 2 or not self._devices or self.taps[0].tun:
+        if self.queues < 2 or not self._devices or self.taps[0].tun or self._refused:
             return
         try:
             if self._steering is None:
@@ -226,6 +226,7 @@ cdef class TapPort(Port):
         except OSError as error:
             log.info("%s: no steering program (%s): the card copies frames between queues itself", self.name, error.strerror)
             self._release_steering()
+            self._refused = True
 
     def _release_steering(self):
         steering, self._steering = self._steering, None
