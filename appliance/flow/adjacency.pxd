@@ -20,7 +20,7 @@ cdef inline int send_frame(Engine *engine, Nic *nic, Frame *frame, uint64_t now)
     """Give a frame to the pair of the same queue, or as near as the nic has it. Returns SEND_*; unless OK the caller still owns it."""
     cdef Pair *pair = nic.lanes[frame.queue % nic.queues].pair
     cdef int result = pair_send(pair, frame, now)
-    if result == SEND_FULL:
+    if result == SEND_FULL and pair.running:
         pair_flush(pair)
         pair_reap(pair, BURST, now)
         result = pair_send(pair, frame, now)
@@ -32,7 +32,7 @@ cdef inline int send_frame(Engine *engine, Nic *nic, Frame *frame, uint64_t now)
 cdef inline void transmit(Engine *engine, Adjacency *adjacency, Frame *frame, uint64_t now) noexcept nogil:
     cdef Nic *nic = &engine.nics[adjacency.nic]
     cdef int result
-    if not nic.queues:
+    if not nic.queues or not nic.lanes[frame.queue % nic.queues].pair.running:
         drop(engine, frame, DROP_NO_NIC)
         return
     memcpy(frame.data, adjacency.mac, 6)

@@ -37,7 +37,7 @@ MEANINGS: Final[dict[str, str]] = {
     "decision-failed": "deciding it failed",
     # the way out
     "no-neighbour": "its next hop doesn't answer",
-    "no-nic": "its egress doesn't exist",
+    "no-nic": "its egress doesn't exist, or is being reset",
     "tx-full": "the egress queue is full",
     "tx-refused": "the egress card can't send such a frame",
     "punt-full": "too many frames wait for the control plane",

@@ -176,3 +176,12 @@ class Bench:
 
 def tuple5(source: str, destination: str, sport: int, dport: int) -> Tuple5:
     return int(ip_address(source)), int(ip_address(destination)), sport, dport
+
+
+def pseudo_sum(source: str, destination: str, length: int) -> int:
+    """What a sender leaves in a TCP checksum field that the card is to finish."""
+    words = ip_address(source).packed + ip_address(destination).packed
+    total = sum(int.from_bytes(words[i : i + 2], "big") for i in range(0, len(words), 2)) + 6 + length
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total

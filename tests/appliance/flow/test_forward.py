@@ -1,7 +1,5 @@
 """What becomes of a frame of a decided flow; scapy is the oracle for every header and checksum."""
 
-from ipaddress import ip_address
-
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (
@@ -16,7 +14,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
-from tests.appliance.flow.bench import L4_BAD, PARTIAL, Bench, tuple5
+from tests.appliance.flow.bench import L4_BAD, PARTIAL, Bench, pseudo_sum, tuple5
 
 V4 = {"src": "192.168.10.5", "dst": "198.51.100.9"}
 V6 = {"src": "2001:db8:a::5", "dst": "2001:db8:b::9"}
@@ -124,15 +122,6 @@ def test_a_large_frame_with_a_partial_checksum_leaves_as_the_segments_it_was(ben
     assert sent.packet[TCP].payload.load == payload
     if version == 4:
         assert sent.packet[IP].chksum == finished(IP(bytes(sent.packet[IP])))[IP].chksum
-
-
-def pseudo_sum(source: str, destination: str, length: int) -> int:
-    """What a sender leaves in a TCP checksum field that the card is to finish."""
-    words = ip_address(source).packed + ip_address(destination).packed
-    total = sum(int.from_bytes(words[i : i + 2], "big") for i in range(0, len(words), 2)) + 6 + length
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total
 
 
 def test_the_last_hop_is_punted_as_it_came(bench: Bench) -> None:
