@@ -78,6 +78,16 @@ async def test_groups_and_mtu_are_set_as_agreed(host: Host) -> None:
     assert struct.unpack_from("<I", told[14], 20) == (9000,)
 
 
+async def test_the_card_is_told_who_drives_it(host: Host) -> None:
+    await up(host)
+    low, high = struct.unpack_from("<IH", next(told.raw for told in host.card.commands if told.name == "SET 28"), 20)
+    page = host.memory.read(low | high << 32, 196)
+    assert struct.unpack_from("<I", page) == (1,) and page[4:12] == b"softena\0"
+    assert page[172] == 2  # major version: cards read it
+    assert struct.unpack_from("<H", page, 184) == (0x0200,)
+    assert struct.unpack_from("<I", page, 192) == (1 << 1 | 1 << 2 | 1 << 4 | 1 << 7,)
+
+
 async def test_the_large_receive_feature_is_turned_on_before_queues_of_wide_completions(host: Host) -> None:
     attributes = bytearray(host.card.features[1])
     attributes[8:12] = struct.pack("<I", struct.unpack_from("<I", attributes, 8)[0] | 1 << 24)
@@ -96,6 +106,7 @@ async def test_link_and_keep_alives_are_told_by_events(host: Host) -> None:
     await asyncio.sleep(0.1)
     assert not waiter.done() and not adapter.link_up
     host.card.post(0, struct.pack("<I", 1))
+    host.card.post(0, struct.pack("<I", 1))  # told again, as some cards do: nothing changed
     host.card.post(4, struct.pack("<3Q", 5, 6, 7))
     await waiter
     assert (adapter.drops.rx_drops, adapter.drops.tx_drops, adapter.drops.rx_overruns) == (5, 6, 7)
@@ -176,6 +187,7 @@ async def test_a_card_that_does_not_answer_is_left_alone_until_it_does(host: Hos
     host.card.dead = False
     await asyncio.sleep(10.0)
     assert host.card.resets[:3] == [ResetReason.NORMAL, ResetReason.KEEP_ALIVE_TO, ResetReason.NORMAL]
+    assert adapter.counters.total_resets == adapter.counters.wd_expired == len(host.card.resets) // 2
 
 
 async def test_an_unanswered_command_ends_in_a_reset_for_that_reason(host: Host) -> None:
@@ -208,6 +220,7 @@ async def test_tear_down_destroys_shuts_down_and_frees_everything(host: Host) ->
     assert [told.raw[6] >> 5 for told in host.card.commands if told.name == "-SQ"] == [1, 1, 2, 2]
     assert host.card.resets == [ResetReason.NORMAL, ResetReason.SHUTDOWN]
     assert host.memory.allocated == before and host.pool.free == host.pool.count
+    assert not asyncio.get_running_loop().remove_reader(host.vectors[0].eventfd_sink())  # nobody listens any more
     await adapter.tear_down()
     with pytest.raises(UsageError):
         await adapter.bring_up()
