@@ -33,7 +33,7 @@ async def refuse_mistakes(stage: Stage) -> Outcome:
     """A file with mistakes changes nothing."""
     before = (await stage.status())["generation"]
     try:
-        await stage.reload(stage.text.replace("servers", "sevrers", 1))
+        await stage.reload(stage.text.replace("to: [servers]", "to: [sevrers]"))
     except ControlError as error:
         after = (await stage.status())["generation"]
         mistakes = len(error.message.splitlines())

@@ -50,6 +50,7 @@ async def _until_signal(log: Path | None) -> int:
     try:
         return await demo
     except asyncio.CancelledError:
+        print("interrupted; everything is cleaned up")
         return 128 + received[0] if received else 1
 
 
