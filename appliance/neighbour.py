@@ -7,6 +7,7 @@ and 10.
     (none) --resolve--> incomplete --answer--> reachable --30 s--> stale --use--> delay --5 s--> probe
                             |                      ^                                               |
                             +-3 asks--> failed     +------------------answer-----------------------+--3 asks--> (none)
+                                           +-3 s--> (none)
 """
 
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ class Do(Enum):
 
     ASK = "ask"  # an ARP request to the broadcast, a neighbour solicitation to the solicited-node group
     PROBE = "probe"  # the same, sent to `mac` alone
-    FAIL = "fail"  # forget the address's mac and drop what waits for it
+    FAIL = "fail"  # forget the address's mac and drop what waits for it; if it is not in the cache any more, it may be asked for again
 
 
 class Action(NamedTuple):
@@ -77,6 +78,15 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, address: int) -> bool:
+        """Whether anything is known or being asked about the address; a failed one counts."""
+        return address in self._entries
+
+    def asking(self, address: int) -> bool:
+        """Whether an answer may still come: it is new, and being asked for."""
+        entry = self._entries.get(address)
+        return entry is not None and entry.state is State.INCOMPLETE
+
     def __iter__(self) -> Iterator[Entry]:
         """The entries, for showing."""
         return iter(self._entries.values())
@@ -100,13 +110,14 @@ class Neighbours:
         if entry is not None and entry.state is State.STALE:
             self._enter(entry, State.DELAY, now + DELAY_FIRST_PROBE)
 
-    def learned(self, address: int, mac: bytes, now: float, solicited: bool, override: bool = True) -> bool:
+    def learned(self, address: int, mac: bytes | None, now: float, solicited: bool, override: bool = True) -> bool:
         """Take an ARP packet's sender or a neighbour advertisement; True if the address's mac is new. Creates nothing.
 
-        `solicited`: it answers us. `override`: the advertisement's flag; ARP always overrides.
+        `solicited`: it answers us. `override`: the advertisement's flag; ARP always overrides. Without `mac` it confirms the known one.
         """
         entry = self._entries.get(address)
-        if entry is None or not _unicast(mac):
+        mac = mac or (entry.mac if entry is not None else None)
+        if entry is None or mac is None or not _unicast(mac):
             return False
         new = entry.mac != mac
         if new and entry.mac is not None and not override:
@@ -164,9 +175,8 @@ class Neighbours:
                 self._enter(entry, State.FAILED, now + FAILED_FOR)
                 return Action(Do.FAIL, entry.address, None)
             case State.PROBE | State.FAILED:
-                gone = entry.state is State.PROBE
                 self._remove(entry.address)
-                return Action(Do.FAIL, entry.address, None) if gone else None
+                return Action(Do.FAIL, entry.address, None)
         return None
 
     def _ask(self, entry: Entry, do: Do, now: float) -> Action:

@@ -31,10 +31,11 @@ class PoolTarget(NamedTuple):
 class Pool:
     """The targets of one service and IP version. A weight of 0 takes no new flows."""
 
-    __slots__ = ("_full", "_hash", "_seed", "_size", "_subsets", "_targets", "service")
+    __slots__ = ("_by_name", "_full", "_hash", "_seed", "_size", "_subsets", "_targets", "service")
 
     def __init__(self, service: str, targets: Sequence[PoolTarget], seed: bytes, size: int = maglev.SIZE) -> None:
         self.service = service
+        self._by_name = {target.name: target for target in targets}
         self._targets = tuple(target for target in targets if target.weight > 0)
         self._seed, self._size = seed, size
         self._hash = blake2b(digest_size=8, key=seed, person=b"flow")
@@ -42,7 +43,12 @@ class Pool:
         self._subsets: OrderedDict[tuple[PoolTarget, ...], array[int]] = OrderedDict()
 
     def pick(self, facts: Facts, view: StateView) -> PoolTarget | None:
-        """The target of a new flow, the same for the same five-tuple and living targets; None if none is up."""
+        """The target of a new flow, the same for the same five-tuple and living targets; None if none is up.
+
+        A flow that has a target keeps it, as long as there is such a target: also one that takes no new flows.
+        """
+        if facts.target is not None:
+            return self._by_name.get(facts.target)
         if self._full is None:
             return None
         slot = self._slot(facts)

@@ -50,6 +50,7 @@ class Facts(NamedTuple):
     icmp_type: int  # -1 when not ICMP
     flags: int  # TCP flags byte, 0 otherwise
     queue: int = 0  # rx queue it came on
+    target: str | None = None  # of a flow that is judged again: the target it has, which it keeps
 
 
 class Decision(NamedTuple):

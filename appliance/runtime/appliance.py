@@ -10,25 +10,28 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final
 
 import structlog
 
-from appliance.config.errors import ConfigError, Mistake
 from appliance.config.loader import load
 from appliance.config.models import Config
 from appliance.flow.program import Worker
+from appliance.flow.records import FlowView
 from appliance.ruleset import Ruleset, compile_ruleset
 from appliance.runtime import report
+from appliance.runtime.adjacencies import HOST, Adjacencies
 from appliance.runtime.cards import HOST_MAC, Card, host_card, nic_card
 from appliance.runtime.decider import Decider, View
+from appliance.runtime.fixed import refuse_changes
 from appliance.runtime.health import HealthChecker
-from appliance.runtime.neighbours import HOST, Indexes, Neighbourhood
-from appliance.runtime.rejudge import Rejudged, rejudge
+from appliance.runtime.neighbours import Neighbourhood
+from appliance.runtime.punts import Punts
+from appliance.runtime.rejudge import Judge, Rejudged, end_flows, rejudge
 from appliance.runtime.world import World
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.memory import Memory
@@ -43,9 +46,7 @@ DRAIN: Final = 2.0
 """Seconds that sends in flight get at the end."""
 DRAIN_LOOK: Final = 0.005
 TICK: Final = 1.0
-"""Seconds between looks at what neighbours were used."""
-FIXED: Final = ("nics", "host", "control", "limits")
-"""Sections that only a restart changes."""
+"""Seconds between looks at what neighbours were used, at most."""
 
 
 class Appliance:
@@ -63,10 +64,13 @@ class Appliance:
         self.memory = Memory((pairs * BUFFERS_A_PAIR + BUFFERS_SHARED) * 4096 + (pairs + 8) * (1 << 20))
         self.executor = Executor()
         self.pool = BufferPool(self.memory, pairs * BUFFERS_A_PAIR + BUFFERS_SHARED)
+        self.worker = Worker(self.executor, self.pool, config.limits.flows, secrets.token_bytes(16), _timeouts(config))
         self.cards: list[Card] = []
         self.generation = 0
         self.host = len(config.nics)
         """The index of the card in front of the appliance's own stack."""
+        self._reloading = asyncio.Lock()
+        self._group: asyncio.TaskGroup | None = None
 
     # -- start ---------------------------------------------------------------------------------------------------------
 
@@ -92,24 +96,23 @@ class Appliance:
             self.executor.attach(self._loop)
         for card in self.cards:
             await card.start()
-        self._make_fast_path()
-        self.health = HealthChecker(self._probe_source, self._target_changed, self._random)
+            self.worker.add_nic(card.index, card.mac, card.mtu, card.adapter.pairs, is_self=card.index == self.host)
+        self.worker.set_adjacency(HOST, self.host, HOST_MAC)
+        self.health = HealthChecker(self._world.probe, self._probe_source, self._target_changed, self._random)
         self._make_decider()
         self._configure(self.ruleset)
 
-    def _make_fast_path(self) -> None:
-        timeouts = {name.replace("_", "-"): seconds for name, seconds in self.config.timeouts.model_dump().items()}
-        self.worker = Worker(self.executor, self.pool, self.config.limits.flows, secrets.token_bytes(16), timeouts)
-        for card in self.cards:
-            self.worker.add_nic(card.index, card.mac, card.mtu, card.adapter.pairs, is_self=card.index == self.host)
-        self.worker.set_adjacency(HOST, self.host, self.cards[self.host].mac)
-
     def _make_decider(self) -> None:
-        view = View(self.worker, self.health.up, self._random)
-        self.decider = Decider(self.worker, view, self._loop.time, self.host)
-        indexes = Indexes()
-        for card in self.cards[: self.host]:
-            self.decider.neighbourhoods[card.index] = Neighbourhood(card.index, card.mac, self.worker, indexes, self._random)
+        self.adjacencies = Adjacencies(self.worker)
+        self.neighbourhoods = {
+            card.index: Neighbourhood(card.index, card.mac, self.adjacencies, partial(self.worker.send, card.index), self._random)
+            for card in self.cards[: self.host]
+        }
+        for index, neighbourhood in self.neighbourhoods.items():
+            self.cards[index].adapter.link.observers.append(partial(self._link_changed, neighbourhood))
+        view = View(self.worker, self.health.up, self._random, self._loop.time)
+        punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC)
+        self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts)
 
     def _compile(self, config: Config) -> Ruleset:
         self.generation += 1
@@ -117,11 +120,11 @@ class Appliance:
 
     def _configure(self, ruleset: Ruleset) -> None:
         """Everything that follows from a ruleset, swapped between bursts."""
-        self.ruleset = self.decider.ruleset = ruleset
+        self.ruleset = ruleset
+        self.decider.configure(ruleset)
         self.health.configure(ruleset.targets())
         for index, nic in enumerate(self.config.nics.values()):
-            own = [interface.ip for interface in nic.address]
-            self.decider.neighbourhoods[index].configure(own, report.answered(self.config, ruleset, index))
+            self.neighbourhoods[index].configure(nic.address, report.answered(self.config, ruleset, index))
 
     def _local_addresses(self) -> list[str]:
         return [report.address(version, value) for version, values in self.ruleset.local_addresses.items() for value in sorted(values)]
@@ -132,36 +135,16 @@ class Appliance:
         primary = None if hop is None else self.ruleset.primary.get((hop.nic, version))
         return None if primary is None else report.address(version, primary)
 
-    def _target_changed(self, service: str, target: str, up: bool) -> None:
-        """A lost target's flows end: their next packets find another target, or a refusal they can see."""
-        for pool in self.ruleset.pools:
-            pool.prepare(self.decider.view)
-        if not up:
-            self._background(self._cut(service, target))
-
-    async def _cut(self, service: str, target: str) -> None:
-        number = self.decider.services.number(f"{service}/{target}")
-        cursor = 0
-        while True:
-            flows, cursor = self.worker.read(cursor, 512)
-            for flow in flows:
-                if flow.target == number:
-                    self.worker.delete(flow.flow, "no-target")
-            if cursor == 0:
-                return
-            await asyncio.sleep(0)
-
     # -- run -----------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve until cancelled. A bug in one coroutine ends all, loudly."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
+        async with asyncio.TaskGroup() as self._group:
             for pair in self._pairs():
-                group.create_task(self._serve(pair), name=f"queue {pair.nic}.{pair.index}")
-            group.create_task(self.health.run(), name="health")
-            group.create_task(self._tick(), name="neighbours")
-            for neighbourhood in self.decider.neighbourhoods.values():
+                self._group.create_task(self._serve(pair), name=f"queue {pair.nic}.{pair.index}")
+            self._group.create_task(self.health.run(), name="health")
+            self._group.create_task(self._tick(), name="neighbours")
+            for neighbourhood in self.neighbourhoods.values():
                 neighbourhood.announce()
 
     def _pairs(self) -> Iterator[QueuePair]:
@@ -171,39 +154,57 @@ class Appliance:
     async def _serve(self, pair: QueuePair) -> None:
         """Own one queue pair: lend it to the fast path, decide what it can't."""
         async for work in pair.run(self.worker.program(pair)):
-            self.decider.handle(work)
+            await self.decider.handle(work)
 
     async def _tick(self) -> None:
         """Let neighbours age."""
         while True:
             now = self._loop.time()
-            for neighbourhood in self.decider.neighbourhoods.values():
-                neighbourhood.refresh(now)
-            due = [d for n in self.decider.neighbourhoods.values() if (d := n.deadline()) is not None]
+            self.adjacencies.settle()
+            for neighbourhood in self.neighbourhoods.values():
+                neighbourhood.tick(now)
+            due = [d for n in self.neighbourhoods.values() if (d := n.deadline()) is not None]
             await asyncio.sleep(max(0.01, min([now + TICK, *due]) - now))
 
-    def _background(self, work: Any) -> None:
-        self._group.create_task(work)
+    def _link_changed(self, neighbourhood: Neighbourhood, up: bool) -> None:
+        """Whoever is at the other end now is told who we are."""
+        if up and self._group is not None:
+            neighbourhood.announce(again=True)
+
+    def _target_changed(self, service: str, target: str, up: bool) -> None:
+        """A lost target's flows end: their next packets find another target, or a refusal they can see."""
+        for pool in self.ruleset.pools:
+            if pool.service == service:
+                pool.prepare(self.decider.view)
+        number = self.decider.services.number(f"{service}/{target}")
+        if not up and number and self._group is not None:
+            self._group.create_task(self._cut(number), name=f"cut {service}/{target}")
+
+    async def _cut(self, target: int) -> None:
+        await end_flows(self.worker, lambda flow: "no-target" if flow.target == target else None)
 
     # -- reload --------------------------------------------------------------------------------------------------------
 
     async def reload(self) -> dict[str, Any]:
         """Load the file again and swap it in; returns when the last flow was judged. Raises ConfigError, with nothing changed."""
-        loaded = await asyncio.to_thread(load, self.path)
-        config = self._world.adopted(loaded)
-        fixed = [name for name in FIXED if getattr(config, name) != getattr(self.config, name)]
-        if fixed:
-            raise ConfigError([self._needs_restart(name) for name in fixed])
-        ruleset = await asyncio.to_thread(self._compile, config)
-        self.config = config
-        self._configure(ruleset)
-        self.worker.set_timeouts({name.replace("_", "-"): seconds for name, seconds in config.timeouts.model_dump().items()})
-        result: Rejudged = await rejudge(self.worker, ruleset, self.host, self._loop.time)
+        async with self._reloading:
+            config = self._world.adopted(await asyncio.to_thread(load, self.path))
+            for warning in config.warnings:
+                log.warning("configuration", warning=str(warning))
+            refuse_changes(self.config, config, self.path)
+            ruleset = await asyncio.to_thread(self._compile, config)
+            self.config = config
+            self._configure(ruleset)
+            self.worker.set_timeouts(_timeouts(config))
+            for neighbourhood in self.neighbourhoods.values():
+                neighbourhood.announce()
+            result: Rejudged = await rejudge(
+                self.worker, Judge(ruleset, self.host, self._target_of), ruleset.generation, self._loop.time)
         log.info("reloaded", generation=ruleset.generation, judged=result.judged, ended=result.ended, seconds=round(result.seconds, 3))
         return {"generation": ruleset.generation, "judged": result.judged, "ended": result.ended, "seconds": result.seconds}
 
-    def _needs_restart(self, section: str) -> Mistake:
-        return Mistake(str(self.path), 1, 1, f"section {section}", "changed while running", "restart softena, or put it back")
+    def _target_of(self, flow: FlowView) -> str | None:
+        return self.decider.services.names[flow.target].partition("/")[2] or None
 
     # -- stop ----------------------------------------------------------------------------------------------------------
 
@@ -218,18 +219,22 @@ class Appliance:
             await asyncio.sleep(DRAIN_LOOK)
 
     async def stop(self) -> None:
-        """Cards down, host as it was. Idempotent; the queue coroutines have ended before."""
+        """Cards down, host as it was; what fails on the way is logged, and the rest still done. Idempotent; `run` has ended before."""
         for card in self.cards:
-            with suppress(Exception):
-                await card.stop()
+            await self._undo(card.stop(), f"stop {card.name}")
         self.executor.stop()
         self.executor.detach()
-        if hasattr(self, "worker"):
-            self.worker.close()
+        self.worker.close()
         for card in self.cards:
             card.close()
         self.cards.clear()
-        await self._world.restore()
+        await self._undo(self._world.restore(), "restore the host")
+
+    async def _undo(self, step: Coroutine[Any, Any, None], what: str) -> None:
+        try:
+            await step
+        except Exception:
+            log.exception("could not " + what)
 
     # -- what the control socket shows ---------------------------------------------------------------------------------
 
@@ -244,3 +249,7 @@ class Appliance:
     def ethtool(self, nic: str, kind: str) -> dict[str, Any]:
         """One view of one card, as `ethtool -KIND` shows it. Raises UsageError for an unknown nic or kind."""
         return report.ethtool(self, nic, kind)
+
+
+def _timeouts(config: Config) -> dict[str, float]:
+    return {name.replace("_", "-"): seconds for name, seconds in config.timeouts.model_dump().items()}

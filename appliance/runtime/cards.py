@@ -51,8 +51,10 @@ class Card:
 
     async def stop(self) -> None:
         """Tear the driver down, and stop the card."""
-        await self.adapter.tear_down()
-        self._plugged.stop()
+        try:
+            await self.adapter.tear_down()
+        finally:
+            self._plugged.stop()
 
     def close(self) -> None:
         """Close the port: the Linux device goes."""

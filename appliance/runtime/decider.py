@@ -1,16 +1,17 @@
 """Misses become flow entries: facts, decision, command. The Python side of every queue's coroutine.
 
     Work(misses, punts, refused) --> decide(facts, ruleset, view) --> install | deny
-                                 --> ARP, ND, ICMP errors
+                                 --> punts: ARP, ND, ICMP errors
 
-An exception in a decision denies that flow for a second, is counted and logged, and ends nothing else.
+An exception in a decision denies that flow for a second, is counted and logged, and ends nothing else. A command ring that is full makes
+the coroutine wait: meanwhile the queue's own ring fills, and what does not fit there is dropped and counted.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -18,20 +19,24 @@ import structlog
 
 from appliance.decide import decide
 from appliance.flow.program import Worker
-from appliance.flow.records import Miss, Punt, Refused, Work
-from appliance.policy.facts import SELF, Decision, Facts, Reason, Tuple5
+from appliance.flow.records import Miss, Punt, Refused, Tuple5, Work
+from appliance.policy.facts import SELF, Decision, Facts, Reason
 from appliance.ruleset import Ruleset
-from appliance.runtime.errors import Ends, RateLimit, router_error, translate_error
-from appliance.runtime.neighbours import HOST, Neighbourhood
-from ena_dev.packet import build
-from ena_dev.packet.build import IcmpError
+from appliance.runtime.adjacencies import HOST
+from appliance.runtime.commands import until_told
+from appliance.runtime.neighbours import Neighbourhood
+from appliance.runtime.punts import Punts
 
 log = structlog.get_logger("flows")
 
 ATTEMPTS: Final = 8
 """How often a reply tuple that turned out to be taken is chosen anew."""
-SYN: Final = 0x02
-UNREACHABLE: Final = {"no-route": IcmpError.NO_ROUTE, "no-neighbour": IcmpError.HOST_UNREACHABLE}
+REMEMBERED: Final = 4096
+"""Installs whose decision is kept, in case they are refused."""
+TAKEN_FOR: Final = 1.0
+"""Seconds for which a tuple that was refused is not chosen again."""
+SLICE: Final = 64
+"""Decisions after which other coroutines get their turn."""
 
 
 class Names:
@@ -56,51 +61,69 @@ class Names:
 class View:
     """The running state that a decision asks about."""
 
-    def __init__(self, worker: Worker, target_up: Callable[[str, str], bool], random: Random) -> None:
+    def __init__(self, worker: Worker, target_up: Callable[[str, str], bool], random: Random, clock: Callable[[], float]) -> None:
         self.random, self.target_up = random, target_up
-        self._worker = worker
-        self._taken: deque[tuple[int, int, Tuple5]] = deque(maxlen=256)
+        self._worker, self._clock = worker, clock
+        self._taken: dict[tuple[int, int, Tuple5], float] = {}
 
     def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
         """Whether no flow expects packets of this tuple, as far as is known: `install` has the last word."""
-        return (version, protocol, reply) not in self._taken and self._worker.is_free(version, protocol, *reply)
+        until = self._taken.get((version, protocol, reply))
+        return (until is None or until <= self._clock()) and self._worker.is_free(version, protocol, *reply)
 
     def taken(self, version: int, protocol: int, reply: Tuple5) -> None:
         """An install was refused because of this tuple."""
-        self._taken.append((version, protocol, reply))
+        now = self._clock()
+        while self._taken and (oldest := next(iter(self._taken.items())))[1] <= now:
+            del self._taken[oldest[0]]
+        self._taken.pop((version, protocol, reply), None)
+        self._taken[version, protocol, reply] = now + TAKEN_FOR
 
 
 class Decider:
-    """Decides for all queues of one worker. `ruleset` is swapped whole by a reload."""
+    """Decides for all queues of one worker. `host`: the nic of the appliance's own stack."""
 
-    def __init__(self, worker: Worker, view: View, clock: Callable[[], float], host: int) -> None:
+    def __init__(
+        self, worker: Worker, view: View, clock: Callable[[], float], host: int, neighbourhoods: Mapping[int, Neighbourhood], punts: Punts
+    ) -> None:
         self._worker, self.view, self._clock, self._host = worker, view, clock, host
+        self.neighbourhoods, self.punts = neighbourhoods, punts
         self.ruleset: Ruleset
-        self.neighbourhoods: dict[int, Neighbourhood] = {}
         self.rules, self.services = Names(), Names()
         self.failures = 0
-        self._errors = RateLimit(rate=200.0, burst=50)
         self._chosen: dict[int, tuple[int, Decision]] = {}
 
-    # -- work ----------------------------------------------------------------------------------------------------------
+    def configure(self, ruleset: Ruleset) -> None:
+        """Decide by this ruleset from the next frame on."""
+        self.ruleset = self.punts.ruleset = ruleset
 
-    def handle(self, work: Work) -> None:
-        """Decide all that one queue has to be decided."""
-        for miss in work.misses:
-            self._guarded(miss, 1)
-        for refused in work.refused:
-            self._again(refused)
+    async def handle(self, work: Work) -> None:
+        """Decide all that one queue has to be decided. Neighbours first: flows wait for them."""
         for punt in work.punts:
             self._punted(punt)
+        for refused in work.refused:
+            await until_told(partial(self._answer, refused.miss, *self._refused(refused)))
+        for number, miss in enumerate(work.misses):
+            await until_told(partial(self._answer, miss, 1))
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
 
-    def _guarded(self, miss: Miss, attempt: int) -> None:
+    def _answer(self, miss: Miss, attempt: int, reason: str = "") -> bool:
+        """Tell the compiled path what becomes of a flow; False while it has no room to hear it. With a `reason` it is decided already."""
+        if reason:
+            return self._deny(miss, "", reason)
         try:
-            self._decide(miss, attempt)
+            return self._decide(miss, attempt)
         except Exception:
-            self.failures += 1
-            if self.failures <= 10 or self.failures % 1000 == 0:
-                log.exception("a decision failed: the flow is denied", miss=miss, failures=self.failures)
-            self._worker.deny(miss.flow, 0, self.ruleset.generation, "decision-failed")
+            self._failed("a decision failed: the flow is denied", miss=miss)
+            return self._deny(miss, "", "decision-failed")
+
+    def _failed(self, what: str, **facts: object) -> None:
+        self.failures += 1
+        if self.failures <= 10 or self.failures % 1000 == 0:
+            log.exception(what, failures=self.failures, **facts)
+
+    # -- misses --------------------------------------------------------------------------------------------------------
 
     def facts(self, miss: Miss) -> Facts:
         """What the decision engine is told of a miss."""
@@ -108,37 +131,36 @@ class Decider:
         return Facts(nic, miss.version, miss.protocol, miss.source, miss.destination, miss.sport, miss.dport, miss.icmp_type,
                      miss.tcp_flags, miss.queue)
 
-    def _decide(self, miss: Miss, attempt: int) -> None:
-        ruleset = self.ruleset
-        decision = decide(self.facts(miss), ruleset, self.view)
-        rule = self.rules.number(decision.rule)
+    def _decide(self, miss: Miss, attempt: int) -> bool:
+        decision = decide(self.facts(miss), self.ruleset, self.view)
         if not decision.allow:
-            self._worker.deny(miss.flow, rule, ruleset.generation, str(decision.reason))
-            return
+            return self._deny(miss, decision.rule, decision.reason)
         now = self._clock()
         egress = self._host if decision.egress == SELF else decision.egress
         forward = self._adjacency(egress, miss.version, decision.next_hop, now)
         back = self._adjacency(miss.nic, miss.version, decision.reply_hop, now)
         if forward is None or back is None:
-            self._worker.deny(miss.flow, rule, ruleset.generation, "no-neighbour")
-            return
+            return self._deny(miss, decision.rule, "no-neighbour")
         self._chosen[miss.flow] = attempt, decision
-        if len(self._chosen) > 4096:
+        if len(self._chosen) > REMEMBERED:
             self._chosen.pop(next(iter(self._chosen)))
         target = self.services.number(f"{decision.service}/{decision.target}") if decision.target else 0
-        self._worker.install(miss.flow, miss.version, miss.protocol, decision.reply, egress, forward, back, rule, ruleset.generation,
-                             self.services.number(decision.service), target, decrement=self._host not in (egress, miss.nic))
+        return self._worker.install(
+            miss.flow, miss.version, miss.protocol, decision.reply, egress, forward, back, self.rules.number(decision.rule),
+            self.ruleset.generation, self.services.number(decision.service), target, decrement=self._host not in (egress, miss.nic),
+        )  # fmt: skip
 
-    def _again(self, refused: Refused) -> None:
-        """The reply tuple was taken: choose another, a few times."""
+    def _deny(self, miss: Miss, rule: str, reason: str) -> bool:
+        return self._worker.deny(miss.flow, self.rules.number(rule), self.ruleset.generation, str(reason))
+
+    def _refused(self, refused: Refused) -> tuple[int, str]:
+        """The next attempt at a flow whose install was refused, or why there is none."""
         attempt, decision = self._chosen.pop(refused.flow, (ATTEMPTS, None))
+        if refused.reason != "taken":
+            return attempt, refused.reason
         if decision is not None:
             self.view.taken(refused.miss.version, refused.miss.protocol, decision.reply)
-        if refused.reason != "taken" or attempt >= ATTEMPTS:
-            reason = Reason.NAT_EXHAUSTED.value if refused.reason == "taken" else refused.reason
-            self._worker.deny(refused.flow, 0, self.ruleset.generation, reason)
-            return
-        self._guarded(refused.miss, attempt + 1)
+        return attempt + 1, Reason.NAT_EXHAUSTED if attempt >= ATTEMPTS else ""
 
     def _adjacency(self, nic: int, version: int, next_hop: int, now: float) -> int | None:
         if nic == self._host:
@@ -148,72 +170,7 @@ class Decider:
     # -- punts ---------------------------------------------------------------------------------------------------------
 
     def _punted(self, punt: Punt) -> None:
-        now = self._clock()
         try:
-            if punt.reason in ("arp", "nd"):
-                neighbourhood = self.neighbourhoods.get(punt.nic)
-                if neighbourhood is not None:
-                    (neighbourhood.heard_arp if punt.reason == "arp" else neighbourhood.heard_nd)(punt.frame, now)
-            elif punt.reason == "icmp-error":
-                self._related(punt, now)
-            elif punt.reason == "ttl":
-                self._answer(punt, IcmpError.TIME_EXCEEDED, now)
-            elif punt.reason == "too-big":
-                self._answer(punt, IcmpError.TOO_BIG, now)
-            elif punt.reason in UNREACHABLE:
-                self._answer(punt, UNREACHABLE[punt.reason], now)
+            self.punts.handle(punt, self._clock())
         except Exception:
-            self.failures += 1
-            if self.failures <= 10 or self.failures % 1000 == 0:
-                log.exception("a frame handed over could not be handled: dropped", reason=punt.reason, failures=self.failures)
-
-    def _answer(self, punt: Punt, error: IcmpError, now: float) -> None:
-        """Tell the sender, from our address on the nic it is behind."""
-        if punt.nic == self._host or not self._errors.take(now):
-            return
-        at = 18 if punt.frame[12:14] == b"\x81\x00" else 14
-        version = punt.frame[at] >> 4 if len(punt.frame) > at else 0
-        primary = self.ruleset.primary.get((punt.nic, version))
-        source = None if primary is None else IPv4Address(primary) if version == 4 else IPv6Address(primary)
-        frame = router_error(punt.frame, error, source, punt.mtu)
-        if frame is not None:
-            self._worker.send(punt.nic, frame)
-
-    def _related(self, punt: Punt, now: float) -> None:
-        """An ICMP error: pass it on, translated, if it is about a flow of ours."""
-        found: list[tuple[int, int]] = []
-
-        def lookup(version: int, protocol: int, ends: Ends) -> Ends | None:
-            hit = self._worker.lookup(version, protocol, *ends)
-            if hit is None:
-                return None
-            flow, direction = hit
-            if flow.nic_out < 0 or (flow.nic_out if direction else flow.nic_in) != punt.nic:
-                return None
-            found.append((flow.nic_in if direction else flow.nic_out, flow.version))
-            return Ends(*(flow.original if direction else flow.reply))
-
-        error = translate_error(punt.frame, lookup)
-        if error is None or not found or not self._errors.take(now):
-            return
-        self._route(found[0][0], error.version, error.destination, error.packet, now)
-
-    def _route(self, nic: int, version: int, destination: int, packet: bytes, now: float) -> None:
-        """Send a packet of ours by a nic, if the next hop is known."""
-        if nic == self._host:
-            self._worker.send(nic, build.ethernet(b"\x02\0\0\0\0\xfe", b"\x02\0\0\0\0\xfd", packet))
-            return
-        neighbourhood = self.neighbourhoods[nic]
-        mac = neighbourhood.mac_of(version, self.ruleset.routes.hop_on(nic, version, destination), now)
-        if mac is not None:
-            self._worker.send(nic, build.ethernet(mac, neighbourhood.mac, packet))
-
-
-def text(version: int, address: int) -> str:
-    """An address as people write it."""
-    return str(IPv4Address(address) if version == 4 else IPv6Address(address))
-
-
-def names(values: Sequence[str], number: int) -> str:
-    """The name of a number that a flow carries."""
-    return values[number] if 0 <= number < len(values) else ""
+            self._failed("a frame handed over could not be handled: dropped", reason=punt.reason)

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from appliance.runtime.translate import ICMPV6, Ends, address_of, addresses, ends, rewrite
 from ena_dev.packet import build
 from ena_dev.packet.build import IcmpError
 from ena_dev.packet.checksum import checksum, transport_checksum
 from ena_dev.packet.parse import Reason, parse, parse_quote
-
-ROOM: Final = {4: 576 - 28, 6: 1280 - 48}
-"""How much of a packet an error that we write quotes, bytes."""
 
 
 class RateLimit:
@@ -73,7 +70,7 @@ def translate_error(frame: bytes, lookup: Callable[[int, int, Ends], Ends | None
     if len(message) < 16 or not _sound(packet, message, version):
         return None
     quote = message[8:]
-    reason, inner = parse_quote(b"\0" * 12 + (b"\x08\x00" if version == 4 else b"\x86\xdd") + quote)
+    reason, inner = parse_quote(frame)
     if reason is not Reason.OK or inner["version"] != version:
         return None
     received = ends(quote, inner).back

@@ -1,12 +1,12 @@
 """Health checks of balancer targets: TCP connections from the appliance's own stack, through the firewall like any other.
 
-The cores (`appliance.balancer.health`) decide what a result means; this shell runs the probes and tells what changed.
+The cores (`appliance.balancer.health`) decide what a result means; this shell asks the world for probes, and tells what changed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
 
@@ -19,13 +19,15 @@ log = structlog.get_logger("health")
 
 Key = tuple[str, str]
 OnChange = Callable[[str, str, bool], None]
+Probe = Callable[[str, int, str | None, float], Awaitable[str]]
+"""(address, port, own address to leave from, seconds) -> empty when a connection opened, otherwise why not."""
 
 
 class HealthChecker:
     """Probes every checked target in its rhythm. `source(version, address)` is the own address that probes leave from."""
 
-    def __init__(self, source: Callable[[int, int], str | None], on_change: OnChange, random: Random) -> None:
-        self._source, self._on_change, self._random = source, on_change, random
+    def __init__(self, probe: Probe, source: Callable[[int, int], str | None], on_change: OnChange, random: Random) -> None:
+        self._connect, self._source, self._on_change, self._random = probe, source, on_change, random
         self._checks: dict[Key, tuple[CheckedTarget, HealthCheck]] = {}
         self._changed = asyncio.Event()
         self._probes: set[asyncio.Task[None]] = set()
@@ -74,25 +76,19 @@ class HealthChecker:
 
     async def _probe(self, target: CheckedTarget, check: HealthCheck) -> None:
         loop = asyncio.get_running_loop()
-        why = await self._connect(target)
+        why = await self._attempt(target)
         state = check.result(loop.time(), not why)
         self._changed.set()
-        if state is not None:
-            up = state is HealthState.UP
+        if state is not None and self._checks.get((target.service, target.target), (None, None))[1] is check:
             log.info("target changed", service=target.service, target=target.target, state=state.value, why=why)
-            self._on_change(target.service, target.target, up)
+            self._on_change(target.service, target.target, state is HealthState.UP)
 
-    async def _connect(self, target: CheckedTarget) -> str:
-        """Open and close a TCP connection; empty when that worked, otherwise why not."""
+    async def _attempt(self, target: CheckedTarget) -> str:
+        """One probe; whatever goes wrong with it is the target's failure, and no end to its checks."""
         patience = target.health.timeout if target.health is not None else 1.0
-        host = str(IPv4Address(target.address) if target.version == 4 else IPv6Address(target.address))
-        source = self._source(target.version, target.address)
+        address = str(IPv4Address(target.address) if target.version == 4 else IPv6Address(target.address))
         try:
-            async with asyncio.timeout(patience):
-                _, writer = await asyncio.open_connection(host, target.port, local_addr=(source, 0) if source else None)
-        except TimeoutError:
-            return f"no answer in {patience:g} s"
-        except OSError as error:
-            return error.strerror or str(error)
-        writer.close()
-        return ""
+            return await self._connect(address, target.port, self._source(target.version, target.address), patience)
+        except Exception as error:
+            log.exception("a probe failed by itself", service=target.service, target=target.target)
+            return str(error) or type(error).__name__

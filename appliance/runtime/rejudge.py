@@ -1,28 +1,34 @@
-"""After a reload: every flow is judged again under the new policy, active ones first; those it forbids end.
+"""Ending flows that may not go on: after a reload those that the new policy forbids, and those of a target that was lost.
 
-A flow keeps its translation and its target: only whether it may go on is asked, of the same function that let it begin.
+A flow keeps its translation and its target. Asked is only whether it may go on as it is: of the same function that let it begin, told
+which target it has. If that leads it elsewhere (other egress, other destination behind the translation) it ends, too: nobody judged
+the way it goes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Final
 
 from appliance.decide import decide
 from appliance.flow.program import Worker
-from appliance.flow.records import FlowView
-from appliance.policy.facts import SELF, Facts, Tuple5
+from appliance.flow.records import FlowView, Tuple5
+from appliance.policy.facts import SELF, TCP, UDP, Facts
 from appliance.ruleset import Ruleset
+from appliance.runtime.commands import until_told
 
 SLICE: Final = 512
 ACTIVE: Final = 10.0
 """Seconds since its last packet within which a flow counts as active."""
+PENDING: Final = 1.0
+"""Seconds within which a pending flow is decided, or ends."""
 SYN: Final = 0x02
 ECHO: Final = {1: 8, 58: 128}
-UNJUDGED: Final = ("pending", "denied")
+UNDECIDED: Final = ("pending", "denied")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +52,70 @@ class _AnyState:
         return True
 
 
-async def rejudge(worker: Worker, ruleset: Ruleset, host: int, clock: Callable[[], float]) -> Rejudged:
-    """Judge all flows under `ruleset`; yields to the loop between slices."""
-    started = clock()
-    judged = ended = 0
-    for active in (True, False):
-        cursor = 0
-        while True:
-            flows, cursor = worker.read(cursor, SLICE)
-            for flow in _due(flows, active, started):
-                judged += 1
-                if not decide(_facts(flow, host), ruleset, _AnyState()).allow:
-                    worker.delete(flow.flow, "policy")
-                    ended += 1
-            if cursor == 0:
-                break
-            await asyncio.sleep(0)
-    return Rejudged(judged, ended, clock() - started)
+async def end_flows(worker: Worker, ends: Callable[[FlowView], str | None]) -> int:
+    """End each decided flow for which `ends` gives a reason; how many. Yields to the loop between slices."""
+    cursor = ended = 0
+    while True:
+        flows, cursor = worker.read(cursor, SLICE)
+        for flow in flows:
+            reason = ends(flow) if flow.state not in UNDECIDED else None
+            if reason is not None:
+                ended += 1
+                await until_told(partial(worker.delete, flow.flow, reason))
+        if cursor == 0:
+            return ended
+        await asyncio.sleep(0)
 
 
-def _due(flows: list[FlowView], active: bool, now: float) -> Iterator[FlowView]:
-    for flow in flows:
-        if flow.state not in UNJUDGED and (now - flow.last_seen < ACTIVE) is active:
-            yield flow
+class Judge:
+    """Judges flows under one ruleset. `host`: the nic of the own stack; `target_of` names a flow's target, without its service."""
+
+    def __init__(self, ruleset: Ruleset, host: int, target_of: Callable[[FlowView], str | None]) -> None:
+        self._ruleset, self._host, self._target_of = ruleset, host, target_of
+        self.judged = 0
+
+    def __call__(self, flow: FlowView) -> str | None:
+        """Why the flow has to end; None if it may go on."""
+        self.judged += 1
+        decision = decide(self._facts(flow), self._ruleset, _AnyState())
+        if not decision.allow:
+            return str(decision.reason)
+        egress = self._host if decision.egress == SELF else decision.egress
+        return None if egress == flow.nic_out and _behind(flow, decision.reply) == _behind(flow, flow.reply) else "deleted"
+
+    def _facts(self, flow: FlowView) -> Facts:
+        nic = SELF if flow.nic_in == self._host else flow.nic_in
+        source, destination, sport, dport = flow.original
+        return Facts(nic, flow.version, flow.protocol, source, destination, sport, dport, ECHO.get(flow.protocol, -1),
+                     SYN if flow.protocol == TCP else 0, target=self._target_of(flow))
 
 
-def _facts(flow: FlowView, host: int) -> Facts:
-    nic = SELF if flow.nic_in == host else flow.nic_in
-    source, destination, sport, dport = flow.original
-    return Facts(nic, flow.version, flow.protocol, source, destination, sport, dport, ECHO.get(flow.protocol, -1),
-                 SYN if flow.protocol == 6 else 0)
+def _behind(flow: FlowView, reply: Tuple5) -> tuple[int, int]:
+    """Who is behind the translation: the address that replies come from, and its port if it has one."""
+    return reply[0], reply[2] if flow.protocol in (TCP, UDP) else 0
+
+
+async def rejudge(worker: Worker, judge: Judge, generation: int, clock: Callable[[], float]) -> Rejudged:
+    """Judge all flows that were decided before `generation`, active ones first. One that wakes up meanwhile may be judged twice.
+
+    A flow whose old decision is still on its way to the compiled path is found last, when that must have arrived.
+    """
+    started, waiting = clock(), worker.usage()["pending"]
+
+    def active(flow: FlowView) -> bool:
+        return flow.last_seen >= started - ACTIVE
+
+    def rest(flow: FlowView) -> bool:
+        return not started - ACTIVE <= flow.last_seen < started
+
+    def late(flow: FlowView) -> bool:
+        return flow.created > started - PENDING
+
+    def judged(which: Callable[[FlowView], bool]) -> Callable[[FlowView], str | None]:
+        return lambda flow: judge(flow) if flow.generation != generation and which(flow) else None
+
+    ended = await end_flows(worker, judged(active)) + await end_flows(worker, judged(rest))
+    if waiting:
+        await asyncio.sleep(PENDING)
+        ended += await end_flows(worker, judged(late))
+    return Rejudged(judge.judged, ended, clock() - started)

@@ -64,10 +64,11 @@ def status(appliance: Appliance) -> dict[str, Any]:
         "totals": {name: value for name, value in counters.items() if not name.startswith("drop:")},
         "drops": {name.removeprefix("drop:"): value for name, value in counters.items() if name.startswith("drop:") and value},
         "decisions-failed": appliance.decider.failures,
+        "unanswered": dict(appliance.decider.punts.ignored),
         "rules": _rules(appliance),
         "neighbours": [
             {"nic": appliance.cards[index].name, **entry}
-            for index, neighbourhood in appliance.decider.neighbourhoods.items()
+            for index, neighbourhood in appliance.neighbourhoods.items()
             for entry in neighbourhood.entries()
         ],
     }

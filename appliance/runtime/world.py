@@ -46,6 +46,9 @@ class World(Protocol):
     async def connect(self, config: Config, own: Sequence[str]) -> None:
         """Make the own addresses known to the appliance's own stack. Raises HostError."""
 
+    async def probe(self, address: str, port: int, source: str | None, patience: float) -> str:
+        """Open and close a TCP connection from the appliance's own stack; empty when that worked, otherwise why not."""
+
     async def restore(self) -> None:
         """Undo everything. Idempotent."""
 
@@ -99,10 +102,22 @@ class LinuxWorld:
         self._changes.append(await asyncio.to_thread(configure_tun, config.host.tun, addresses, mtu, default_route=default))
 
     def drop_privileges(self) -> list[str]:
-        """Become nobody, with all open; a small process keeps what undoing takes. Remarks on what could not be dropped. Raises HostError."""
+        """Become nobody, with all open; a small process keeps what undoing takes. Remarks on what was left. Raises HostError."""
         if os.geteuid() == 0:
             self._keeper = Keeper(*self._changes)
         return drop()
+
+    async def probe(self, address: str, port: int, source: str | None, patience: float) -> str:
+        """A connection from `source`: what an own address sends goes to the TUN, whatever it is for."""
+        try:
+            async with asyncio.timeout(patience):
+                _, writer = await asyncio.open_connection(address, port, local_addr=(source, 0) if source else None)
+        except TimeoutError:
+            return f"no answer in {patience:g} s"
+        except OSError as error:
+            return error.strerror or str(error)
+        writer.close()
+        return ""
 
     async def restore(self) -> None:
         """Put everything back, newest first."""

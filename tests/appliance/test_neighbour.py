@@ -101,8 +101,9 @@ def test_a_silent_address_is_asked_for_three_times_and_then_fails(cache):
     assert run(cache, 13.0) == [(10.0, ask), (11.0, ask), (12.0, ask), (13.0, Action(Do.FAIL, A, None))]
     assert cache.resolve(A, 14.0) is None
     assert run(cache, 14.0) == [(14.0, Action(Do.FAIL, A, None))]  # known to be silent: refused at once
-    run(cache, 16.0)
-    assert state(cache) is None
+    assert A in cache
+    assert run(cache, 16.0) == [(16.0, Action(Do.FAIL, A, None))]  # and now it may be asked for again
+    assert state(cache) is None and A not in cache
     cache.resolve(A, 16.5)
     assert run(cache, 16.5) == [(16.5, ask)]
 
@@ -133,6 +134,16 @@ def test_a_neighbour_that_left_is_forgotten_after_three_probes_and_asked_for_afr
     assert state(cache) is None
     cache.resolve(A, 100.0)
     assert run(cache, 100.0) == [(100.0, Action(Do.ASK, A, None))]
+
+
+def test_an_answer_without_a_mac_confirms_the_one_that_is_known(cache):
+    assert not cache.learned(A, None, 0.0, solicited=True)
+    bring_to(cache, S.INCOMPLETE)
+    assert not cache.learned(A, None, 0.6, solicited=True)
+    assert state(cache) is S.INCOMPLETE
+    cache.learned(A, MAC, 0.7, solicited=False)
+    assert not cache.learned(A, None, 0.8, solicited=True)
+    assert (state(cache), cache.resolve(A, 0.9)) == (S.REACHABLE, MAC)
 
 
 def test_nothing_is_learned_from_who_is_neither_used_nor_asking(cache):

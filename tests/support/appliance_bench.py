@@ -1,36 +1,58 @@
-"""A whole appliance on wires: cards, drivers, fast path and decisions are real, the networks at their far ends are lists of frames.
+"""A whole appliance on wires: cards, drivers, fast path and decisions are real, the networks at their far ends are scripted stations.
 
     async with ApplianceBench(TEXT) as bench:          in virtual time, without root
-        bench.send("lan", frame)
-        await bench.elapse(0.1)
-        frames = bench.taken("wan")
+        client, server = bench.station("lan", "192.168.1.9"), bench.station("wan", "203.0.113.9")
+        client.send(IP(...) / UDP(...))
+        await bench.settle()
+        assert server.only(UDP).ttl == 63
+
+At its end every frame must have been accounted for, and every buffer be in its place.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Self
+
+from scapy.packet import Packet
 
 from appliance.config.loader import loads
 from appliance.config.models import Config, Nic
 from appliance.runtime.appliance import Appliance
+from appliance.runtime.cards import HOST_MAC, Card
 from ena_dev.port.port import Port
 from ena_dev.port.wire import WirePort
+from tests.support.station import Segment, Station
+
+SHORT, LONG = 0.001, 0.25
+"""Seconds between looks at the wires: while something happens, and at most."""
+
+Probe = Callable[[str, int, str | None, float], Awaitable[str]]
+
+
+async def unreachable(address: str, port: int, source: str | None, patience: float) -> str:
+    """A probe of a host that has no network."""
+    return "no network"
 
 
 class WireWorld:
-    """Every port is a wire; nothing of Linux is touched."""
+    """Every port is a wire; nothing of Linux is touched. `capable`: the far ends take partial checksums and large packets, as TAPs do."""
 
-    def __init__(self) -> None:
+    def __init__(self, capable: bool) -> None:
         self.wires: dict[str, WirePort] = {}
+        self.probing: Probe = unreachable
+        self._capable = capable
 
     def nic_port(self, nic: Nic) -> Port:
-        return self.wires.setdefault(nic.name, WirePort())
+        return self._wire(nic.name)
 
     def host_port(self, config: Config, mac: bytes) -> Port:
-        return self.wires.setdefault("self", WirePort())
+        return self._wire("self")
+
+    def _wire(self, name: str) -> WirePort:
+        return self.wires.setdefault(name, WirePort(checksum=self._capable, segmentation=self._capable))
 
     async def adopt(self, config: Config) -> Config:
         return config
@@ -41,6 +63,9 @@ class WireWorld:
     async def connect(self, config: Config, own: Sequence[str]) -> None:
         self.own = list(own)
 
+    async def probe(self, address: str, port: int, source: str | None, patience: float) -> str:
+        return await self.probing(address, port, source, patience)
+
     async def restore(self) -> None:
         pass
 
@@ -48,38 +73,85 @@ class WireWorld:
 class ApplianceBench:
     """One appliance from the text of its file."""
 
-    def __init__(self, text: str, *, threaded: bool = False) -> None:
+    def __init__(self, text: str, *, threaded: bool = False, capable: bool = False, path: Path = Path("bench.yaml")) -> None:
         self.config = loads(text, "bench.yaml")
-        self.world = WireWorld()
-        self._threaded = threaded
+        self.world = WireWorld(capable)
+        self.segments: dict[str, Segment] = {}
+        self._threaded, self._path = threaded, path
 
     async def __aenter__(self) -> Self:
-        self.appliance = Appliance(self.config, Path("bench.yaml"), self.world, threaded=self._threaded)
+        self.appliance = Appliance(self.config, self._path, self.world, threaded=self._threaded)
         await self.appliance.start()
+        for name, wire in self.world.wires.items():
+            nic = self.config.nics.get(name)
+            mtu = nic.mtu if nic else min(n.mtu for n in self.config.nics.values())
+            self.segments[name] = Segment(wire, nic.mac if nic else HOST_MAC, mtu)
         self._running = asyncio.create_task(self.appliance.run())
-        await self.elapse(0.01)
+        await self.settle()
         return self
 
-    async def __aexit__(self, *exception: object) -> None:
-        self._running.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
-        await self.appliance.stop()
+    async def __aexit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        try:
+            if kind is None:
+                await self.settle()
+                self.check()
+        finally:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+            await self.appliance.stop()
+        if kind is None:
+            pool = self.appliance.pool
+            assert pool.free == pool.count and pool.mistakes == 0, pool.census()
+
+    def check(self) -> None:
+        """Nothing failed, and each frame that was received was sent, handed over, dropped for one reason, or waits."""
+        assert not self._running.done(), "the appliance ended"
+        assert self.appliance.decider.failures == 0
+        count = self.counters
+        assert count["received"] == count["sent"] + count["punted"] + count["parked"] + sum(self.drops.values())
 
     async def elapse(self, seconds: float) -> None:
+        """Let time pass while nobody looks at the wires."""
         await asyncio.sleep(seconds)
 
+    async def settle(self, seconds: float = 0.05) -> None:
+        """Let time pass with all stations awake."""
+        loop, step = asyncio.get_running_loop(), SHORT
+        end = loop.time() + seconds
+        while (left := end - loop.time()) > 1e-9:
+            await asyncio.sleep(min(step, left))
+            busy = [segment.poll() for segment in self.segments.values()]
+            step = SHORT if any(busy) else min(2 * step, LONG)
+
+    def station(self, nic: str, *addresses: str, mac: str | None = None, silent: bool = False) -> Station:
+        """A host on a nic's wire; on the wire `self` it plays the appliance's own stack."""
+        return Station(self.segments[nic], *addresses, mac=HOST_MAC.hex(":") if nic == "self" else mac, silent=silent)
+
+    def card(self, nic: str) -> Card:
+        return next(card for card in self.appliance.cards if card.name == nic)
+
     def mac(self, nic: str) -> bytes:
-        return self.config.nics[nic].mac
+        return self.card(nic).mac
 
     def send(self, nic: str, *frames: bytes) -> None:
         """Frames arrive at the far end of a nic's wire."""
-        for frame in frames:
-            assert self.world.wires[nic].inject(frame), "the wire is full"
+        self.segments[nic].inject(*frames)
 
-    def taken(self, nic: str) -> list[bytes]:
-        """What left a nic since the last look."""
-        return self.world.wires[nic].take()
+    def seen(self, nic: str) -> list[Packet]:
+        """All that left a nic since the last look, ARP and ND too."""
+        self.segments[nic].poll()
+        return self.segments[nic].seen()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return self.appliance.worker.counters()
 
     @property
     def drops(self) -> dict[str, int]:
-        return {k.removeprefix("drop:"): v for k, v in self.appliance.worker.counters().items() if k.startswith("drop:") and v}
+        return {k.removeprefix("drop:"): v for k, v in self.counters.items() if k.startswith("drop:") and v}
+
+    @property
+    def flows(self) -> list[dict[str, object]]:
+        """All flows, as they are shown."""
+        shown: list[dict[str, object]] = self.appliance.flows(4096, 0)["flows"]
+        return shown

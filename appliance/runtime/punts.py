@@ -1,0 +1,184 @@
+"""Frames that the compiled path hands over: ARP and ND, packets that a router answers with an ICMP error, ICMP errors about flows.
+
+    arp, nd                         to the nic's neighbourhood
+    ttl, too-big, no-route          an ICMP error to the sender; IPv4 that may be fragmented is
+    no-neighbour                    the same, though the packet may be translated already
+    icmp-error                      translated and passed on, if it is about a flow of ours
+
+All of it is limited in rate, and what can't be sent at once is lost: each of these may be lost on any link.
+Source: RFC 1812, sections 4.3 and 5.2.7; RFC 4443; RFC 791.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from appliance.flow.program import Worker
+from appliance.flow.records import FlowView, Punt
+from appliance.ruleset import Ruleset
+from appliance.runtime.errors import RateLimit, router_error, translate_error
+from appliance.runtime.neighbours import Neighbourhood
+from appliance.runtime.translate import DONT_FRAGMENT, Ends, address_of, ends, finish, fragments, rewrite
+from ena_dev.packet import build
+from ena_dev.packet.build import IcmpError
+from ena_dev.packet.parse import Reason, parse
+
+ANSWERS: Final = {
+    "ttl": IcmpError.TIME_EXCEEDED,
+    "too-big": IcmpError.TOO_BIG,
+    "no-route": IcmpError.NO_ROUTE,
+    "no-neighbour": IcmpError.HOST_UNREACHABLE,
+}
+
+
+class Punts:
+    """Handles them for all queues of one worker. `ruleset` is swapped whole by a reload. `host`: the nic of the appliance's own stack."""
+
+    def __init__(self, worker: Worker, neighbourhoods: Mapping[int, Neighbourhood], host: int, host_mac: bytes) -> None:
+        self._worker, self._neighbourhoods, self._host, self._host_mac = worker, neighbourhoods, host, host_mac
+        self.ruleset: Ruleset
+        self.ignored: Counter[str] = Counter()
+        """Frames that got no answer, by why."""
+        self._errors = RateLimit(rate=200.0, burst=50)
+        self._related = RateLimit(rate=500.0, burst=100)
+        self._fragments = RateLimit(rate=2000.0, burst=64)
+        self._handlers: Mapping[str, Callable[[Punt, float], None]] = {
+            "arp": self._arp, "nd": self._nd, "icmp-error": self._icmp_error, "too-big": self._too_big,
+            "no-neighbour": self._no_neighbour, "ttl": self._answer, "no-route": self._answer,
+        }  # fmt: skip
+
+    def handle(self, punt: Punt, now: float) -> None:
+        """Do what is to be done about one frame."""
+        self._handlers[punt.reason](punt, now)
+
+    def _arp(self, punt: Punt, now: float) -> None:
+        if punt.nic != self._host:
+            self._neighbourhoods[punt.nic].heard_arp(punt.frame, now)
+
+    def _nd(self, punt: Punt, now: float) -> None:
+        if punt.nic != self._host:
+            self._neighbourhoods[punt.nic].heard_nd(punt.frame, now)
+
+    # -- errors of our own ---------------------------------------------------------------------------------------------
+
+    def _answer(self, punt: Punt, now: float) -> None:
+        """Tell the sender, from our address on the nic it is behind."""
+        if self._granted(self._errors, now):
+            frame = self._error(punt, punt.nic)
+            self._sent(punt.nic, frame)
+
+    def _error(self, punt: Punt, reporting: int) -> bytes | None:
+        version = punt.frame[14] >> 4 if len(punt.frame) > 14 else 0
+        primary = self.ruleset.primary.get((reporting, version))
+        if primary is None:
+            return None
+        return router_error(punt.frame, ANSWERS[punt.reason], address_of(version, primary), punt.mtu)
+
+    def _no_neighbour(self, punt: Punt, now: float) -> None:
+        """Tell the sender of a frame whose next hop is silent. It may be translated already: so is the error, as one from outside is."""
+        found = self._flow(punt.frame, reverse=True)
+        if found is None:
+            self._answer(punt, now)
+        elif self._granted(self._errors, now):
+            flow, direction = found
+            reporting = flow.nic_in if direction == 0 else flow.nic_out
+            error = self._error(punt, reporting)
+            if error is not None:
+                self._pass_on(error, reporting, now)
+
+    # -- errors about flows --------------------------------------------------------------------------------------------
+
+    def _icmp_error(self, punt: Punt, now: float) -> None:
+        if self._granted(self._related, now):
+            self._pass_on(punt.frame, punt.nic, now)
+
+    def _pass_on(self, frame: bytes, nic: int, now: float) -> None:
+        """Pass on an ICMP error that came in by `nic`, translated, if it is about a flow that sends there."""
+        towards: list[int] = []
+
+        def lookup(version: int, protocol: int, received: Ends) -> Ends | None:
+            found = self._worker.lookup(version, protocol, *received)
+            if found is None or found[0].nic_out < 0 or _side(found) != nic:
+                return None
+            towards.append(_other_side(found))
+            return _other_ends(found)
+
+        error = translate_error(frame, lookup)
+        if error is None:
+            self.ignored["unrelated"] += 1
+        else:
+            self._route(towards[0], error.version, error.destination, error.packet, now)
+
+    # -- packets that don't fit ----------------------------------------------------------------------------------------
+
+    def _too_big(self, punt: Punt, now: float) -> None:
+        """Tell the sender; but IPv4 without DF is for routers to fragment."""
+        frame = punt.frame
+        if frame[14] >> 4 == 6 or int.from_bytes(frame[20:22]) & DONT_FRAGMENT or len(frame) < 14 + int.from_bytes(frame[16:18]):
+            self._answer(punt, now)
+        elif self._granted(self._fragments, now):
+            self._fragment(punt, now)
+
+    def _fragment(self, punt: Punt, now: float) -> None:
+        found = self._flow(punt.frame)
+        if found is None:
+            return
+        _, parsed = parse(punt.frame)
+        packet = punt.frame[14 : 14 + parsed["l3_length"]]
+        to = _other_ends(found).back
+        packet = rewrite(finish(packet, parsed), parsed, to)
+        next_hop = self.ruleset.routes.hop_on(_other_side(found), 4, to.destination)
+        for fragment in fragments(packet, punt.mtu):
+            self._to_hop(_other_side(found), 4, next_hop, fragment, now)
+
+    # -- small things --------------------------------------------------------------------------------------------------
+
+    def _flow(self, frame: bytes, reverse: bool = False) -> tuple[FlowView, int] | None:
+        """The decided flow that a frame belongs to, and its direction; with `reverse`, of a frame as it leaves: that of its answer."""
+        reason, parsed = parse(frame)
+        if reason is not Reason.OK:
+            return None
+        there = ends(frame[parsed["l3_offset"] :], parsed)
+        found = self._worker.lookup(parsed["version"], parsed["protocol"], *(there.back if reverse else there))
+        return found if found is not None and found[0].nic_out >= 0 else None
+
+    def _granted(self, limit: RateLimit, now: float) -> bool:
+        if limit.take(now):
+            return True
+        self.ignored["rate-limit"] += 1
+        return False
+
+    def _route(self, nic: int, version: int, destination: int, packet: bytes, now: float) -> None:
+        """Send a packet of ours by a nic."""
+        if nic == self._host:
+            self._sent(nic, build.ethernet(self._host_mac, self._host_mac, packet))
+        else:
+            self._to_hop(nic, version, self.ruleset.routes.hop_on(nic, version, destination), packet, now)
+
+    def _to_hop(self, nic: int, version: int, next_hop: int, packet: bytes, now: float) -> None:
+        neighbourhood = self._neighbourhoods[nic]
+        mac = neighbourhood.mac_of(version, next_hop, now)
+        self._sent(nic, None if mac is None else build.ethernet(mac, neighbourhood.mac, packet))
+
+    def _sent(self, nic: int, frame: bytes | None) -> None:
+        if frame is None or not self._worker.send(nic, frame):
+            self.ignored["not-sent"] += 1
+
+
+def _side(found: tuple[FlowView, int]) -> int:
+    """The nic by which packets of the direction that was found come in."""
+    flow, direction = found
+    return flow.nic_out if direction else flow.nic_in
+
+
+def _other_side(found: tuple[FlowView, int]) -> int:
+    flow, direction = found
+    return flow.nic_in if direction else flow.nic_out
+
+
+def _other_ends(found: tuple[FlowView, int]) -> Ends:
+    """The tuple of the other direction's packets as they come in."""
+    flow, direction = found
+    return Ends(*(flow.original if direction else flow.reply))
