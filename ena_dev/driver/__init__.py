@@ -4,11 +4,13 @@
        ^--- watchdog: keep-alive, missing completions, lost interrupts, faults --> reset, and on
 
 * `adapter`      bring-up, reset and tear-down in the contract's order: start here
-* `registers`    typed access to BAR 0, readless reads
-* `admin`        commands in flight, asynchronous events
+* `control`      registers, admin queue, events and vector 0 as one thing that can be reset
+* `registers`    typed access to BAR 0, readless reads; `handshake` resets through them, `polling` paces the waits
+* `admin`        commands in flight; `commands` types them, `aenq` takes events, `notices` acts on them, `link` is one of the results
 * `negotiation`  wishes and offers make capabilities
+* `io_queues`    queues made and destroyed; `rss` spreads flows over them, `host_info` tells the card who asks
 * `queue`        one queue pair: bursts for a compiled program, or for a coroutine (compiled)
 * `rx_ring`, `tx_ring`, `rings`, `pool`   its rings, frames and buffers (compiled)
-* `watchdog`     when to reset, and why
-* `ethtool`      what `ethtool` shows of it
+* `watchdog`     when to reset, and why; `supervisor` is its shell
+* `counters`, `ethtool`, `ethtool_text`   what was counted, and what `ethtool` shows of it
 """
