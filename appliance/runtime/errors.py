@@ -79,7 +79,7 @@ def translate_error(frame: bytes, lookup: Callable[[int, int, Ends], Ends | None
     if other is None:
         return None
     source = other.destination if reporter == received.source else reporter
-    quote = rewrite(quote, inner, other.back)
+    quote = rewrite(quote, inner, other)
     error = build.icmp(address_of(version, source), address_of(version, other.source), message[0], message[1], message[4:8] + quote,
                        ttl=max(outer["ttl"] - 1, 1))
     return Translated(error, version, other.source)
