@@ -11,8 +11,10 @@ Three ways to run the same rounds:
 for at most the round under way. Tasks, once added, live until removed; their owners are kept alive with them.
 """
 
-import threading
+import contextlib
+import os
 import signal
+import threading
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
@@ -63,6 +65,10 @@ cdef extern from *:
     """
     const uint64_t LONGEST_SLEEP "SOFTENA_LONGEST_SLEEP"
 
+
+
+NICE = -10
+"""Niceness of the data thread: frames go before decisions when cores are short."""
 
 
 cdef inline uint64_t clock_now() noexcept nogil:
@@ -304,6 +310,8 @@ cdef class Executor:
 
     def _thread_main(self):
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        with contextlib.suppress(OSError):              # without the right to, it competes as an equal
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         with nogil:
             self.thread_loop()
 
