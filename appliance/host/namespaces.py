@@ -51,7 +51,11 @@ class Namespace:
             netns.create(self.name)
         except OSError as error:
             raise refusal(f"make network namespace {self.name}", error, HINT) from error
-        self.call(bring_up, "lo", 65536)
+        try:
+            self.call(bring_up, "lo", 65536)
+        except BaseException:
+            delete(self.name)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

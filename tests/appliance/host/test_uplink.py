@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -92,11 +93,16 @@ def furnish(peer_link_local: str) -> None:
         ip.route("add", family=10, dst="2001:db8:aaaa::/48", gateway=PEER6, oif=index)
 
 
-def link_local(name: str) -> str | None:
+def link_local(name: str, patience: float = 5.0) -> str:
+    """The kernel makes it a moment after the link is up."""
     with IPRoute() as ip:
         index = ip.link_lookup(ifname=name)[0]
-        found = [each for each in ip.get_addr(index=index, family=10) if each["scope"] == 253 and not each["flags"] & 0x40]
-        return found[0].get("address") if found else None
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            for each in ip.get_addr(index=index, family=10):
+                if each["scope"] == 253 and not each["flags"] & 0x40:
+                    return str(each.get("address"))
+    raise AssertionError(f"{name} got no link-local address in {patience} s")
 
 
 @pytest.fixture
@@ -107,9 +113,8 @@ def site(lab: Callable[[str], Namespace]) -> Iterator[Site]:
     fw.call(wire, peer.name)
     peer.set_up("eth0", [ip_interface(f"{PEER4}/24"), ip_interface(f"{PEER6}/64")], mtu=1450)
     fw.set_up("eth0", [ip_interface(f"{each}") for each in (f"{OWN4}/24", f"{SECOND4}/24", f"{OWN6}/64")], mtu=1450)
-    gateway = peer.call(link_local, "eth0")
-    assert gateway and fw.call(link_local, "eth0")
-    fw.call(furnish, gateway)
+    fw.call(link_local, "eth0")
+    fw.call(furnish, peer.call(link_local, "eth0"))
     tap = fw.call(Device, "tap0", IFF_TAP)
     with ExitStack() as kept:
         kept.callback(tap.close)
@@ -167,6 +172,29 @@ def test_announcements_move_the_peers_entries_to_the_card(site: Site):
         site.card.tap.write(frame)
 
     assert macs(site.peer, OWN4) == macs(site.peer, OWN6) == {CARD}
+
+
+def test_both_ends_listen_to_every_mac_address_and_say_nothing_of_themselves(site: Site):
+    site.fw.call(take_over, "eth0", "tap0")
+
+    with_eth0, with_tap0 = site.fw.call(ends)
+    assert with_eth0 == {"up": True, "promiscuous": True, "addresses": 0, "mtu": 1450, "makes link-local": False}
+    assert with_tap0 == {"up": True, "promiscuous": False, "addresses": 0, "mtu": 1450, "makes link-local": False}
+
+
+def ends() -> list[dict[str, object]]:
+    with IPRoute() as ip:
+        return [
+            {
+                "up": bool(link["flags"] & 0x1),
+                "promiscuous": bool(link["flags"] & 0x100),
+                "addresses": len(list(ip.get_addr(index=link["index"]))),
+                "mtu": link.get("mtu"),
+                "makes link-local": link.get_nested("IFLA_AF_SPEC", "AF_INET6", "IFLA_INET6_ADDR_GEN_MODE") != 1,
+            }
+            for name in ("eth0", "tap0")
+            for link in ip.get_links(ifname=name)
+        ]
 
 
 def test_restoring_twice_puts_back_what_was_there(site: Site):
