@@ -30,7 +30,8 @@ def show_status(status: Mapping[str, Any]) -> None:
     uptime = timedelta(seconds=int(status["uptime"]))
     print(f"softena {status['version']}, {status['config']} (generation {status['generation']}), up {uptime}, {used:,} of {limit:,} flows")
     show("nics", NIC_COLUMNS, map(_nic, status["nics"]))
-    show("services", ("service", "listens", "target", "address", "weight", "state"), _targets(status["services"]))
+    show("services", ("service", "listens"), ((each["name"], " ".join(each["listen"])) for each in status["services"]))
+    show("targets", ("service", "target", "address", "weight", "state"), _targets(status["services"]))
     show("rules", ("rule", "line", "packets", "bytes", "flows"), map(_rule, status["rules"]))
     show("drops", ("reason", "frames"), ((name, f"{frames:,}") for name, frames in status["drops"].items()))
     show("neighbours", ("nic", "address", "mac", "state"), ((n["nic"], n["address"], n["mac"], n["state"]) for n in status["neighbours"]))
@@ -43,16 +44,18 @@ def show_flows(flows: Sequence[Mapping[str, Any]], more: bool) -> None:
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Print a table, unless it has no rows."""
+    """Print a table without the columns that are empty; nothing if it has no rows."""
     cells = [[str(cell) for cell in row] for row in rows]
     if not cells:
         return
+    filled = [index for index in range(len(columns)) if any(row[index] for row in cells)]
+    columns, cells = [columns[index] for index in filled], [[row[index] for index in filled] for row in cells]
     if not sys.stdout.isatty():
         print("\n" + title + "\n" + "\n".join(_aligned([columns, *cells])))
         return
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE, header_style="dim", pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if all(_number(row[index]) for row in cells) else "left")
+        table.add_column(column, justify="right" if all(_number(row[index]) for row in cells) else "left", overflow="fold")
     for row in cells:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     Console().print(table)
@@ -75,9 +78,9 @@ def _nic(nic: Mapping[str, Any]) -> Row:
 
 def _targets(services: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
     for service in services:
-        for target in service["targets"]:
-            where = endpoint(target["address"], target["port"])
-            yield service["name"], " ".join(service["listen"]), target["name"], where, target["weight"], target["state"]
+        for place, target in enumerate(service["targets"]):
+            named = "" if place else service["name"]
+            yield named, target["name"], endpoint(target["address"], target["port"]), target["weight"], target["state"]
 
 
 def _rule(rule: Mapping[str, Any]) -> Row:

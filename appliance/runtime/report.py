@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
-from appliance.config.models import Config
+from appliance.config.models import Config, Listen
 from appliance.flow.records import FlowView
 from appliance.policy.facts import SELF
 from appliance.ruleset import Ruleset
@@ -101,12 +101,17 @@ def _service(appliance: Appliance, name: str) -> dict[str, Any]:
     states = {target: state for (owner, target), state in appliance.health.states().items() if owner == name}
     return {
         "name": name,
-        "listen": [str(listen) for listen in service.listen],
+        "listen": [_listen(listen) for listen in service.listen],
         "targets": [
             {"name": t.name, "address": str(t.address), "port": t.port, "weight": t.weight, "state": states.get(t.name, "unchecked")}
             for t in service.targets
         ],
     }
+
+
+def _listen(listen: Listen) -> str:
+    where = f"[{listen.address}]" if listen.address.version == 6 else str(listen.address)
+    return f"{where}:{listen.port}/{PROTOCOLS[listen.protocol]}"
 
 
 def _rules(appliance: Appliance) -> list[dict[str, Any]]:

@@ -21,6 +21,11 @@ def test_columns_are_aligned_and_no_line_ends_in_spaces(capsys: pytest.CaptureFi
     assert capsys.readouterr().out == "\nthings\n  name    n\n  a       1\n  longer  22\n"
 
 
+def test_an_empty_column_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    show("things", ("name", "nothing", "n"), [("a", "", 1)])
+    assert capsys.readouterr().out == "\nthings\n  name  n\n  a     1\n"
+
+
 def test_a_table_without_rows_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     show("things", ("name",), [])
     assert capsys.readouterr().out == ""
