@@ -37,6 +37,7 @@ from ena_dev.bus.executor import Executor
 from ena_dev.bus.memory import Memory
 from ena_dev.driver.pool import BufferPool
 from ena_dev.driver.queue import QueuePair
+from ena_dev.port.port import Port
 
 log = structlog.get_logger("appliance")
 
@@ -65,6 +66,7 @@ class Appliance:
         self.executor = Executor()
         self.pool = BufferPool(self.memory, pairs * BUFFERS_A_PAIR + BUFFERS_SHARED)
         self.worker = Worker(self.executor, self.pool, config.limits.flows, secrets.token_bytes(16), _timeouts(config))
+        self._ports: list[Port] = []
         self.cards: list[Card] = []
         self.generation = 0
         self.host = len(config.nics)
@@ -83,11 +85,14 @@ class Appliance:
             raise
 
     async def _start(self) -> None:
+        for nic in self.config.nics.values():
+            self._ports.append(self._world.nic_port(nic))
+        self._ports.append(self._world.host_port(self.config, HOST_MAC))
+        self.config = await self._world.adopt(self.config)
         host = self.memory, self.executor, self.pool
         for index, nic in enumerate(self.config.nics.values()):
-            self.cards.append(nic_card(index, nic, self._world.nic_port(nic), *host))
-        self.cards.append(host_card(self.host, self.config, self._world.host_port(self.config, HOST_MAC), *host))
-        self.config = await self._world.adopt(self.config)
+            self.cards.append(nic_card(index, nic, self._ports[index], *host))
+        self.cards.append(host_card(self.host, self.config, self._ports[self.host], *host))
         self.ruleset = self._compile(self.config)
         await self._world.connect(self.config, self._local_addresses())
         if self._threaded:
@@ -225,8 +230,9 @@ class Appliance:
         self.executor.stop()
         self.executor.detach()
         self.worker.close()
-        for card in self.cards:
-            card.close()
+        for port in self._ports:
+            port.close()
+        self._ports.clear()
         self.cards.clear()
         await self._undo(self._world.restore(), "restore the host")
 

@@ -27,10 +27,10 @@ HOST_MAC = mac_of("self")
 class Card:
     """One card and its driver. `interface`: the Linux device at its far side."""
 
-    def __init__(self, index: int, name: str, interface: str, port: Port, plugged: PluggedCard, adapter: Adapter) -> None:
+    def __init__(self, index: int, name: str, interface: str, plugged: PluggedCard, adapter: Adapter) -> None:
         self.index, self.name, self.interface = index, name, interface
         self.adapter = adapter
-        self._port, self._plugged = port, plugged
+        self._plugged = plugged
 
     @property
     def device(self) -> Device:
@@ -56,10 +56,6 @@ class Card:
         finally:
             self._plugged.stop()
 
-    def close(self) -> None:
-        """Close the port: the Linux device goes."""
-        self._port.close()
-
 
 def nic_card(index: int, nic: Nic, port: Port, memory: Memory, executor: Executor, pool: BufferPool) -> Card:
     """The card of one nic, plugged into its port."""
@@ -84,4 +80,4 @@ def _card(
     plugged = PluggedCard(personality, port, memory, executor)
     wishes = Wishes(queues=queues, mtu=mtu, checksum=offloads, segmentation=offloads, large_receive=offloads)
     adapter = Adapter(memory, plugged.bar, plugged.vectors, pool, executor, wishes, index, name=name)
-    return Card(index, name, interface, port, plugged, adapter)
+    return Card(index, name, interface, plugged, adapter)

@@ -27,6 +27,8 @@ from ena_dev.port.tap import TapPort
 
 log = structlog.get_logger("host")
 
+MAX_MTU = 9216  # of a card
+
 
 class World(Protocol):
     """Where the cards of an appliance end, and who else has to know."""
@@ -79,7 +81,7 @@ class LinuxWorld:
         return self.adopted(config)
 
     def adopted(self, config: Config) -> Config:
-        """The configuration with the addresses and gateways of the uplinks that were taken over."""
+        """The configuration with the addresses, gateways, MTU and MAC addresses of the uplinks that were taken over."""
         nics = {name: self._with_uplink(nic) for name, nic in config.nics.items()}
         return config.model_copy(update={"nics": nics})
 
@@ -87,7 +89,9 @@ class LinuxWorld:
         adopted = self._adopted.get(nic.name)
         if adopted is None:
             return nic
-        update: dict[str, object] = {}
+        update: dict[str, object] = {"mtu": min(adopted.mtu, MAX_MTU)}
+        if "mac" not in nic.model_fields_set:
+            update["mac"] = adopted.mac  # some networks know this one only
         if not nic.address:
             update["address"] = tuple(adopted.addresses)
         if not nic.gateway:
