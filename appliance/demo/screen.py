@@ -1,4 +1,4 @@
-"""How the demo is shown: on a terminal a table that fills as it happens, elsewhere a line for each scene, and the table at the end."""
+"""How the demo is shown: a line for each scene when it ends (on a terminal also those under way), and at the end the table of all."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from rich.text import Text
 
 from appliance.demo.scene import Outcome, Scene
 
+PLAIN_WIDTH = 200
+"""Columns where there is no terminal to ask."""
+
 
 class Screen:
-    """Shows scenes and what became of them. Use it as a context; leaving it leaves the table."""
+    """Shows scenes and what became of them. Use it as a context; leaving it shows the table."""
 
     def __init__(self, scenes: list[Scene]) -> None:
         self._scenes = scenes
         self._running: dict[int, Spinner] = {}
         self._outcomes: dict[int, Outcome] = {}
         terminal = sys.stdout.isatty()
-        self._console = Console(width=None if terminal else 200)
-        self._live: Live | None = None
-        if terminal:
-            self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=8, vertical_overflow="visible")
+        self._console = Console(width=None if terminal else PLAIN_WIDTH)
+        self._live = Live(get_renderable=self._under_way, console=self._console, transient=True) if terminal else None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -37,7 +38,7 @@ class Screen:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live is not None:
             self._live.stop()
-        elif self._outcomes:
+        if self._outcomes:
             self._console.print(self._table())
 
     def say(self, line: str) -> None:
@@ -46,28 +47,28 @@ class Screen:
 
     def begins(self, scene: Scene) -> None:
         """A scene is being played."""
-        self._running[id(scene)] = Spinner("dots", style="cyan")
+        self._running[id(scene)] = Spinner("dots", Text(scene.title, style="dim"), style="cyan")
 
     def ended(self, scene: Scene, outcome: Outcome) -> None:
         """A scene is over."""
         self._running.pop(id(scene), None)
         self._outcomes[id(scene)] = outcome
-        if self._live is None:
-            self._console.print(Text(f"{'ok  ' if outcome.agrees else 'FAIL'} {scene.title}: {outcome.happened}"))
+        mark = Text("ok   ", style="green") if outcome.agrees else Text("FAIL ", style="bold red")
+        self._console.print(mark + Text(f"{scene.title}: {outcome.happened}"))
+
+    def _under_way(self) -> Table:
+        table = Table.grid()
+        for spinner in list(self._running.values()):  # shown by another thread
+            table.add_row(spinner)
+        return table
 
     def _table(self) -> Table:
         table = Table(box=SIMPLE, pad_edge=False, header_style="bold")
         for column in ("", "what", "expected", "happened"):
             table.add_column(column, overflow="fold")
         for scene in self._scenes:
-            mark, happened = self._state(scene)
+            outcome = self._outcomes.get(id(scene), Outcome(False, "not played"))
+            mark = Text("✓", style="green") if outcome.agrees else Text("✗", style="bold red")
+            happened = Text(outcome.happened, style="" if outcome.agrees else "red")
             table.add_row(mark, Text(scene.title), Text(scene.expected, style="dim"), happened)
         return table
-
-    def _state(self, scene: Scene) -> tuple[Text | Spinner, Text]:
-        outcome = self._outcomes.get(id(scene))
-        if outcome is None:
-            return self._running.get(id(scene), Text("·", style="dim")), Text("")
-        if outcome.agrees:
-            return Text("✓", style="green"), Text(outcome.happened)
-        return Text("✗", style="bold red"), Text(outcome.happened, style="red")
