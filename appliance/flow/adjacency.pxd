@@ -8,10 +8,11 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from appliance.flow.engine cimport (
-    ADJACENCY_FAILED, ADJACENCY_INCOMPLETE, ADJACENCY_VALID, Adjacency, Engine, Nic, drop, touch,
+    ADJACENCY_FAILED, ADJACENCY_INCOMPLETE, ADJACENCY_VALID, Adjacency, Engine, Nic, PUNT_NO_NEIGHBOUR, drop, touch,
 )
 from appliance.flow.parking cimport park, unpark
 from appliance.flow.reasons cimport DROP_NO_NEIGHBOUR, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TX_FULL, DROP_TX_REFUSED
+from appliance.flow.work cimport punt
 from ena_dev.driver.queue cimport Pair, pair_flush, pair_reap, pair_send
 from ena_dev.driver.rings cimport BURST, Frame, SEND_FULL, SEND_OK
 
@@ -59,12 +60,14 @@ cdef inline void egress(Engine *engine, uint32_t index, Frame *frame, uint64_t n
 
 
 cdef inline void adjacency_set(Engine *engine, uint32_t index, uint8_t nic, const uint8_t *mac, uint8_t state, uint64_t now) noexcept nogil:
-    """What Python knows of a neighbour; what waited goes out, or ends."""
+    """What Python knows of a neighbour; what waited goes out, or ends: then the first of it is what the sender is told about."""
     cdef Adjacency *adjacency = &engine.adjacencies[index & 0xFFFF]
     cdef Frame frame
     adjacency.nic, adjacency.state = nic, state
     memcpy(adjacency.mac, mac, 6)
     if state == ADJACENCY_INCOMPLETE:
         return
+    if state == ADJACENCY_FAILED and unpark(&engine.parking, engine.pool, &adjacency.parked, &frame):
+        punt(engine, &frame, PUNT_NO_NEIGHBOUR, -1, 0)
     while unpark(&engine.parking, engine.pool, &adjacency.parked, &frame):
         egress(engine, index, &frame, now)

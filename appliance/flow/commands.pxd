@@ -4,19 +4,19 @@
 A command names its flow by handle: if that flow has ended, or is decided already, the command is stale and does nothing.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from appliance.flow.adjacency cimport adjacency_set, send_frame
 from appliance.flow.engine cimport (
     COMMAND_ADJACENCY, COMMAND_DELETE, COMMAND_DENY, COMMAND_INSTALL, COMMAND_RING, Command, Engine, Lane, Nic, OUTGOING_RING, Outgoing,
-    REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_rule, drop, flush_touched,
+    PUNT_NO_NEIGHBOUR, PUNT_NO_ROUTE, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_rule, drop, flush_touched,
 )
 from appliance.flow.flows cimport class_of_tcp, evict, expire, flow_end, flow_reclass, forget_reply
 from appliance.flow.forward cimport handle_again
 from appliance.flow.key cimport Tuple, key_hash
 from appliance.flow.parking cimport unpark
-from appliance.flow.reasons cimport DROP_DELETED, DROP_MISS_FULL
+from appliance.flow.reasons cimport DROP_DELETED, DROP_MISS_FULL, DROP_NO_NEIGHBOUR, DROP_NO_ROUTE
 from appliance.flow.rewrite cimport rewrite_needed, rewrite_prepare
 from appliance.flow.table cimport (
     CLASS_DENIED, CLASS_FREE, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, FLOW_REWRITE, Flow, State, Table, flow_handle,
@@ -24,7 +24,7 @@ from appliance.flow.table cimport (
 )
 from appliance.flow.tcp cimport ESTABLISHED, EVENT_SYN, SYN_SENT, tcp_event_of
 from appliance.flow.wheel cimport wheel_deadline
-from appliance.flow.work cimport lane_of, miss_room, push_miss
+from appliance.flow.work cimport lane_of, miss_room, punt, push_miss
 from ena_dev.bus.atomic cimport load_acquire, store_release
 from ena_dev.driver.pool cimport NO_BUFFER, OWNER_BURST, pool_data, pool_give, pool_take
 from ena_dev.driver.rings cimport Frame, SEND_OK
@@ -94,6 +94,8 @@ cdef inline void settle(Engine *engine, uint32_t slot, const Command *command) n
     state.rule, state.generation, state.service, state.target = command.rule, command.generation, command.service, command.target
     state.nic_out, state.flags = command.nic, FLOW_INSTALLED | command.flags
     flow.half[0].adjacency, flow.half[1].adjacency = command.adjacency, command.reply_adjacency
+    engine.adjacencies[command.adjacency].flows += 1
+    engine.adjacencies[command.reply_adjacency].flows += 1
     if rewrite_needed(&flow.half[0], &flow.half[1]):
         state.flags |= FLOW_REWRITE
         rewrite_prepare(&flow.half[0], &flow.half[1])
@@ -128,9 +130,11 @@ cdef inline void install(Engine *engine, uint32_t slot, const Command *command, 
 
 
 cdef inline void deny(Engine *engine, uint32_t slot, const Command *command, uint64_t now) noexcept nogil:
+    """Drop a flow's frames for a while. If that is because nothing leads on, the sender is told about the first of them."""
     cdef Table *table = engine.table
     cdef State *state = &table.flows[slot].state
     cdef Frame frame
+    cdef bint first = True
     if state.cls != CLASS_DENIED and table.chain[<int> CLASS_DENIED].count >= table.denied_limit:
         engine.counters.evicted[<int> CLASS_DENIED] += 1
         flow_end(engine, table.chain[<int> CLASS_DENIED].head, DROP_DELETED)
@@ -140,7 +144,11 @@ cdef inline void deny(Engine *engine, uint32_t slot, const Command *command, uin
     engine.rules[command.rule].flows += 1
     while unpark(&engine.parking, engine.pool, &state.parked, &frame):
         count_rule(engine, command.rule, frame.length)
-        drop(engine, &frame, command.reason)
+        if first and command.reason in (DROP_NO_ROUTE, DROP_NO_NEIGHBOUR):
+            punt(engine, &frame, PUNT_NO_ROUTE if command.reason == DROP_NO_ROUTE else PUNT_NO_NEIGHBOUR, <int64_t> command.flow, 0)
+        else:
+            drop(engine, &frame, command.reason)
+        first = False
     forget_reply(engine, slot)
     flow_reclass(engine, slot, CLASS_DENIED)
 

@@ -37,6 +37,8 @@ cdef enum:  # Punt.reason
     PUNT_TTL = 2
     PUNT_TOO_BIG = 3
     PUNT_ICMP_ERROR = 4
+    PUNT_NO_NEIGHBOUR = 5      # maybe translated already, and one hop further
+    PUNT_NO_ROUTE = 6
 
 cdef enum:  # Miss.refused
     REFUSED_NOT = 0            # a new flow
@@ -110,6 +112,7 @@ cdef struct Adjacency:
     uint8_t nic
     uint8_t state
     uint32_t parked
+    uint32_t flows             # directions of flows that lead here
     uint64_t last_used         # ns
 
 cdef struct RuleCount:

@@ -59,11 +59,15 @@ class Worker:
         adjacency: 1..65535, where the original direction's frames go; reply_adjacency: the replies'. rule, service, target: 0..65535.
         """
     def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0) -> bool:
-        """Decide a pending or live flow: drop its frames, parked ones included, as `reason` (one of `reasons`) for so long."""
+        """Decide a pending or live flow: drop its frames, parked ones included, as `reason` (one of `reasons`) for so long.
+
+        The first parked one is punted instead when that is "no-route" or "no-neighbour".
+        """
     def delete(self, flow: int, reason: str) -> bool:
         """End a flow; its next frame is a miss. Parked frames are dropped as `reason`."""
     def set_adjacency(self, index: int, nic: int, mac: bytes | None) -> bool:
-        """Neighbour `index` is at `mac`: frames that wait for it go out. None: it failed, and they and later ones are dropped."""
+        """Neighbour `index` is at `mac`: frames that wait for it go out. None: it failed, and they and later ones are
+        dropped; the first that waited is punted, as "no-neighbour"."""
     def clear_adjacency(self, index: int, nic: int) -> bool:
         """Neighbour `index` is incomplete (again): frames wait, at most 8."""
     def send(self, nic: int, frame: bytes, queue: int = 0) -> bool:
@@ -88,5 +92,7 @@ class Worker:
         """
     def adjacency_used(self, index: int) -> float:
         """When a frame last went, or waited to go, to this neighbour, seconds; 0.0: never."""
+    def adjacency_flows(self, index: int) -> int:
+        """How many directions of decided flows lead to this neighbour. Commands that are still in the ring are not counted."""
     def usage(self) -> dict[str, int]:
         """Flows by class: pending, opening, unreplied, established, closing, denied; `used` (decided), `limit`, `self-reserve`."""

@@ -382,6 +382,10 @@ cdef class Worker:
         """When a frame last went, or wanted to go, to this neighbour, seconds."""
         return self.engine.adjacencies[small(index, "adjacency")].last_used / 1e9
 
+    def adjacency_flows(self, index):
+        """How many directions of decided flows lead to this neighbour."""
+        return self.engine.adjacencies[small(index, "adjacency")].flows
+
     def usage(self):
         """Flows by class, and the bounds."""
         usage = {name: self.engine.table.chain[<int> number].count for number, name in CLASS_NAMES.items()}

@@ -26,12 +26,12 @@ class Miss(NamedTuple):
 class Punt(NamedTuple):
     """A frame the fast path has no answer to. The frame itself is gone: this is a copy of its beginning."""
 
-    reason: str  # "arp", "nd", "ttl", "too-big", "icmp-error"
+    reason: str  # "arp", "nd", "ttl", "too-big", "icmp-error", "no-neighbour", "no-route"
     nic: int  # ingress
     queue: int
     flow: int  # -1: none
     mtu: int  # "too-big": that of the egress; 0 otherwise
-    frame: bytes  # the first bytes, at most 1536, as it was received
+    frame: bytes  # the first bytes, at most 1536, as it was received; "no-neighbour": maybe translated, as it would have left
 
 
 class Refused(NamedTuple):

@@ -56,7 +56,7 @@ class Adjacencies:
 
     def give(self, number: int, nic: int) -> bool:
         """Take a number back, if no flow carries it. Nobody may have given it to a flow within QUARANTINE."""
-        if not hasattr(self._compiled, "adjacency_flows") or self._compiled.adjacency_flows(number):
+        if self._compiled.adjacency_flows(number):
             return False
         self._tell(number, nic, Known.NOTHING)
         if number in self._owed:

@@ -1,5 +1,6 @@
 """Frames that wait for their neighbour."""
 
+import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.packet import Packet
 
@@ -38,8 +39,11 @@ def test_a_failed_neighbour_drops_what_waits_and_what_comes(bench: Bench) -> Non
     bench.open(0, ask(0))
     bench.worker.set_adjacency(2, 1, None)
     bench.round()
+    [punt] = bench.punts()  # the first that waited: its sender is to be told
+    assert (punt.reason, punt.nic, punt.frame[-1]) == ("no-neighbour", 0, 0)
     bench.receive(0, ask(1))
-    assert bench.drops() == {"no-neighbour": 2}
+    assert bench.drops() == {"no-neighbour": 1}
+    bench.check_conservation()
     bench.worker.set_adjacency(2, 1, MAC)
     bench.round()
     bench.receive(0, ask(2))
@@ -52,3 +56,33 @@ def test_use_is_noted(bench: Bench) -> None:
     bench.round(5)
     bench.receive(0, ask(0))
     assert bench.worker.adjacency_used(2) == bench.now
+
+
+@pytest.mark.parametrize("reason", ["no-route", "no-neighbour", "policy"])
+def test_a_flow_that_nothing_leads_on_for_hands_over_the_first_of_its_frames(bench: Bench, reason: str) -> None:
+    bench.receive(0, ask(0), ask(1))
+    [miss] = bench.misses()
+    bench.worker.deny(miss.flow, 0, 1, reason)
+    bench.round()
+    bench.receive(0, ask(2))
+    handed = [(punt.reason, punt.flow, punt.frame[-1]) for punt in bench.punts()]
+    assert handed == ([] if reason == "policy" else [(reason, miss.flow, 0)])
+    assert bench.drops() == {reason: 3 - len(handed)}
+    bench.check_conservation()
+
+
+def test_the_flows_that_lead_to_a_neighbour_are_counted(bench: Bench) -> None:
+    def counted() -> tuple[int, int]:
+        return bench.worker.adjacency_flows(1), bench.worker.adjacency_flows(2)
+
+    first = bench.open(0, ask(0))
+    assert counted() == (1, 1)
+    second = bench.open(0, ask(0, "198.51.100.10"))
+    bench.open(1, ask(0, "198.51.100.11"))
+    assert counted() == (3, 3)
+    bench.worker.delete(first.flow, "policy")
+    bench.worker.deny(second.flow, 0, 1, "policy")
+    bench.round()
+    assert counted() == (1, 1)
+    bench.round(40)
+    assert counted() == (0, 0)
