@@ -196,6 +196,8 @@ cdef int copy_in(Card *card, Verdict *v, const iovec *pieces, int count, uint32_
         return drop(card, DROP_OVERRUN)
     fetch(q)
     n = 0 if q.stopped else reserve(q, length, target)
+    if not n and v.segment and ring_used(q.fetched, q.head) >= card.max_rx_buffers:
+        return deliver_cut(card, v, pieces, count, v.segment, now)
     if not n:
         q.counters.drops[DROP_OVERRUN] += 1
         return 1
@@ -218,7 +220,7 @@ cdef int deliver_segment(void *ctx, const uint8_t *headers, uint32_t header_leng
 
 
 cdef int deliver_cut(Card *card, Verdict *v, const iovec *pieces, int count, uint16_t mss, uint64_t now) noexcept nogil:
-    """A large packet for a driver that takes none: as the wire would have brought it, with finished checksums."""
+    """A large packet for a driver that takes none, or has too small buffers: as a wire would have brought it, with finished checksums."""
     cdef Cut cut
     cdef iovec payload[PORT_PIECES]
     cdef int n = chain_skip(pieces, count, v.parsed.payload_offset, payload)
@@ -336,7 +338,8 @@ cdef int settle(Ingress *ingress, iovec *pieces, int count, uint32_t length, con
     reason = rx_judge(card, pieces, count, length, meta, &v)
     if reason != DROP_NONE:
         return drop(card, reason)
-    if v.cut:                        # its segments go where it lies
+    if v.cut or (v.segment and count > posted and <uint32_t> posted == card.max_rx_buffers):
+        # Its segments go where it lies: it moves away first.
         whole.iov_base, whole.iov_len = card.bounce, chain_peek(pieces, count, card.bounce, SPILL_BYTES)
         return deliver_cut(card, &v, &whole, 1, meta.segment, now)
     if v.queue != q:

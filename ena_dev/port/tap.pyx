@@ -252,10 +252,10 @@ cdef class TapPort(Port):
         cdef int i
         self._release_steering()
         devices, self._devices = self._devices, []
-        for device in devices:
-            device.close()
         for i in range(TAP_QUEUES):
             self.taps[i].fd = self.taps[i].queue.fd = -1
+        for device in devices:
+            device.close()
 
 
 def open_queues(str name, int queues, bint vnet, bint tun):

@@ -152,6 +152,23 @@ def test_a_large_packet_is_cut_for_a_driver_that_takes_none(version: int) -> Non
         assert packet.last.segment_size == 0  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("queue", [1, 2])
+def test_a_large_packet_beyond_what_the_buffers_of_one_packet_hold_is_cut(queue: int) -> None:
+    """Where it was read, and where its hash leads."""
+    bench = IoBench()
+    rings = {index: bench.rx(index, depth=256, entry=32, vector=index) for index in (1, 2)}
+    bench.engine.set_large_receive(True)
+    bench.engine.set_rss(RssSpec(SYMMETRIC_KEY, 0, (queue,)))
+    for ring in rings.values():
+        ring.post(250, 2048)
+    frame, start, offset = unfinished(tcp(50000))
+    bench.wire.inject(frame, meta=FrameMeta(partial=True, csum_start=start, csum_offset=offset, segment=1400))
+    bench.run()
+    packets = rings[queue].receive()
+    assert [packet.data for packet in packets] == segments(50000, 1400)
+    assert not any(packet.last.l4_checksum_partial for packet in packets)
+
+
 def test_a_large_packet_that_is_no_tcp_is_dropped() -> None:
     assert several(udp(3000), FrameMeta(segment=1000), large=True) == []
     assert several(udp(3000), FrameMeta(segment=1000)) == []
