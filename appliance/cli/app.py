@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,6 @@ import typer
 
 from appliance.cli import reading
 from appliance.cli.exits import Exit, count
-from appliance.cli.logs import Format, configure
 from appliance.cli.reading import AsJson, ConfigFile, Socket
 
 app = typer.Typer(
@@ -23,12 +21,14 @@ app.command()(reading.flows)
 app.command()(reading.ethtool)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", envvar="SOFTENA_CONFIG", help="The configuration.", show_default=False)]
-LogFormat = Annotated[Format, typer.Option(envvar="SOFTENA_LOG_FORMAT", help="auto: coloured on a terminal.")]
+LogFormat = Annotated[reading.Format, typer.Option(envvar="SOFTENA_LOG_FORMAT", help="auto: coloured on a terminal.")]
 LogLevel = Annotated[reading.Level, typer.Option(envvar="SOFTENA_LOG_LEVEL", help="The least that is logged.")]
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             typer.echo(f"softena {version('softena')}")
         except PackageNotFoundError:
@@ -51,11 +51,12 @@ def run(
     user_drop: Annotated[bool, typer.Option(help="Give up root once everything is open.")] = True,
 ) -> None:
     """Run the appliance of FILE until SIGTERM. SIGHUP reloads the file."""
-    configure(log_format, log_level)
     import uvloop
 
+    from appliance.cli.logs import configure
     from appliance.runtime.serve import serve
 
+    configure(log_format, log_level)
     raise typer.Exit(uvloop.run(serve(file, user_drop)))
 
 

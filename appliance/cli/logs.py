@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 from structlog.typing import Processor
 
-Format = Literal["auto", "console", "json"]
+from appliance.cli.reading import Format
 
 SHARED: Final[tuple[Processor, ...]] = (
     structlog.contextvars.merge_contextvars,

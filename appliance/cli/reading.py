@@ -13,6 +13,7 @@ from appliance.control.client import ControlClient
 from appliance.control.interface import ETHTOOL_KINDS
 
 USUAL_SOCKET: Final = Path("/run/softena/control.sock")
+Format = Literal["auto", "console", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 
 Socket = Annotated[Path | None, typer.Option(envvar="SOFTENA_SOCKET", help="Its control socket.", show_default=str(USUAL_SOCKET))]

@@ -27,6 +27,8 @@ from appliance.host.namespaces import Namespace, sweep
 from ena_dev.errors import HostError
 
 TUN_DEVICE: Final = Path("/dev/net/tun")
+FILES: Final = Path("/run")
+"""Where everybody may go: the appliance reads its file again after it gave up root, and TMPDIR may be root's alone."""
 STARTING: Final = 10.0
 STOPPING: Final = 5.0
 """Seconds that the appliance's process gets."""
@@ -79,8 +81,8 @@ class Stage:
         await self._start_peers()
 
     def _lay_out_files(self) -> None:
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="softena-demo-")))
-        folder.chmod(0o755)  # the appliance reads its file again after it gave up root
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix=f"softena-demo-{os.getpid()}-", dir=FILES)))
+        folder.chmod(0o755)
         self.file, self.socket = folder / "demo.yaml", folder / "control.sock"
         self.log = self._wanted_log or folder / "appliance.log"
         self.text = files("appliance.demo").joinpath("demo.yaml").read_text() + f"\ncontrol: {{socket: {self.socket}}}\n"

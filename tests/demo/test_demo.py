@@ -29,20 +29,20 @@ def missing() -> str:
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
-def demo(folder: Path) -> subprocess.Popen[str]:
-    """The demo, with a folder of its own for what it and its children put down."""
+def demo(mark: str) -> subprocess.Popen[str]:
+    """The demo, with a mark in the environment of it and its children."""
     command = [sys.executable, "-m", "appliance.cli", "demo"]
-    environment = os.environ | {"TMPDIR": str(folder)}
+    environment = os.environ | {"MARK": mark}
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
-def remains(pid: int, folder: Path) -> list[str]:
+def remains(pid: int, mark: str) -> list[str]:
     """Namespaces, files and processes of the demo that ran as `pid`."""
     found = [path.name for path in Path("/run/netns").glob(f"softena-{pid}-*")]
-    found += [path.name for path in folder.iterdir()]
+    found += [path.name for path in Path("/run").glob(f"softena-demo-{pid}-*")]
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if f"TMPDIR={folder}".encode() in (process / "environ").read_bytes().split(b"\0"):
+            if f"MARK={mark}".encode() in (process / "environ").read_bytes().split(b"\0"):
                 found.append((process / "cmdline").read_text().replace("\0", " "))
         except OSError:
             continue  # ended meanwhile
@@ -51,17 +51,17 @@ def remains(pid: int, folder: Path) -> list[str]:
 
 def test_every_row_agrees_in_under_a_minute_and_nothing_remains(tmp_path: Path) -> None:
     begun = time.monotonic()
-    running = demo(tmp_path)
+    running = demo(str(tmp_path))
     output, _ = running.communicate(timeout=120)
     assert running.returncode == 0, output
     assert "rows agree" in output
     assert time.monotonic() - begun < 60
-    assert remains(running.pid, tmp_path) == []
+    assert remains(running.pid, str(tmp_path)) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_nothing_remains(number: signal.Signals, tmp_path: Path) -> None:
-    running = demo(tmp_path)
+    running = demo(str(tmp_path))
     if running.stdout is None:
         pytest.fail("no output")
     for line in running.stdout:
@@ -72,4 +72,4 @@ def test_a_signal_ends_it_and_nothing_remains(number: signal.Signals, tmp_path: 
     output, _ = running.communicate(timeout=30)
     assert running.returncode == 128 + number, output
     assert "interrupted; everything is cleaned up" in output
-    assert remains(running.pid, tmp_path) == []
+    assert remains(running.pid, str(tmp_path)) == []

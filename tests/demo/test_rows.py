@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from appliance.config.loader import load
 from appliance.control.client import UnreachableError
 from appliance.demo import counters, service, single_flows
 from appliance.demo.director import ACTS
@@ -139,3 +142,10 @@ def test_without_tun_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr("appliance.demo.stage.TUN_DEVICE", tmp_path / "tun")
     with pytest.raises(HostError, match="--device /dev/net/tun"):
         preflight()
+
+
+def test_the_shipped_configuration_and_the_packages_are_one_file() -> None:
+    shipped = Path(__file__).parents[2] / "configs" / "demo.yaml"
+    packaged = files("appliance.demo").joinpath("demo.yaml")
+    assert shipped.samefile(str(packaged))
+    assert len(load(shipped).warnings) == 0
