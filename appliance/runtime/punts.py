@@ -82,11 +82,9 @@ class Punts:
         if found is None:
             self._answer(punt, now)
         elif self._granted(self._errors, now):
-            flow, direction = found
-            reporting = flow.nic_in if direction == 0 else flow.nic_out
-            error = self._error(punt, reporting)
+            error = self._error(punt, _other_side(found))
             if error is not None:
-                self._pass_on(error, reporting, now)
+                self._pass_on(error, _side(found), now)
 
     # -- errors about flows --------------------------------------------------------------------------------------------
 

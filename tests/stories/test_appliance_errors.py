@@ -1,0 +1,279 @@
+"""ICMP errors: those of a router about packets that can't go on, and those about flows, which reach whom they concern."""
+
+from typing import Any
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6EchoRequest,
+    ICMPv6PacketTooBig,
+    ICMPv6TimeExceeded,
+    IPv6,
+)
+from scapy.packet import Packet
+from scapy.utils import checksum
+
+from tests.support.office import CLIENT, HIDDEN, LAN, NICS, OFFICE, POLICY, SERVER, VERSIONS, WAN, Office, back, echo, ip, office
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
+NARROW = NICS.replace("wan: {", "wan: {mtu: 1280, ") + POLICY
+
+
+def said(error: Packet) -> tuple[int, int]:
+    """Type and code of an ICMP message."""
+    message = bytes(error)[20 if IP in error else 40 :]
+    return message[0], message[1]
+
+
+def quoted(error: Packet) -> Packet:
+    """The packet quoted in an error, as scapy reads it by itself."""
+    v4 = IP in error
+    data = bytes(error)[28 if v4 else 48 :]
+    return IP(data) if v4 else IPv6(data)
+
+
+# -- hop limit -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_the_last_hop_is_told_to_the_sender(version: int, known: bool) -> None:
+    async with office(HIDDEN) as o:
+        if known:
+            await o.open_udp(version)
+        sent = ip(version, CLIENT[version], SERVER[version], 1) / UDP(sport=5000, dport=7) / b"too far"
+        o.client.send(sent)
+        await o.bench.settle()
+        error = o.client.only()
+        assert error.src == LAN[version]
+        assert said(error) == ((11, 0) if version == 4 else (3, 0))
+        assert bytes(quoted(error)) == bytes(sent)
+        assert o.server.received() == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_the_own_stack_is_no_hop(version: int) -> None:
+    async with office() as o:
+        stack = o.bench.station("self")
+        o.client.send(ip(version, CLIENT[version], LAN[version], 1) / TCP(sport=5000, dport=22, flags="S"))
+        await o.bench.settle()
+        assert stack.only(TCP)[TCP].flags == "S"
+
+
+async def test_errors_are_limited_in_rate() -> None:
+    async with office() as o:
+        for port in range(400):
+            o.client.send(IP(src=CLIENT[4], dst=SERVER[4], ttl=1) / UDP(sport=1024 + port, dport=7))
+            await o.bench.elapse(0.001)
+        await o.bench.settle()
+        assert 100 <= len(o.client.received(ICMP)) <= 150
+        assert o.bench.appliance.status()["unanswered"]["rate-limit"] >= 250
+
+
+async def test_nobody_is_told_about_an_error_or_a_group() -> None:
+    async with office() as o:
+        unreachable = ICMP(type=3, code=1) / IP(src=SERVER[4], dst=CLIENT[4]) / UDP(sport=1, dport=2)
+        o.client.send(IP(src=CLIENT[4], dst=SERVER[4], ttl=1) / unreachable, IP(src="0.0.0.0", dst=SERVER[4], ttl=1) / UDP())
+        await o.bench.settle()
+        assert o.client.received() == []
+
+
+# -- size ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_what_is_too_big_for_the_way_out_is_told_with_its_mtu(version: int) -> None:
+    async with office(NARROW) as o:
+        for size, fits in ((1280, True), (1281, False), (1500, False)):
+            header = (20 if version == 4 else 40) + 8
+            sent = ip(version, CLIENT[version], SERVER[version]) / UDP(sport=5000, dport=7) / (b"x" * (size - header))
+            o.client.send(sent)
+            await o.bench.settle()
+            assert len(o.server.received()) == fits
+            if not fits:
+                error = o.client.only()
+                assert said(error) == ((3, 4) if version == 4 else (2, 0))
+                assert (error[ICMP].nexthopmtu if version == 4 else error[ICMPv6PacketTooBig].mtu) == 1280
+                assert bytes(sent).startswith(bytes(quoted(error))[:500])
+
+
+def whole(fragments: list[Packet]) -> bytes:
+    """What a host puts together again, by RFC 791."""
+    fragments = sorted(fragments, key=lambda packet: packet.frag)
+    assert len({packet.id for packet in fragments}) == 1
+    data = b""
+    for packet in fragments:
+        assert packet.frag * 8 == len(data)
+        data += bytes(packet.payload)
+    assert [bool(packet.flags.MF) for packet in fragments] == [True] * (len(fragments) - 1) + [False]
+    return data
+
+
+@pytest.mark.parametrize("size", [1281, 1400, 1500])
+@pytest.mark.parametrize("text", [NARROW, HIDDEN.replace("wan: {", "wan: {mtu: 576, ")], ids=["plain", "hidden"])
+async def test_ipv4_that_may_be_fragmented_is(text: str, size: int) -> None:
+    text = text.replace('"2001:db8:2::1/64"', "203.0.113.2/24")
+    async with office(text) as o:
+        await o.open_udp(4)
+        data = bytes(range(256)) * 6
+        sent = IP(src=CLIENT[4], dst=SERVER[4], id=77, flags=0, ttl=9) / UDP(sport=5000, dport=7) / data[: size - 28]
+        o.client.send(sent)
+        await o.bench.settle()
+        fragments = o.server.received(IP)
+        assert len(fragments) == (2 if "1280" in text else 3)
+        assert {(packet.ttl, packet.id, packet.dst) for packet in fragments} == {(8, 77, SERVER[4])}
+        source = fragments[0].src
+        assert source == (WAN[4] if "masquerade" in text else CLIENT[4])
+        datagram = IP(bytes(IP(src=source, dst=SERVER[4], proto=17) / whole(fragments)))
+        assert datagram[UDP].payload.load == data[: size - 28]
+        stated = datagram[UDP].chksum
+        del datagram[UDP].chksum
+        assert stated == IP(bytes(datagram))[UDP].chksum
+        assert o.client.received() == []
+
+
+# -- errors about flows ----------------------------------------------------------------------------------------------------
+
+
+def port_unreachable(version: int, about: Packet, source: str) -> Packet:
+    """The error that a host sends about a packet it got."""
+    outer = ip(version, source, about.src)
+    return outer / (ICMP(type=3, code=3) if version == 4 else ICMPv6DestUnreach(code=4)) / bytes(about)
+
+
+def check_quote(version: int, error: Packet, about: Packet) -> None:
+    """Inside is what the client sent: its addresses and ports, sums that fit them."""
+    inside = quoted(error)
+    assert (inside.src, inside.dst) == (about.src, about.dst)
+    if version == 4:
+        assert checksum(bytes(inside)[:20]) == 0
+    mine = about.copy()
+    if version == 4:
+        mine.ttl, mine.chksum = inside.ttl, None
+    else:
+        mine.hlim = inside.hlim
+    assert bytes(inside) == bytes(mine)
+
+
+@pytest.mark.parametrize("source", ["server", "router"])
+@pytest.mark.parametrize("transport", [UDP(sport=5000, dport=7), TCP(sport=5000, dport=80, flags="S", seq=7)], ids=["udp", "tcp"])
+@pytest.mark.parametrize("text", [OFFICE, HIDDEN], ids=["plain", "hidden"])
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_error_about_a_flow_reaches_who_began_it(version: int, text: str, transport: Packet, source: str) -> None:
+    async with office(text) as o:
+        sent = ip(version, CLIENT[version], SERVER[version]) / transport / b"data"
+        o.client.send(sent)
+        await o.bench.settle()
+        reporter = SERVER[version] if source == "server" else {4: "8.8.8.8", 6: "2001:4860::8"}[version]
+        o.server.send(port_unreachable(version, o.server.only(), reporter))
+        await o.bench.settle()
+        error = o.client.only()
+        assert (error.src, error.dst) == (reporter, CLIENT[version])
+        assert said(error) == ((3, 3) if version == 4 else (1, 4))
+        check_quote(version, error, sent)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_error_about_an_echo_reaches_who_asked(version: int) -> None:
+    async with office(HIDDEN) as o:
+        other = o.bench.station("lan", {4: "192.168.1.10", 6: "2001:db8:1::10"}[version])
+        other.send(echo(version, next(iter(other.addresses)), SERVER[version], 77))
+        await o.bench.settle()
+        o.server.received()
+        sent = echo(version, CLIENT[version], SERVER[version], 77)
+        o.client.send(sent)
+        await o.bench.settle()
+        request = o.server.only()
+        assert (request[ICMP] if version == 4 else request[ICMPv6EchoRequest]).id != 77
+        outer = ip(version, SERVER[version], request.src)
+        o.server.send(outer / (ICMP(type=11) if version == 4 else ICMPv6TimeExceeded()) / bytes(request))
+        await o.bench.settle()
+        check_quote(version, o.client.only(), sent)
+        assert other.received() == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_error_about_an_answer_reaches_who_gave_it(version: int) -> None:
+    """In the terms of the server, who never heard of the client."""
+    async with office(HIDDEN) as o:
+        o.client.send(ip(version, CLIENT[version], SERVER[version]) / UDP(sport=5000, dport=7) / b"question")
+        await o.bench.settle()
+        answer = back(o.server.only(), b"answer")
+        o.server.send(answer)
+        await o.bench.settle()
+        o.client.send(port_unreachable(version, o.client.only(), CLIENT[version]))
+        await o.bench.settle()
+        error = o.server.only()
+        assert (error.src, error.dst) == (WAN[version], SERVER[version])
+        check_quote(version, error, answer)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_too_big_from_far_away_reaches_a_hidden_client_with_its_mtu(version: int) -> None:
+    async with office(HIDDEN) as o:
+        await o.open_tcp(version)
+        sent = ip(version, CLIENT[version], SERVER[version]) / TCP(sport=5000, dport=80, flags="A", seq=101, ack=901) / (b"x" * 1400)
+        o.client.send(sent)
+        await o.bench.settle()
+        about = o.server.only(TCP)
+        outer = ip(version, {4: "8.8.8.8", 6: "2001:4860::8"}[version], about.src)
+        cut = bytes(about)[: 28 if version == 4 else 1000]  # an old router quotes 8 bytes of TCP only
+        o.server.send(outer / (ICMP(type=3, code=4, nexthopmtu=1300) if version == 4 else ICMPv6PacketTooBig(mtu=1300)) / cut)
+        await o.bench.settle()
+        error = o.client.only()
+        assert (error[ICMP].nexthopmtu if version == 4 else error[ICMPv6PacketTooBig].mtu) == 1300
+        inside = bytes(quoted(error))
+        expected = bytes(sent)
+        assert inside[20 if version == 4 else 40 :][:8] == expected[20 if version == 4 else 40 :][:8]
+
+
+def strange(version: int, about: Packet, office: Office) -> dict[str, Any]:
+    """Errors that concern nobody here, by what is wrong with them."""
+    other_port = about.copy()
+    other_port[UDP].sport += 1
+    bad = port_unreachable(version, about, SERVER[version])
+    (bad[ICMP] if version == 4 else bad[ICMPv6DestUnreach]).__setattr__("chksum" if version == 4 else "cksum", 0x1234)
+    to_other = port_unreachable(version, about, SERVER[version])
+    to_other.dst = CLIENT[version]
+    return {
+        "of no flow": port_unreachable(version, other_port, SERVER[version]),
+        "with a bad sum": bad,
+        "to another than the quoted sender": to_other,
+        "cut short": ip(version, SERVER[version], about.src) / bytes(port_unreachable(version, about, SERVER[version]).payload)[:20],
+        "quoting nonsense": ip(version, SERVER[version], about.src) / (ICMP(type=3) if version == 4 else ICMPv6DestUnreach()) / (b"\xff" * 60),
+    }
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_errors_that_concern_nobody_are_dropped(version: int) -> None:
+    async with office(HIDDEN) as o:
+        about = await o.open_udp(version)
+        for packet in strange(version, about, o).values():
+            o.server.send(packet)
+        await o.bench.settle()
+        assert o.client.received() == []
+        o.bench.check()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_error_from_the_wrong_side_is_dropped(version: int) -> None:
+    """The client can't end its own flow in the server's name."""
+    async with office() as o:
+        about = await o.open_udp(version)
+        o.client.send(port_unreachable(version, about, SERVER[version]))
+        await o.bench.settle()
+        assert o.client.received() == o.server.received() == []
+
+
+async def test_an_error_about_the_own_stacks_flow_reaches_it() -> None:
+    text = OFFICE.replace("policy:", "policy:\n  - me: {from: [self], to: [internet], allow: any}")
+    async with office(text) as o:
+        stack = o.bench.station("self")
+        sent = IP(src=WAN[4], dst=SERVER[4]) / UDP(sport=5000, dport=7) / b"mine"
+        stack.send(sent)
+        await o.bench.settle()
+        o.server.send(port_unreachable(4, o.server.only(), SERVER[4]))
+        await o.bench.settle()
+        check_quote(4, stack.only(), sent)
