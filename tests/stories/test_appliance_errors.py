@@ -237,12 +237,13 @@ def strange(version: int, about: Packet, office: Office) -> dict[str, Any]:
     (bad[ICMP] if version == 4 else bad[ICMPv6DestUnreach]).__setattr__("chksum" if version == 4 else "cksum", 0x1234)
     to_other = port_unreachable(version, about, SERVER[version])
     to_other.dst = CLIENT[version]
+    kind = ICMP(type=3) if version == 4 else ICMPv6DestUnreach()
     return {
         "of no flow": port_unreachable(version, other_port, SERVER[version]),
         "with a bad sum": bad,
         "to another than the quoted sender": to_other,
         "cut short": ip(version, SERVER[version], about.src) / bytes(port_unreachable(version, about, SERVER[version]).payload)[:20],
-        "quoting nonsense": ip(version, SERVER[version], about.src) / (ICMP(type=3) if version == 4 else ICMPv6DestUnreach()) / (b"\xff" * 60),
+        "quoting nonsense": ip(version, SERVER[version], about.src) / kind / (b"\xff" * 60),
     }
 
 

@@ -1,32 +1,20 @@
 """ARP and ND as the links see them: whom the appliance answers, whom it asks, how long it waits, and whom it tells."""
 
-from ipaddress import IPv6Address
-
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
-from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, IPv6
+from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
-from scapy.utils6 import in6_getnsma, in6_getnsmac, inet_pton
 
 from tests.support.appliance_bench import ApplianceBench
 from tests.support.office import CLIENT, HIDDEN, LAN, OFFICE, SERVER, VERSIONS, WAN, Office, back, ip, office
+from tests.support.station import who_has
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 MAC = "02:00:00:00:00:77"
 
-
-def question(version: int, about: str, asker: str, mac: str = MAC) -> Packet:
-    """Who has an address?"""
-    if version == 4:
-        return Ether(src=mac, dst=BROADCAST) / ARP(op=1, hwsrc=mac, psrc=asker, pdst=about)
-    group = in6_getnsma(inet_pton(10, about))
-    packet = IPv6(src=asker, dst=str(IPv6Address(group)), hlim=255) / ICMPv6ND_NS(tgt=about)
-    if asker != "::":
-        packet = packet / ICMPv6NDOptSrcLLAddr(lladdr=mac)
-    return Ether(src=mac, dst=in6_getnsmac(group)) / packet
 
 
 def answers(frames: list[Packet]) -> list[tuple[str, str, str]]:
@@ -46,7 +34,7 @@ async def test_it_answers_for_its_own_addresses_of_that_link_alone(version: int)
     async with office() as o:
         o.bench.seen("lan")
         for about in (LAN[version], WAN[version], CLIENT[version], SERVER[version]):
-            o.bench.send("lan", question(version, about, {4: "192.168.1.77", 6: "2001:db8:1::77"}[version]))
+            o.bench.send("lan", who_has(about, MAC, {4: "192.168.1.77", 6: "2001:db8:1::77"}[version]))
         await o.bench.settle()
         assert answers(o.bench.seen("lan")) == [(LAN[version], o.bench.mac("lan").hex(":"), MAC)]
 
@@ -67,7 +55,7 @@ async def test_it_answers_for_service_addresses_of_the_links_networks(version: i
         assert version == 6 or {"203.0.113.1", "203.0.113.80"} <= set(announced)
         for nic in ("wan", "lan"):
             bench.seen(nic)
-            bench.send(nic, question(version, address, SERVER[version]), question(4, "198.51.100.80", SERVER[4]))
+            bench.send(nic, who_has(address, MAC, SERVER[version]), who_has("198.51.100.80", MAC, SERVER[4]))
         await bench.settle()
         assert [told for told, _, _ in answers(bench.seen("wan"))] == [address]
         assert answers(bench.seen("lan")) == []
@@ -77,9 +65,10 @@ async def test_it_answers_for_service_addresses_of_the_links_networks(version: i
 async def test_a_probe_for_a_duplicate_is_answered_to_all(version: int) -> None:
     async with office() as o:
         o.bench.seen("lan")
-        o.bench.send("lan", question(version, LAN[version], "0.0.0.0" if version == 4 else "::"))
+        o.bench.send("lan", who_has(LAN[version], MAC, "0.0.0.0" if version == 4 else "::"))
         await o.bench.settle()
-        assert [(told, to) for told, _, to in answers(o.bench.seen("lan"))] == [(LAN[version], MAC if version == 4 else "33:33:00:00:00:01")]
+        [(told, _, to)] = answers(o.bench.seen("lan"))
+        assert (told, to) == (LAN[version], MAC if version == 4 else "33:33:00:00:00:01")
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -58,8 +58,6 @@ def _check_transport(ip: Packet, protocol: int, payload: bytes, v4: bool) -> Non
         if v4 and payload[at : at + 2] == b"\0\0":
             return
         assert payload[at : at + 2] != b"\0\0", "UDP over IPv6 without a checksum"
-    if protocol == ICMP:
-        value = checksum(payload)
-    else:
-        value = in4_chksum(protocol, ip, payload) if v4 else in6_chksum(protocol, ip, payload)
+    pseudo = in4_chksum if v4 else in6_chksum
+    value = checksum(payload) if protocol == ICMP else pseudo(protocol, ip, payload)
     assert value in (0, 0xFFFF), f"checksum of protocol {protocol}"

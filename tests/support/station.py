@@ -8,20 +8,22 @@ The one on the wire called `self` plays the appliance's own Linux stack.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
+from socket import AF_INET6, inet_pton
 from typing import TYPE_CHECKING, Any
 
 from scapy.layers.inet import IP
-from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, IPv6
+from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
+from scapy.utils6 import in6_getnsma, in6_getnsmac
 
 from ena_dev.port.meta import FrameMeta
 from ena_dev.port.wire import WirePort
 from tests.support.judge import judged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 class Segment:
@@ -65,6 +67,8 @@ class Station:
         self.inbox: list[Packet] = []
         self.questions: list[Packet] = []
         """ARP requests and neighbour solicitations for its addresses."""
+        self.react: Callable[[Packet], Packet | None] | None = None
+        """What it answers to an IP packet at once, instead of keeping that for the test."""
         segment.stations.append(self)
 
     def hear(self, frame: Packet) -> None:
@@ -75,8 +79,12 @@ class Station:
         elif frame.haslayer(ICMPv6ND_NS) and self._has(frame[ICMPv6ND_NS].tgt) and (to_me or to_all):
             assert frame[IPv6].hlim == 255
             self._asked(frame, self.advertisement(frame[IPv6].src, frame[ICMPv6ND_NS].tgt, frame.src))
-        elif to_me and frame.payload.__class__ in (IP, IPv6):
-            self.inbox.append(frame.payload)
+        elif to_me and frame.payload.__class__ in (IP, IPv6) and not frame.haslayer(ICMPv6ND_NA):
+            answer = self.react(frame.payload) if self.react is not None else None
+            if answer is None:
+                self.inbox.append(frame.payload)
+            else:
+                self.send(answer)
 
     def arp_reply(self, to: str, about: str, mac: str) -> Packet:
         return Ether(src=self.mac, dst=mac) / ARP(op=2, hwsrc=self.mac, psrc=about, hwdst=mac, pdst=to)
@@ -110,6 +118,17 @@ class Station:
         packets: Iterable[Packet] = self.received(layer)
         [packet] = packets
         return packet
+
+
+def who_has(about: str, mac: str, asker: str) -> Packet:
+    """The question of a host at `mac` for the owner of an address."""
+    if ip_address(about).version == 4:
+        return Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / ARP(op=1, hwsrc=mac, psrc=asker, pdst=about)
+    group = in6_getnsma(inet_pton(AF_INET6, about))
+    packet = IPv6(src=asker, dst=str(IPv6Address(group)), hlim=255) / ICMPv6ND_NS(tgt=about)
+    if asker != "::":
+        packet = packet / ICMPv6NDOptSrcLLAddr(lladdr=mac)
+    return Ether(src=mac, dst=in6_getnsmac(group)) / packet
 
 
 def unpadded(packet: Packet) -> Packet:
