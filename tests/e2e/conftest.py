@@ -10,12 +10,17 @@ from appliance.host.namespaces import sweep
 from tests.e2e.lab import PREFIX, Lab, missing
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests of a module."""
+@pytest.fixture(scope="session")
+def machine() -> None:
+    """Skips, saying what is missing; clears what killed runs left."""
     if what := missing():
         pytest.skip(what)
     sweep(PREFIX)
+
+
+@pytest.fixture(scope="module")
+def lab(machine: None) -> Iterator[Lab]:
+    """A lab for all tests of a module."""
     with Lab() as made:
         yield made
 
@@ -23,8 +28,8 @@ def lab() -> Iterator[Lab]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
-    found = getattr(item, "funcargs", {}).get("lab")
-    if report.failed and isinstance(found, Lab):
-        for appliance in found.appliances:
-            report.sections.append((f"log of {appliance.host.name}", appliance.log()))
+    given = getattr(item, "funcargs", {}).values()
+    labs = {lab for each in given if isinstance(lab := getattr(each, "lab", each), Lab)}
+    for appliance in (appliance for lab in labs for appliance in lab.appliances) if report.failed else ():
+        report.sections.append((f"log of {appliance.host.name}", appliance.log()))
     return report

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from tests.e2e.lab import PATIENCE, Host
 
-SILENCE = 0.5
+SILENCE = 0.4
 """Seconds after which no answer counts as none: round trips take a millisecond."""
 DATA = os.urandom(48 << 20)
 PIECE = 1 << 18

@@ -116,11 +116,19 @@ class Child:
     def __init__(self, host: Host, file: Path) -> None:
         self.log: list[dict[str, Any]] = []
         self._news = threading.Condition()
-        command = host.inside(sys.executable, "-m", "appliance.cli", "run", "--log-format", "json", str(file))
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(host.inside(*self.command(file)), stderr=subprocess.PIPE, text=True, env=self.environment())
         self._reader = threading.Thread(target=self._read, name=f"log of {host.name}", daemon=True)
         self._reader.start()
+
+    @staticmethod
+    def command(file: Path) -> list[str]:
+        """The command line."""
+        return [sys.executable, "-m", "appliance.cli", "run", "--log-format", "json", str(file)]
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """The child finds the packages where the test did."""
+        return os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -161,9 +169,14 @@ class Child:
         """Have it end by a signal; its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        status = self.process.wait(PATIENCE)
+        self.ended()
+        return self.process.returncode
+
+    def ended(self) -> Self:
+        """Itself, once it has ended and its log is complete."""
+        self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
-        return status
+        return self
 
 
 class Appliance:
@@ -215,6 +228,11 @@ class Appliance:
     def rule(self, name: str) -> dict[str, Any]:
         """What status says about one rule."""
         return next(rule for rule in self.status()["rules"] if rule["name"] == name)
+
+    def agrees(self, tap: str, host: Host) -> bool:
+        """Whether the card received what the kernel sent by this TAP, and the other way."""
+        link, nic = host.link(tap), self.nic(tap)
+        return (link["tx_packets"], link["rx_packets"]) == (nic["rx"]["packets"], nic["tx"]["packets"])
 
     def flows(self) -> list[dict[str, Any]]:
         """All flows."""

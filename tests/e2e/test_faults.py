@@ -1,0 +1,55 @@
+"""A network as bad as the file asks for: TCP gets through, whole; and the faults are there, in the amount that was asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.e2e.endpoints import Bulk, both_ways, serving
+from tests.e2e.lab import Appliance, Host, Lab
+
+CONFIG = """
+version: 1
+nics:
+  lan: {address: 10.0.1.1/24, faults: {seed: 7, loss: 1%, reorder: 1%, duplicate: 1%}}
+  wan: {address: 10.0.2.1/24, queues: 2, faults: {seed: 8, loss: 0.5%, delay: 2ms, jitter: 1ms}}
+  far: {address: 10.0.3.1/24, faults: {seed: 9, delay: 20ms}}
+  bad: {address: 10.0.4.1/24, faults: {seed: 9, loss: 20%}}
+zones: {home: {nics: [lan]}, net: {nics: [wan, far, bad]}}
+policy:
+  - out: {from: [home, net], to: [home, net], allow: any}
+"""
+SERVER = "10.0.2.9"
+
+
+@dataclass
+class Site:
+    fw: Appliance
+    client: Host
+    server: Host
+
+
+@pytest.fixture(scope="module")
+def site(lab: Lab) -> Iterator[Site]:
+    client, server = lab.host("client"), lab.host("server")
+    fw = lab.appliance("fw", CONFIG)
+    fw.plug("lan", client, ["10.0.1.9/24"], ["10.0.1.1"])
+    fw.plug("wan", server, ["10.0.2.9/24"], ["10.0.2.1"])
+    fw.plug("far", client, ["10.0.3.9/24"])
+    fw.plug("bad", client, ["10.0.4.9/24"])
+    lab.keep(serving(server, (Bulk, SERVER, 7000, "tcp")))
+    yield Site(fw, client, server)
+
+
+def test_streams_arrive_whole_over_loss_disorder_duplicates_and_delay(site: Site) -> None:
+    both_ways(site.client, SERVER, 7000, streams=2, size=1 << 20)
+    assert site.client.stack_errors() == site.server.stack_errors() == {}
+
+
+def test_a_delay_is_in_every_round_trip(site: Site) -> None:
+    out = site.client.output("ping", "-n", "-c5", "-i0.02", "-W2", "-I", "far", "10.0.3.1", check=False)
+    found = re.search(r"min/avg/max/mdev = ([\d.]+)/([\d.]+)/([\d.]+)", out)
+    assert found is None or float(found[1]) >= 20.0
