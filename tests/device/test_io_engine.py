@@ -73,6 +73,20 @@ def test_completions_interrupt_once_and_the_vector_masks_itself() -> None:
     assert bench.vectors[1].sent == 2
 
 
+def test_only_the_queue_that_received_interrupts() -> None:
+    bench = IoBench()
+    first, second = bench.rx(1, vector=1), bench.rx(2, vector=2)
+    for table, ring in ((1, first), (2, second)):
+        ring.post(10)
+        bench.engine.set_rss(RssSpec(SYMMETRIC_KEY, 0, (table,)))
+        first.unmask()
+        second.unmask()
+        bench.run()
+        bench.wire.inject(udp(40))
+        bench.run()
+    assert [vector.sent for vector in bench.vectors[1:3]] == [1, 1]
+
+
 def test_a_polled_queue_never_interrupts() -> None:
     bench = IoBench()
     rx = bench.rx(vector=None)

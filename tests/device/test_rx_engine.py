@@ -194,6 +194,22 @@ def test_descriptors_of_an_older_lap_are_not_believed() -> None:
     assert not bench.engine.fatal
 
 
+def test_no_more_buffers_are_taken_than_the_ring_holds() -> None:
+    bench = IoBench()
+    rx = bench.rx(depth=4)
+    rx.post(4, 9238)
+    bench.run()
+    rx.post(2, 9238, ring=False)  # over descriptors that the card has read, but not used
+    rx.posted |= {0: rx.posted[0], 1: rx.posted[1]}
+    rx.ring()
+    bench.run()
+    for n in range(6):
+        bench.wire.inject(udp(40 + n))
+    bench.run()
+    assert bench.engine.statistics().rx_packets == 6
+    assert bench.engine.counters(Direction.RX)["bad_doorbells"] > 0
+
+
 def test_extended_completions_name_buffer_and_time() -> None:
     bench = IoBench()
     rx = bench.rx(entry=32)

@@ -115,6 +115,12 @@ def test_a_partial_checksum_is_finished_or_passed_on(name: str, large: bool) -> 
     assert packet.last.l4_checksum_partial == large
 
 
+def test_padding_is_no_part_of_a_partial_checksum() -> None:
+    frame, start, offset = unfinished(udp(20))
+    packet = one(frame + b"padding", FrameMeta(partial=True, csum_start=start, csum_offset=offset))
+    assert packet.data == udp(20) + b"padding"
+
+
 def test_a_partial_checksum_of_something_unknown_is_finished_all_the_same() -> None:
     inner = udp(60)
     frame, start, offset = unfinished(inner)

@@ -85,6 +85,40 @@ def test_a_ring_full_to_its_depth_is_full_and_not_empty() -> None:
     assert [done.req_id for done in tx.completions()] == [4 * n for n in range(8)]  # beyond the depth: an opaque cookie
 
 
+def test_a_tail_beyond_the_ring_sends_what_the_ring_holds() -> None:
+    bench = IoBench()
+    tx = bench.tx(depth=4)
+    for n in range(4):
+        tx.send(udp(30 + n), ring=False)
+    tx.ring(4 + 8)  # the same phase two laps on
+    assert sent(bench) == [udp(30 + n) for n in range(4)]
+    assert len(tx.completions()) == 4
+
+
+def test_a_ring_full_of_one_packet_without_end_is_given_back() -> None:
+    bench = IoBench()
+    tx = bench.tx(depth=8)
+    address = bench.place(udp())
+    for n in range(8):
+        descriptor = TxDescriptor(length=10, first=n == 0, phase=1, address_low=address & 0xFFFFFFFF, address_high=address >> 32)
+        descriptor.req_id_low = 6
+        tx.write(bytes(descriptor))
+    tx.ring()
+    assert sent(bench) == []
+    assert [done.req_id for done in tx.completions()] == [6]
+    tx.send(udp(50))
+    assert sent(bench) == [udp(50)]
+
+
+@pytest.mark.parametrize("req_id", [1023, 1024, 0xABCD, 0xFFFF])
+def test_all_16_bits_of_a_request_come_back(req_id: int) -> None:
+    bench = IoBench()
+    tx = bench.tx()
+    tx.send(udp(50), req_id=req_id)
+    bench.run()
+    assert [done.req_id for done in tx.completions()] == [req_id]
+
+
 def test_a_doorbell_rung_twice_sends_once() -> None:
     bench = IoBench()
     tx = bench.tx()

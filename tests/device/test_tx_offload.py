@@ -86,6 +86,13 @@ def test_a_port_that_finishes_checksums_gets_them_unfinished(version: int, proto
     assert told == FrameMeta(partial=True, csum_start=start, csum_offset=offset)
 
 
+def test_a_padded_packet_is_finished_by_the_card() -> None:
+    """A port would count the padding."""
+    bench = IoBench(WirePort(**OFFLOADING))
+    bench.tx().send(without_checksum(udp(20)) + b"padding", meta=meta(), **offloads(4, L4Protocol.UDP, l4_checksum=1))
+    assert sent(bench) == [(udp(20) + b"padding", FrameMeta())]
+
+
 def test_the_ipv4_header_checksum_alone() -> None:
     bench = IoBench()
     frame = udp(64)
