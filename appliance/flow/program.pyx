@@ -9,13 +9,14 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from appliance.flow cimport commands, forward
+from appliance.flow.commands cimport step
 from appliance.flow.engine cimport (
     ADJACENCY_FAILED, ADJACENCY_INCOMPLETE, ADJACENCY_VALID, COMMAND_ADJACENCY, COMMAND_DELETE, COMMAND_DENY, COMMAND_INSTALL,
     COMMAND_RING, Command, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, Nic, OUTGOING_RING, Outgoing, PUNT_RING, SNAPSHOT,
     TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, drop,
 )
 from appliance.flow.flows cimport drop_parked
+from appliance.flow.forward cimport burst
 from appliance.flow.key cimport Tuple, is_icmp, reply_kind
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_DELETED, DROP_REASONS
@@ -84,21 +85,21 @@ cdef class FlowProgram(Program):
 
     def inject(self, frames, double now):
         """Run frames through the program as if this pair had received them. Returns how many had buffers."""
-        cdef Frame burst[BURST]
+        cdef Frame received[BURST]
         cdef int n = 0, done = 0
         cdef uint64_t ns = <uint64_t> (now * 1e9)
         with self.worker.executor.held():
             try:
                 for data, flags, segment in frames:
-                    if not self.gather(&burst[n], data, flags, segment, ns):
+                    if not self.gather(&received[n], data, flags, segment, ns):
                         break
                     n += 1
                     if n == BURST:
-                        self.burst(self.context, self.lane.pair, burst, n, ns)
+                        self.burst(self.context, self.lane.pair, received, n, ns)
                         done, n = done + n, 0
             finally:
                 if n:
-                    self.burst(self.context, self.lane.pair, burst, n, ns)
+                    self.burst(self.context, self.lane.pair, received, n, ns)
         return done + n
 
     cdef bint gather(self, Frame *frame, bytes data, uint8_t flags, uint16_t segment, uint64_t now) except *:
@@ -153,7 +154,7 @@ cdef class Worker:
         self.engine.parking.buffer_limit = pool.pool.count // 4
         self.fill_timeouts(timeouts)
         self.fill_tcp()
-        task_init(&self.engine.task, commands.step, self.engine)
+        task_init(&self.engine.task, step, self.engine)
         with executor.held():
             executor.add(&self.engine.task, self)
         self.closed = False
@@ -225,7 +226,7 @@ cdef class Worker:
                 raise MemoryError("no memory for a queue's rings")
             nic.lanes[queue], lane.engine = lane, self.engine
             program = FlowProgram()
-            program.worker, program.lane, program.burst, program.context = self, lane, forward.burst, lane
+            program.worker, program.lane, program.burst, program.context = self, lane, burst, lane
         else:
             program = self.programs[index, queue][1]
         lane.pair = pair.raw()
