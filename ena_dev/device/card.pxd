@@ -174,3 +174,15 @@ cdef inline bint card_impairs(Card *card, uint8_t way, uint16_t queue, const iov
     elif fate == LINE_FULL:
         counters.drops[DROP_MEMORY] += 1
     return fate != LINE_PASSES
+
+
+cdef inline void add_counters(Counters *total, const Counters *part) noexcept nogil:
+    cdef int i
+    total.packets += part.packets
+    total.bytes += part.bytes
+    total.copied += part.copied
+    total.segmented += part.segmented
+    total.summed += part.summed
+    total.bad_doorbells += part.bad_doorbells
+    for i in range(DROPS):
+        total.drops[i] += part.drops[i]

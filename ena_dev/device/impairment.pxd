@@ -43,7 +43,8 @@ cdef struct Line:
 
 cdef int line_init(Line *line, release_t release, done_t done, void *ctx) noexcept nogil       # 0, or -1 without memory
 cdef void line_close(Line *line) noexcept nogil
-cdef void line_set(Line *line, uint64_t seed, double loss, double duplication, double reorder, uint64_t delay, uint64_t jitter) noexcept nogil
+cdef void line_set(Line *line, uint64_t seed, double loss, double duplication, double reorder, uint64_t delay,
+                   uint64_t jitter) noexcept nogil
 cdef int line_take(Line *line, uint8_t way, uint16_t queue, const iovec *pieces, int count, uint32_t length, const PortMeta *meta,
                    uint64_t now) noexcept nogil
 cdef int line_step(void *ctx, uint64_t now, int budget) noexcept nogil

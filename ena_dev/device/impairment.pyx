@@ -34,7 +34,8 @@ cdef void line_close(Line *line) noexcept nogil:
     line.heap, line.count = NULL, 0
 
 
-cdef void line_set(Line *line, uint64_t seed, double loss, double duplication, double reorder, uint64_t delay, uint64_t jitter) noexcept nogil:
+cdef void line_set(Line *line, uint64_t seed, double loss, double duplication, double reorder, uint64_t delay,
+                   uint64_t jitter) noexcept nogil:
     """New chances. Frames under way keep their time."""
     line.random = (seed + 1) * 0x9E3779B97F4A7C15ULL
     if not line.random:

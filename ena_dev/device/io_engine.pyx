@@ -9,46 +9,30 @@ Every change of what the tasks read happens under the executor's barrier, so a q
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from posix.uio cimport iovec
 
-from ena_dev.bus.atomic cimport store_release
 from ena_dev.bus.executor cimport Executor, task_init, task_wake
 from ena_dev.bus.interrupts cimport MsixVector, Vector, vector_unmask_written
 from ena_dev.bus.memory cimport BUS_READ, BUS_WRITE, Memory, bus_at
 from ena_dev.bus.mmio cimport RegisterBar
-from ena_dev.device.card cimport (CARD_PORT_QUEUES, CARD_QUEUES, DEFAULT_MTU, DROP_OVERRUN, DROP_PORT_ERROR, DROP_PORT_FULL, DROPS, SPILL_BYTES,
-                                  Counters, Ingress, Posted)
-from ena_dev.device.impairment cimport WAY_IN, Held, line_close, line_init, line_set
-from ena_dev.device.rx_engine cimport rx_announce, rx_announcer_step, rx_arrive, rx_deliver, rx_ingress_step
-from ena_dev.device.tx_engine cimport tx_step
+from ena_dev.device.card cimport (CARD_PORT_QUEUES, CARD_QUEUES, DEFAULT_MTU, DROP_OVERRUN, DROP_PORT_ERROR, DROP_PORT_FULL, DROPS,
+                                  SPILL_BYTES, Card, Counters, Cq, Ingress, Posted, RxQueue, TxQueue, add_counters)
+from ena_dev.device.impairment cimport WAY_IN, Held, Line, line_close, line_init, line_set
+from ena_dev.device.rx_engine cimport rx_announce, rx_announcer_step, rx_arrive, rx_deliver, rx_doorbell, rx_ingress_step
+from ena_dev.device.tx_engine cimport tx_doorbell, tx_step
 from ena_dev.device.tx_offload cimport TX_PIECES
 from ena_dev.packet.toeplitz cimport Toeplitz
 from ena_dev.port.port cimport PORT_FULL, PORT_PIECES, PORT_SENT, Port, PortQueue
 
 from ena_dev.abi.admin import Direction
-from ena_dev.device.interfaces import (DOORBELL_BASE, DOORBELL_STRIDE, UNMASK_BASE, UNMASK_NONE, UNMASK_STRIDE, BasicStats, DataFaults)
+from ena_dev.device.interfaces import DOORBELL_BASE, DOORBELL_STRIDE, UNMASK_BASE, UNMASK_NONE, UNMASK_STRIDE, BasicStats
 from ena_dev.errors import BusError, UsageError
 
-DROP_NAMES = ("none", "link_down", "not_mine", "malformed", "too_long", "overrun", "offload", "port_full", "port_error", "fault", "no_memory")
+DROP_NAMES = ("none", "link_down", "not_mine", "malformed", "too_long", "overrun", "offload", "port_full", "port_error", "fault",
+              "no_memory")
 RX_DESCRIPTOR, TX_DESCRIPTOR = 16, 16
 RING_ALIGNMENT = 8               # bytes: what one store of a phase bit needs
-
-
-cdef void rx_doorbell(void *ctx, uint32_t value) noexcept nogil:
-    """Store the tail and wake who reads into this queue's buffers. A queue that only gets copies looks at its tail when one comes."""
-    cdef RxQueue *q = <RxQueue *> ctx
-    cdef uint32_t i
-    store_release(&q.doorbell, value)
-    for i in range(q.card.port_queues):
-        if q.card.ingress[i].home == q:
-            task_wake(&q.card.ingress[i].task)
-
-
-cdef void tx_doorbell(void *ctx, uint32_t value) noexcept nogil:
-    cdef TxQueue *q = <TxQueue *> ctx
-    store_release(&q.doorbell, value)
-    task_wake(&q.task)
 
 
 cdef void release_held(void *ctx, Held *held, uint64_t now) noexcept nogil:
@@ -71,18 +55,6 @@ cdef void released_all(void *ctx, uint64_t now) noexcept nogil:
     rx_announce(<Card *> ctx, now)
 
 
-cdef void add_counters(Counters *total, const Counters *part) noexcept nogil:
-    cdef int i
-    total.packets += part.packets
-    total.bytes += part.bytes
-    total.copied += part.copied
-    total.segmented += part.segmented
-    total.summed += part.summed
-    total.bad_doorbells += part.bad_doorbells
-    for i in range(DROPS):
-        total.drops[i] += part.drops[i]
-
-
 cdef class IoEngine:
     """The IO side of one card, between `memory`, `bar` and `port`. `vectors[v]` is MSI-X vector v; 0 is not for queues.
 
@@ -90,8 +62,8 @@ cdef class IoEngine:
     The port belongs to the engine until `close`, and is closed by who opened it.
     """
 
-    def __init__(self, Executor executor not None, Memory memory not None, RegisterBar bar not None, Port port not None, vectors, bytes mac not None,
-                 *, bint promiscuous=False, int max_rx_buffers=17, int max_tx_buffers=19):
+    def __init__(self, Executor executor not None, Memory memory not None, RegisterBar bar not None, Port port not None, vectors,
+                 bytes mac not None, *, bint promiscuous=False, int max_rx_buffers=17, int max_tx_buffers=19):
         cdef int i
         if len(mac) != 6 or not 0 < max_rx_buffers < PORT_PIECES or not 0 < max_tx_buffers <= TX_PIECES - 2:
             raise UsageError("a card has a MAC address of 6 bytes, and room for the buffers of a packet")
@@ -101,7 +73,9 @@ cdef class IoEngine:
         self.card.bus, self.card.exec = &memory.bus, &executor.exec
         self.card.spill, self.card.bounce = <uint8_t *> malloc(SPILL_BYTES), <uint8_t *> malloc(SPILL_BYTES)
         self.card.ingress = <Ingress *> calloc(port.queues, sizeof(Ingress))
-        if line_init(&self.line, release_held, released_all, &self.card) or not (self.card.spill and self.card.bounce and self.card.ingress):
+        if not (self.card.spill and self.card.bounce and self.card.ingress):
+            raise MemoryError
+        if line_init(&self.line, release_held, released_all, &self.card):
             raise MemoryError
         for i in range(port.queues):
             self.card.ingress[i].parked = <uint8_t *> malloc(SPILL_BYTES)
@@ -470,7 +444,8 @@ cdef class IoEngine:
     def fault_counters(self):
         """Packets that met a fault: lost, duplicated, delayed, reordered, refused for want of room."""
         cdef Line *line = &self.line
-        return {"lost": line.lost, "duplicated": line.duplicated, "delayed": line.delayed, "reordered": line.reordered, "refused": line.refused}
+        return {"lost": line.lost, "duplicated": line.duplicated, "delayed": line.delayed, "reordered": line.reordered,
+                "refused": line.refused}
 
 
 cdef dict describe(Counters counters):

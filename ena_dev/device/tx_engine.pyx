@@ -14,10 +14,11 @@ from libc.string cimport memcpy
 from ena_dev.abi.eth_io cimport (META_EXT_VALID, META_L3_OFFSET_SHIFT, META_L4_WORDS_SHIFT, META_MSS_HIGH_SHIFT, META_MSS_LOW_SHIFT,
                                  META_STORE, TX_ADDRESS_HIGH, TX_CDESC_PHASE, TX_FIRST, TX_LAST, TX_LENGTH, TX_META_DESC, TX_PHASE,
                                  TX_REQ_ID_HIGH_SHIFT, TX_REQ_ID_LOW_SHIFT, TxCdesc, TxDesc)
-from ena_dev.bus.atomic cimport load_acquire, store_release64
+from ena_dev.bus.atomic cimport load_acquire, store_release, store_release64
+from ena_dev.bus.executor cimport task_wake
 from ena_dev.bus.interrupts cimport NOTIFY_TX
 from ena_dev.bus.memory cimport BUS_READ, bus_at
-from ena_dev.device.card cimport Card, DROP_LINK, DROP_NONE, Meta, TxQueue, card_fatal, cq_notify, cq_slot
+from ena_dev.device.card cimport Card, DROP_LINK, DROP_NONE, TxQueue, card_fatal, cq_notify, cq_slot
 from ena_dev.device.tx_offload cimport TX_PIECES, Outgoing, tx_transmit
 from ena_dev.ring cimport ring_phase, ring_slot, ring_used
 
@@ -27,6 +28,12 @@ cdef enum:
     GATHERED = 0
     INCOMPLETE = 1             # the rest of the packet isn't there yet
     BAD_ADDRESS = 2
+
+
+cdef void tx_doorbell(void *ctx, uint32_t value) noexcept nogil:
+    cdef TxQueue *q = <TxQueue *> ctx
+    store_release(&q.doorbell, value)
+    task_wake(&q.task)
 
 
 cdef void read_meta(TxQueue *q, const TxDesc *desc, Outgoing *packet) noexcept nogil:

@@ -18,7 +18,7 @@ from ena_dev.device.card cimport (DROP_MALFORMED, DROP_NONE, DROP_OFFLOAD, DROP_
                                   FRAME_SLACK, HEAD_BYTES, PAD_BYTES, card_impairs)
 from ena_dev.device.impairment cimport WAY_OUT
 from ena_dev.packet.chain cimport chain_length, chain_peek, chain_skip
-from ena_dev.packet.checksum cimport (checksum_finish, checksum_fold, checksum_ipv4_header, checksum_pseudo_v4, checksum_pseudo_v6,
+from ena_dev.packet.checksum cimport (checksum_fold, checksum_ipv4_header, checksum_pseudo_v4, checksum_pseudo_v6,
                                       store_native16)
 from ena_dev.packet.headers cimport (ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, PARSE_OK, PARSED_FRAGMENT, PROTOCOL_TCP, PROTOCOL_UDP,
                                      TCP_CWR, TCP_HEADER, UDP_HEADER, Parsed, load_be16, parse_frame, store_be16)
