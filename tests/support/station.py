@@ -35,11 +35,15 @@ class Segment:
         self.frames: list[Packet] = []
         """Everything that left the card, since the last look."""
         self.metas: list[FrameMeta] = []
+        self.judging = True
+        """Off: what leaves is only counted, in `frames_left`. For networks whose own frames nobody would take either."""
+        self.frames_left = 0
 
     def poll(self) -> bool:
         """Take what left the card; whether there was anything."""
         taken = self.wire.take_with_meta()
-        for frame, meta in taken:
+        self.frames_left += len(taken)
+        for frame, meta in taken if self.judging else ():
             packet = judged(frame, self.mtu, meta)
             assert packet.src == self.mac, "sent from another's MAC"
             self.frames.append(packet)
