@@ -48,15 +48,14 @@ cdef int send(TxQueue *q, const iovec *pieces, int count, uint32_t length, const
     """One frame to the port: DROP_NONE, or why it didn't get there. A fault that takes it is none of the sender's business."""
     cdef iovec padded[PORT_PIECES + 2]
     cdef int reason, i
-    if q.card.line != NULL and card_impairs(q.card, WAY_OUT, q.port_index, pieces, count, length, meta, now):
-        return DROP_NONE
     if length < PAD_BYTES and q.port.flags & PORT_PAD:
         for i in range(count):
             padded[i] = pieces[i]
         padded[count].iov_base, padded[count].iov_len = q.card.zeros, PAD_BYTES - length
-        reason = q.port.send(q.port.ctx, padded, count + 1, meta)
-    else:
-        reason = q.port.send(q.port.ctx, pieces, count, meta)
+        pieces, count, length = padded, count + 1, PAD_BYTES
+    if q.card.line != NULL and card_impairs(q.card, WAY_OUT, q.port_index, pieces, count, length, meta, now):
+        return DROP_NONE
+    reason = q.port.send(q.port.ctx, pieces, count, meta)
     if reason == PORT_SENT:
         return DROP_NONE
     return DROP_PORT_FULL if reason == PORT_FULL else DROP_PORT_ERROR
