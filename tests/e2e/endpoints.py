@@ -38,6 +38,14 @@ class EchoDatagram(socketserver.BaseRequestHandler):
         listener.sendto(data, self.client_address)
 
 
+class DigestDatagram(socketserver.BaseRequestHandler):
+    """Answers each datagram with its SHA-256."""
+
+    def handle(self) -> None:
+        data, listener = self.request
+        listener.sendto(hashlib.sha256(data).digest(), self.client_address)
+
+
 class Caller(socketserver.BaseRequestHandler):
     """Tells who called, as the server sees it: `address port`."""
 

@@ -49,7 +49,7 @@ def missing() -> str:
     return missing_for_namespaces() or (f"end-to-end tests need {', '.join(lacking)}" if lacking else "")
 
 
-def eventually(look: Callable[[], T], what: str = "", patience: float = PATIENCE) -> T:
+def eventually(look: Callable[[], T | None], what: str = "", patience: float = PATIENCE) -> T:
     """The first true result of `look`, asked again and again."""
     end = time.monotonic() + patience
     while not (found := look()):
@@ -229,10 +229,20 @@ class Appliance:
         """What status says about one rule."""
         return next(rule for rule in self.status()["rules"] if rule["name"] == name)
 
-    def agrees(self, tap: str, host: Host) -> bool:
-        """Whether the card received what the kernel sent by this TAP, and the other way."""
-        link, nic = host.link(tap), self.nic(tap)
-        return (link["tx_packets"], link["rx_packets"]) == (nic["rx"]["packets"], nic["tx"]["packets"])
+    def agree(self, tap: str, host: Host) -> None:
+        """Wait until the card has received what the kernel sent by this TAP, and the other way: not one frame more or less."""
+
+        def same() -> bool:
+            link, nic = host.link(tap), self.nic(tap)
+            return (link["tx_packets"], link["rx_packets"]) == (nic["rx"]["packets"], nic["tx"]["packets"])
+
+        eventually(same, f"card and kernel count the same frames on {tap}")
+
+    def balanced(self) -> bool:
+        """Whether every frame that was received is accounted for."""
+        status = self.status()
+        totals = status["totals"]
+        return bool(totals["received"] == totals["sent"] + totals["punted"] + totals["parked"] + sum(status["drops"].values()))
 
     def flows(self) -> list[dict[str, Any]]:
         """All flows."""
@@ -254,7 +264,9 @@ class Lab:
 
     def host(self, label: str) -> Host:
         """A namespace, empty but for its loopback."""
-        return self.keep(Host(label))
+        host = Host(label)
+        self.keep(host)
+        return host
 
     def appliance(self, label: str, text: str, start: bool = True) -> Appliance:
         """An appliance from the text of a file, ready."""

@@ -58,7 +58,8 @@ class NamedDatagram(socketserver.BaseRequestHandler):
     """Says who it is."""
 
     def handle(self) -> None:
-        self.request[1].sendto(self.server.server_address[0].encode(), self.client_address)
+        listener: socket.socket = self.request[1]
+        listener.sendto(str(listener.getsockname()[0]).encode(), self.client_address)
 
 
 @dataclass

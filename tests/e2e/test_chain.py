@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import re
 import socket
 import struct
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.e2e.endpoints import Bulk, Caller, EchoDatagram, datagrams, download, serving, upload, who
+from tests.e2e.endpoints import Bulk, Caller, DigestDatagram, EchoDatagram, datagrams, download, serving, upload, who
 from tests.e2e.lab import Appliance, Host, Lab, eventually
 
 NARROW = 1400
@@ -48,7 +49,7 @@ SECOND, THIRD = ("10.0.2.10", "fd00:2::10"), ("10.0.2.11", "fd00:2::11")
 FAMILIES = pytest.mark.parametrize("v", (0, 1), ids=("v4", "v6"))
 RECVERR = ((socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25))
 MTU_DISCOVER = ((socket.IPPROTO_IP, 10), (socket.IPPROTO_IPV6, 23))
-DO = 2
+DONT, DO = 0, 2
 
 
 @dataclass
@@ -71,6 +72,8 @@ def site(lab: Lab) -> Iterator[Site]:
     for appliance, end in ((a, "a-out"), (b, "b-in")):
         appliance.plug(end, middle, [], mtu=NARROW)
         middle.output("ip", "link", "set", end, "master", "wire")
+    middle.output("ip", "addr", "add", "10.0.3.9/24", "dev", "wire")
+    lab.keep(serving(middle, (DigestDatagram, "10.0.3.9", 7007, "udp")))
     addresses = [f"10.0.2.{n}/24" for n in (9, 10, 11)] + [f"fd00:2::{n}/64" for n in (9, 10, 11)]
     b.plug("out", server, addresses, ["10.0.2.1", "fd00:2::1"])
     for address in (*SERVER, *SECOND, *THIRD):
@@ -105,6 +108,17 @@ def test_a_datagram_too_big_for_the_narrow_link_is_told_to_the_sender(site: Site
             one.send(bytes(most + 1))
         one.send(bytes(most))
         assert len(one.recv(2000)) == most
+
+
+def test_a_datagram_that_may_be_fragmented_is_and_arrives_whole(site: Site) -> None:
+    """To the host on the narrow link, whose kernel puts it together again."""
+    sent = bytes(n * 7 & 255 for n in range(1472))
+    with datagrams(site.client, "10.0.3.9", 7007) as one:
+        one.setsockopt(*MTU_DISCOVER[0], DONT)
+        one.send(b"fragments don't wait until the neighbour is known")
+        one.recv(100)
+        one.send(sent)
+        assert one.recv(100) == hashlib.sha256(sent).digest()
 
 
 @FAMILIES

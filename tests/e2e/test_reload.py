@@ -81,6 +81,11 @@ class Pouring:
         except OSError as error:
             self.error = str(error)
 
+    def wait_for_more(self) -> None:
+        """Wait until more than sockets hold was sent."""
+        before = self.sent
+        eventually(lambda: self.sent > before + 32 * PIECE, "the transfer goes on")
+
     def stop(self) -> None:
         """Send no more."""
         self._stop.set()
@@ -107,9 +112,8 @@ def test_transfers_and_idle_connections_outlive_reloads(site: Site) -> None:
     with pouring(site) as bulk, connect(site.client, SERVER, 7006) as idle:
         assert echoes(idle)
         for text in (NEW, OLD, NEW):
-            before = bulk.sent
             site.reload(text)
-            eventually(lambda before=before: bulk.sent > before + 4 * PIECE, "the transfer goes on")
+            bulk.wait_for_more()
         assert echoes(idle)
         assert bulk.finish()
 
