@@ -76,7 +76,11 @@ async def test_frames_that_wait_for_a_neighbour_survive_a_reset() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "reason", "within"),
-    [("withhold", ResetReason.MISS_TX_CMPL, 8.0), ("keep-alive", ResetReason.KEEP_ALIVE_TO, 10.0), ("admin", ResetReason.MISSING_ADMIN_INTERRUPT, 10.0)],
+    [
+        ("withhold", ResetReason.MISS_TX_CMPL, 8.0),
+        ("keep-alive", ResetReason.KEEP_ALIVE_TO, 10.0),
+        ("admin", ResetReason.MISSING_ADMIN_INTERRUPT, 10.0),
+    ],
 )
 async def test_the_watchdog_heals_a_card_and_traffic_resumes(fault: str, reason: ResetReason, within: float) -> None:
     async with office() as o:

@@ -98,10 +98,11 @@ async def test_a_wrong_file_leaves_the_running_one(tmp_path: Path, broken: str) 
         assert (await reload(o, file, OFFICE))["ended"] == 0
 
 
+DMZ = OFFICE.replace("zones:", "  dmz: {address: 10.0.0.1/24}\nzones:").replace("nics: [wan]", "nics: [wan, dmz]")
 CHANGES = {
     "address": (OFFICE.replace("203.0.113.1/24", "203.0.113.2/24"), "nic wan"),
     "mtu": (OFFICE.replace("lan: {", "lan: {mtu: 1400, "), "nic lan"),
-    "one more nic": (OFFICE.replace("zones:", "  dmz: {address: 10.0.0.1/24}\nzones:").replace("nics: [wan]", "nics: [wan, dmz]"), "section nics"),
+    "one more nic": (DMZ, "section nics"),
     "host": (OFFICE + "host: {tun: other}\n", "section host"),
     "control": (OFFICE + "control: {socket: /tmp/other}\n", "section control"),
     "limits": (OFFICE + "limits: {flows: 2048}\n", "section limits"),
@@ -157,7 +158,8 @@ async def test_a_forward_that_leads_elsewhere_now_ends_its_flows(tmp_path: Path)
 
 
 def service(a: str, b: str, more: str = "") -> str:
-    targets = "".join(f"      - {{name: {name}, address: 192.168.1.{host}:53{extra}}}\n" for name, host, extra in (("a", 21, a), ("b", 22, b)))
+    rows = (("a", 21, a), ("b", 22, b))
+    targets = "".join(f"      - {{name: {name}, address: 192.168.1.{host}:53{extra}}}\n" for name, host, extra in rows)
     return OFFICE + f"services:\n  dns:\n    listen: 203.0.113.80:53/udp\n    targets:\n{targets}{more}"
 
 
