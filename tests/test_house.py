@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config.loader import loads
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("appliance", "ena_dev")
 PYTHON = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -35,7 +37,10 @@ def test_imports_keep_to_their_layers() -> None:
     run("importlinter.cli", "lint", "--no-cache")
 
 
-@pytest.mark.parametrize(("one", "other"), [("device", "driver"), ("driver", "device"), ("bus", "device"), ("bus", "driver"), ("port", "device")])
+SIBLINGS_AND_ABOVE = [("device", "driver"), ("driver", "device"), ("bus", "device"), ("bus", "driver"), ("port", "device")]
+
+
+@pytest.mark.parametrize(("one", "other"), SIBLINGS_AND_ABOVE)
 def test_compiled_modules_keep_to_their_layers_too(one: str, other: str) -> None:
     for path in (ROOT / "ena_dev" / one).glob("*.p[yx]*"):
         if path.suffix in (".pyx", ".pxd"):
@@ -65,8 +70,30 @@ def test_functions_stay_short() -> None:
     assert not long
 
 
+def readme(language: str) -> list[str]:
+    """The fenced blocks of one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
 def test_readme_starts_with_two_commands_in_one_line_each() -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    blocks = readme("sh")
     assert "softena demo" in blocks[0]
     assert "pytest" in blocks[1]
     assert all(len(block.strip().splitlines()) == 1 for block in blocks[:2])
+
+
+@pytest.mark.parametrize("text", [block for block in readme("yaml") if block.startswith("version:")])
+def test_readme_shows_files_without_mistakes(text: str) -> None:
+    assert loads(text, "README.md").warnings == ()
+
+
+def test_readme_shows_the_example_as_it_is_tested() -> None:
+    tested = [path.read_text() for path in (ROOT / "tests" / "examples").glob("*.py")]
+    assert readme("python")
+    for block in readme("python"):
+        assert any(block in text for text in tested)
+
+
+def test_readme_links_to_what_exists() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target

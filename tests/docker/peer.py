@@ -89,4 +89,7 @@ def ask(protocol: str, address: str, port: str, count: str) -> None:
 
 
 if __name__ == "__main__":
-    {"listen": listen, "ask": ask}[sys.argv[1]](*sys.argv[2:])
+    if sys.argv[1] == "listen":
+        listen(*sys.argv[2:])
+    else:
+        ask(*sys.argv[2:])
