@@ -67,7 +67,7 @@ cdef int copy_in(Card *card, Verdict *v, const iovec *pieces, int count, uint32_
     if q == NULL:
         return drop(card, DROP_OVERRUN)
     rx_fetch(q)
-    n = 0 if q.stopped else rx_reserve(q, length, target)
+    n = 0 if card.fatal else rx_reserve(q, length, target)
     if not n and v.segment and ring_used(q.fetched, q.head) >= card.max_rx_buffers:
         return deliver_cut(card, v, pieces, count, v.segment, now)
     if not n:
@@ -162,7 +162,7 @@ cdef int offer(Ingress *ingress, iovec *out) noexcept nogil:
         if q == NULL:
             return 0
         rx_fetch(q)
-        posted = 0 if q.stopped else ring_used(q.fetched, q.head)
+        posted = 0 if card.fatal else ring_used(q.fetched, q.head)
         if not posted:
             return 0
         while n < posted and n < card.max_rx_buffers and offered < need:
@@ -187,7 +187,7 @@ cdef bint unpark(Ingress *ingress, uint64_t now) noexcept nogil:
     if q == NULL:
         return False
     rx_fetch(q)
-    if not rx_reserve(q, length, pieces) and ring_used(q.fetched, q.head) < ingress.card.max_rx_buffers and not q.stopped:
+    if not rx_reserve(q, length, pieces) and ring_used(q.fetched, q.head) < ingress.card.max_rx_buffers and not ingress.card.fatal:
         return False
     ingress.parked_length = 0
     pieces[0].iov_base, pieces[0].iov_len = ingress.parked, length

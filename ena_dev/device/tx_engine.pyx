@@ -5,7 +5,7 @@
                                                     `--> completion, whatever became of the packet
 
 Descriptors are copied out one by one and judged then. A packet whose last descriptor isn't there yet stays in the ring; a broken chain
-is dropped and completed; an address that nobody owns stops the queue. Source: ENA interface, Tx descriptor; Tx completion.
+is dropped and completed; an address that nobody owns stops the card. Source: ENA interface, Tx descriptor; Tx completion.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -24,10 +24,6 @@ from ena_dev.ring cimport ring_phase, ring_slot, ring_used
 
 cdef enum:
     EXTENDED = 16              # bytes of a completion with a time stamp
-    # results of gather
-    GATHERED = 0
-    INCOMPLETE = 1             # the rest of the packet isn't there yet
-    BAD_ADDRESS = 2
 
 
 cdef void tx_doorbell(void *ctx, uint32_t value) noexcept nogil:
@@ -72,8 +68,8 @@ cdef bint read_data(TxQueue *q, const TxDesc *desc, Outgoing *packet) noexcept n
     return True
 
 
-cdef int gather(TxQueue *q, const uint8_t *ring, uint16_t tail, Outgoing *packet) noexcept nogil:
-    """The packet at the head of the ring."""
+cdef bint gather(TxQueue *q, const uint8_t *ring, uint16_t tail, Outgoing *packet) noexcept nogil:
+    """The packet at the head of the ring; False if its rest isn't there yet, or an address is nobody's."""
     cdef uint16_t at = q.head
     cdef TxDesc desc
     packet.count, packet.length, packet.offloads, packet.req_id, packet.named, packet.malformed = 0, 0, 0, 0, 0, 0
@@ -82,24 +78,24 @@ cdef int gather(TxQueue *q, const uint8_t *ring, uint16_t tail, Outgoing *packet
         memcpy(&desc, ring + ring_slot(at, q.depth) * sizeof(TxDesc), sizeof(TxDesc))
         if (desc.word[0] & TX_PHASE != 0) != ring_phase(at, q.depth):
             q.counters.bad_doorbells += 1
-            return INCOMPLETE
+            return False
         if (desc.word[0] & TX_FIRST != 0) != (at == q.head):
             packet.malformed = 1
             if at != q.head:                   # another packet begins: this one has no end
                 packet.end = at
-                return GATHERED
+                return True
         if desc.word[0] & TX_META_DESC:
             if at != q.head:
                 packet.malformed = 1
             read_meta(q, &desc, packet)
         elif not read_data(q, &desc, packet):
-            return BAD_ADDRESS
+            return False
         at += 1
         if desc.word[0] & TX_LAST:
             packet.end = at
-            return GATHERED
+            return True
     packet.end, packet.malformed = at, 1
-    return GATHERED if ring_used(at, q.head) == q.depth else INCOMPLETE
+    return ring_used(at, q.head) == q.depth
 
 
 cdef void complete(TxQueue *q, uint16_t req_id, uint64_t now) noexcept nogil:
@@ -113,7 +109,6 @@ cdef void complete(TxQueue *q, uint16_t req_id, uint64_t now) noexcept nogil:
         return
     slot = cq_slot(q.card, q.cq)
     if slot == NULL:
-        q.stopped = 1
         return
     completion.req_id, completion.status, completion.sub_qid, completion.sq_head = req_id, 0, q.index, q.head
     completion.flags = TX_CDESC_PHASE if ring_phase(q.cq.tail, q.cq.depth) else 0
@@ -140,21 +135,18 @@ cdef int tx_step(void *ctx, uint64_t now, int budget) noexcept nogil:
     cdef uint16_t tail = <uint16_t> load_acquire(&q.doorbell)
     cdef Outgoing packet
     cdef uint8_t *ring
-    cdef int done = 0, completed = 0, result, reason
-    if tail == q.head or q.stopped:
+    cdef int done = 0, completed = 0, reason
+    if tail == q.head or card.fatal:
         return 0
     ring = bus_at(card.bus, q.ring, <uint64_t> q.depth * sizeof(TxDesc), BUS_READ)
     if ring == NULL:
         card_fatal(card, q.ring)
-        q.stopped = 1
         return 0
     if ring_used(tail, q.head) > q.depth:
         q.counters.bad_doorbells += 1
         tail = <uint16_t> (q.head + q.depth)
-    while done < budget and q.head != tail and not q.stopped:
-        result = gather(q, ring, tail, &packet)
-        if result != GATHERED:
-            q.stopped = result == BAD_ADDRESS
+    while done < budget and q.head != tail and not card.fatal:
+        if not gather(q, ring, tail, &packet):
             break
         reason = tx_transmit(q, &packet, now, &done) if card.link else DROP_LINK
         if reason != DROP_NONE:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ena_dev.abi.admin import Direction
+from ena_dev.abi.eth_io import TxDescriptor
 from ena_dev.bus.executor import Executor
 from ena_dev.device.interfaces import RssSpec
 from ena_dev.errors import BusError, UsageError
@@ -226,6 +227,22 @@ def test_stop_forgets_queues_and_negotiation_but_no_counter() -> None:
     bench.run()
     assert bench.engine.statistics().rx_packets == 1
     assert bench.wire.waiting() == 1  # for the next driver
+
+
+def test_after_a_bad_address_no_queue_touches_memory() -> None:
+    bench = IoBench()
+    rx, tx = bench.rx(), bench.tx()
+    other = bench.tx(2)
+    rx.post(4)
+    tx.write(bytes(TxDescriptor(length=60, first=1, last=1, phase=1, address_low=0xDEAD0000)))
+    tx.ring()
+    bench.run()
+    assert bench.engine.fatal
+    other.send(udp(40))
+    bench.wire.inject(udp(40))
+    bench.run()
+    assert (rx.receive(), tx.completions(), other.completions()) == ([], [], [])
+    assert bench.wire.take() == []
 
 
 def test_a_closed_engine_leaves_bar_and_executor() -> None:
