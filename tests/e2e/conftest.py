@@ -7,7 +7,8 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from appliance.host.namespaces import sweep
-from tests.e2e.lab import PREFIX, Lab, missing
+from tests.e2e.host import PREFIX, missing
+from tests.e2e.lab import Lab
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from tests.e2e.lab import PATIENCE, Host
+from tests.e2e.host import PATIENCE, Host
 
 SILENCE = 0.4
 """Seconds after which no answer counts as none: round trips take a millisecond."""

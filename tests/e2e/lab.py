@@ -12,171 +12,21 @@ The stack at both ends is the kernel's. Leaving the block ends every process and
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import signal
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pyroute2 import IPRoute
-
 from appliance.control.client import ControlClient
-from appliance.host.links import NAMESPACES, move
-from appliance.host.namespaces import Namespace
-from tests.appliance.host.lab import missing as missing_for_namespaces
+from appliance.host.links import move
+from tests.e2e.child import Child
+from tests.e2e.host import PATIENCE, Host, eventually
 
 T = TypeVar("T")
-
-PREFIX = "se2e"
-PROGRAMS = ("ip", "ping", "nsenter", "iperf3")
-PATIENCE = 20.0
-"""Seconds for anything that a loaded machine may delay."""
-
-
-def missing() -> str:
-    """What these tests need and this machine doesn't have, by name; empty if they can run."""
-    lacking = [name for name in PROGRAMS if shutil.which(name) is None]
-    return missing_for_namespaces() or (f"end-to-end tests need {', '.join(lacking)}" if lacking else "")
-
-
-def eventually(look: Callable[[], T | None], what: str = "", patience: float = PATIENCE) -> T:
-    """The first true result of `look`, asked again and again."""
-    end = time.monotonic() + patience
-    while not (found := look()):
-        assert time.monotonic() < end, f"did not happen in {patience} s: {what or look}; last seen: {found!r}"
-        time.sleep(0.01)
-    return found
-
-
-class Host(Namespace):
-    """A machine with the kernel's stack. `call` makes sockets inside."""
-
-    def __init__(self, label: str) -> None:
-        super().__init__(label, PREFIX)
-
-    def output(self, *argv: str, check: bool = True) -> str:
-        """What a program prints inside. It fails the test if it fails, with its words."""
-        result = subprocess.run(self.inside(*argv), capture_output=True, text=True, timeout=PATIENCE)
-        assert not check or result.returncode == 0, f"{' '.join(argv)}: {result.stdout}{result.stderr}"
-        return result.stdout
-
-    def inside(self, *argv: str) -> list[str]:
-        """The command line that runs a program inside."""
-        return ["nsenter", f"--net={NAMESPACES / self.name}", "--", *argv]
-
-    def link(self, name: str) -> dict[str, int]:
-        """The kernel's counters of an interface: rx_packets is what the kernel received."""
-
-        def read() -> dict[str, int]:
-            with IPRoute() as ip:
-                return dict(ip.get_links(ifname=name)[0].get("stats64"))
-
-        return self.call(read)
-
-    def links(self) -> set[str]:
-        """The names of all interfaces."""
-
-        def read() -> set[str]:
-            with IPRoute() as ip:
-                return {link.get("ifname") for link in ip.get_links()}
-
-        return self.call(read)
-
-    def stack_errors(self) -> dict[str, int]:
-        """Packets that the kernel's stack found damaged, by counter; only those that are not zero."""
-        counters = self.call(_stack_counters)
-        return {name: value for name, value in counters.items() if value and name.endswith(("HdrErrors", "CsumErrors", "InErrs"))}
-
-
-def _stack_counters() -> dict[str, int]:
-    """All counters of the calling thread's namespace: IpInHdrErrors, Udp6InCsumErrors..."""
-    net = Path("/proc/thread-self/net")
-    lines = net.joinpath("snmp").read_text().splitlines()
-    counters: dict[str, int] = {}
-    for names, values in zip(lines[::2], lines[1::2], strict=True):
-        group = names.partition(":")[0]
-        counters |= {group + name: int(value) for name, value in zip(names.split()[1:], values.split()[1:], strict=True)}
-    six = (line.split() for line in net.joinpath("snmp6").read_text().splitlines())
-    return counters | {name: int(value) for name, value in six}
-
-
-class Child:
-    """A running `softena run FILE`. `log` holds its lines, as the JSON objects they are."""
-
-    def __init__(self, host: Host, file: Path) -> None:
-        self.log: list[dict[str, Any]] = []
-        self._news = threading.Condition()
-        self.process = subprocess.Popen(host.inside(*self.command(file)), stderr=subprocess.PIPE, text=True, env=self.environment())
-        self._reader = threading.Thread(target=self._read, name=f"log of {host.name}", daemon=True)
-        self._reader.start()
-
-    @staticmethod
-    def command(file: Path) -> list[str]:
-        """The command line."""
-        return [sys.executable, "-m", "appliance.cli", "run", "--log-format", "json", str(file)]
-
-    @staticmethod
-    def environment() -> dict[str, str]:
-        """The child finds the packages where the test did."""
-        return os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                entry = {"event": line.rstrip(), "level": "raw"}
-            with self._news:
-                self.log.append(entry)
-                self._news.notify_all()
-        with self._news:
-            self.log.append({"event": "<end of log>", "level": "raw"})
-            self._news.notify_all()
-
-    def wait_for(self, event: str, since: int = 0, **fields: object) -> dict[str, Any]:
-        """The first log entry of this event with these fields, from entry `since` on; waits for it."""
-
-        def look() -> dict[str, Any] | None:
-            wanted = {"event": event, **fields}
-            return next((entry for entry in self.log[since:] if wanted.items() <= entry.items()), None)
-
-        with self._news:
-            self._news.wait_for(lambda: look() or self.log[-1:] == [{"event": "<end of log>", "level": "raw"}], PATIENCE)
-            found = look()
-        assert found, f"no {event!r} {fields} in the log:\n{self.text()}"
-        return found
-
-    def text(self) -> str:
-        """The log, for people."""
-        return "\n".join(json.dumps(entry) for entry in self.log)
-
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        self.process.send_signal(number)
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Have it end by a signal; its exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        self.ended()
-        return self.process.returncode
-
-    def ended(self) -> Self:
-        """Itself, once it has ended and its log is complete."""
-        self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        return self
 
 
 class Appliance:

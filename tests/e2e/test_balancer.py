@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.e2e.endpoints import PIECE, Server, connect, datagrams, echoes, receive, server
-from tests.e2e.lab import Appliance, Host, Lab, eventually
+from tests.e2e.host import Host, eventually
+from tests.e2e.lab import Appliance, Lab
 
 CONFIG = """
 version: 1

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.e2e.endpoints import Bulk, EchoDatagram, EchoStream, both_ways, connect, datagrams, receive, serving
-from tests.e2e.lab import PATIENCE, Appliance, Host, Lab, eventually
+from tests.e2e.host import PATIENCE, Host, eventually
+from tests.e2e.lab import Appliance, Lab
 
 CONFIG = """
 version: 1

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.e2e.endpoints import Bulk, Caller, DigestDatagram, EchoDatagram, datagrams, download, serving, upload, who
-from tests.e2e.lab import Appliance, Host, Lab, eventually
+from tests.e2e.host import Host, eventually
+from tests.e2e.lab import Appliance, Lab
 
 NARROW = 1400
 A = """

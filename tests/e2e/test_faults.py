@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.e2e.endpoints import Bulk, both_ways, serving
-from tests.e2e.lab import Appliance, Host, Lab
+from tests.e2e.host import Host
+from tests.e2e.lab import Appliance, Lab
 
 CONFIG = """
 version: 1

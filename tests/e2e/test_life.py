@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.appliance.host.lab import settings
+from tests.e2e.child import Child
 from tests.e2e.endpoints import DATA, Bulk, EchoStream, connect, echoes, serving
-from tests.e2e.lab import PATIENCE, Child, Host, Lab, eventually
+from tests.e2e.host import PATIENCE, Host, eventually
+from tests.e2e.lab import Lab
 
 CONFIG = """
 version: 1

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.e2e.endpoints import SILENCE, Caller, EchoStream, connect, datagrams, echoes, receive, serving, who, who_udp
-from tests.e2e.lab import Appliance, Host, Lab, eventually
+from tests.e2e.host import Host, eventually
+from tests.e2e.lab import Appliance, Lab
 
 CONFIG = """
 version: 1

@@ -14,7 +14,8 @@ import pytest
 
 from appliance.control.messages import ControlError
 from tests.e2e.endpoints import DATA, PIECE, SILENCE, Bulk, EchoStream, connect, echoes, receive, serving
-from tests.e2e.lab import Appliance, Host, Lab, eventually
+from tests.e2e.host import Host, eventually
+from tests.e2e.lab import Appliance, Lab
 
 CONFIG = """
 version: 1

@@ -13,7 +13,8 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from tests.e2e.endpoints import EchoStream, connect, echoes, serving
-from tests.e2e.lab import Appliance, Host, Lab, eventually
+from tests.e2e.host import Host, eventually
+from tests.e2e.lab import Appliance, Lab
 
 CONFIG = """
 version: 1

@@ -16,7 +16,8 @@ from pyroute2 import IPRoute
 
 from tests.appliance.host.lab import settings
 from tests.e2e.endpoints import SILENCE, Bulk, Caller, both_ways, connect, receive, serving, who
-from tests.e2e.lab import Appliance, Host, Lab, eventually
+from tests.e2e.host import Host, eventually
+from tests.e2e.lab import Appliance, Lab
 
 CONFIG = """
 version: 1
