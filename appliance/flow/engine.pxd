@@ -138,6 +138,7 @@ cdef struct Nic:
 
 cdef struct Counters:
     uint64_t received, sent, punted, misses, installed, denied, deleted, expired, refused, stale, absorbed
+    uint64_t ended             # flows begun are `misses`: ended, or in the table
     uint64_t control_sent, control_dropped
     uint64_t evicted[CLASSES]
     uint64_t drops[DROP_REASONS]

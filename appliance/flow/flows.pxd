@@ -82,6 +82,7 @@ cdef inline void flow_end(Engine *engine, uint32_t slot, uint32_t reason) noexce
     forget_reply(engine, slot)
     table_remove(table, slot << 1, key_hash(&table.secret, &table.flows[slot].half[0].key))
     flow_free(table, slot)
+    engine.counters.ended += 1
 
 
 cdef inline bint evict(Engine *engine) noexcept nogil:

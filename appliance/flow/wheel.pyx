@@ -104,21 +104,21 @@ cdef class TimerWheel:
             raise UsageError(f"entry {entry} isn't one of the {self.wheel.entries} of this wheel")
         return 0
 
-    def arm(self, uint32_t entry, double due):
-        """Returns when to ask, in seconds."""
+    def arm(self, uint32_t entry, uint64_t due):
+        """Returns when to ask. Times are ns."""
         self.check(entry)
-        return wheel_arm(&self.wheel, entry, <uint64_t> (due * 1e9)) / 1e9
+        return wheel_arm(&self.wheel, entry, due)
 
     def cancel(self, uint32_t entry):
         self.check(entry)
         wheel_cancel(&self.wheel, entry)
 
-    def pop(self, double now, int budget=1 << 30):
+    def pop(self, uint64_t now, int budget=1 << 30):
         """An entry to look at, or 0."""
-        return wheel_pop(&self.wheel, <uint64_t> (now * 1e9), &budget)
+        return wheel_pop(&self.wheel, now, &budget)
 
     @property
     def deadline(self):
-        """When to ask next, in seconds; None: nothing is armed."""
+        """When to ask next; None: nothing is armed."""
         cdef uint64_t due = wheel_deadline(&self.wheel)
-        return None if due == 0xFFFFFFFFFFFFFFFFULL else due / 1e9
+        return None if due == 0xFFFFFFFFFFFFFFFFULL else due

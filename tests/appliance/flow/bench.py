@@ -111,7 +111,11 @@ class Bench:
         self.round()
 
     def close(self) -> None:
-        """The census: no buffer was lost."""
+        """No flow outlives all its timeouts, and no buffer was lost."""
+        self.round(8000)
+        self.round(8000)
+        self.check_conservation()
+        assert self.states() == {}
         self.worker.close()
         for cards in self.cards:
             for card in cards:
@@ -164,8 +168,9 @@ class Bench:
         return {name[5:]: n for name, n in self.worker.counters().items() if name.startswith("drop:") and n}
 
     def check_conservation(self) -> None:
-        """Every frame that came was sent, punted, dropped for one reason, or waits."""
-        count = self.worker.counters()
+        """Every frame that came was sent, punted, dropped for one reason, or waits; every flow that began has ended once, or is there."""
+        count, usage = self.worker.counters(), self.worker.usage()
+        assert count["misses"] == count["ended"] + usage["used"] + usage["pending"] + usage["denied"]
         assert count["received"] == count["sent"] + count["punted"] + count["parked"] + sum(self.drops().values())
 
     def states(self) -> Counter[str]:
