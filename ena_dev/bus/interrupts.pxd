@@ -35,5 +35,6 @@ cdef class MsixVector:
     cdef Vector vector
     cdef Executor executor
     cdef readonly int index
-    cdef int _eventfd
+    cdef int _eventfd          # made here for a coroutine
+    cdef int _given            # passed from another process
     cdef void set_task_sink(self, Task *task) noexcept

@@ -4,15 +4,19 @@
     posted completion --notify--> pending --unmasked, delay over--> fire(sink), masked again
                                       ^--- unmask register (a mailbox: any thread writes, the vector's task applies)
 
-A sink is a task's ready bit (a compiled driver), an eventfd (a coroutine), or nothing. Source: ENA interface, interrupt unmask
+A sink is a task's ready bit (a compiled driver), an eventfd (a coroutine, or a driver in another process), or nothing. Source: ENA interface, interrupt unmask
 register, and MSI-X.
 """
+
+import os
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from ena_dev.bus.atomic cimport exchange, store_release
 from ena_dev.bus.executor cimport Executor, Task, eventfd_write, task_init, task_wake
+
+from ena_dev.errors import UsageError
 
 cdef extern from "sys/eventfd.h" nogil:
     int eventfd(unsigned int count, int flags)
@@ -105,6 +109,7 @@ cdef class MsixVector:
         memset(&self.vector, 0, sizeof(Vector))
         task_init(&self.vector.task, vector_step, &self.vector)
         self.executor, self.index, self._eventfd = executor, index, -1
+        self._given = -1
         self.vector.auto_mask = self.vector.masked = 1 if index else 0
         self.vector.due, self.vector.resolution = 0xFFFFFFFFFFFFFFFFULL, 1000
         with executor.held():
@@ -113,12 +118,14 @@ cdef class MsixVector:
     def __dealloc__(self):
         if self._eventfd >= 0:
             close(self._eventfd)
+        if self._given >= 0:
+            close(self._given)
 
     def close(self):
         """Leave the executor; the vector sends nothing from here on."""
         with self.executor.held():
             self.executor.remove(&self.vector.task)
-            self.vector.fire = NULL
+        self.signal(None)
 
     cdef void set_task_sink(self, Task *task) noexcept:
         """Messages make `task` ready. The caller holds the barrier."""
@@ -137,6 +144,28 @@ cdef class MsixVector:
             self.vector.sink = <void *><size_t>self._eventfd
             self.vector.fire = fire_eventfd
         return self._eventfd
+
+    def signal(self, fd):
+        """Messages go to the eventfd `fd`, which is the vector's from here on, or to nobody (None). What was passed before is closed.
+
+        UsageError, and nothing changes, if it isn't an eventfd: writing to anything else could block the data thread.
+        """
+        cdef int given = -1 if fd is None else fd, old = self._given
+        if given >= 0:
+            try:
+                kind = os.readlink(f"/proc/self/fd/{given}")
+            except OSError:
+                kind = "closed"
+            if kind != "anon_inode:[eventfd]":
+                raise UsageError(f"descriptor {given} is no eventfd: {kind}")
+            os.set_blocking(given, False)
+        with self.executor.held():
+            self._given = given
+            self.vector.sink, self.vector.fire = <void *><size_t>given, NULL
+            if given >= 0:
+                self.vector.fire = fire_eventfd
+        if old >= 0:
+            close(old)
 
     def drain(self):
         """Read the eventfd sink empty; True if a message had come."""

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 cdef enum:
     BUS_READ = 1          # the device may read here
     BUS_WRITE = 2         # the device may write here
-    BUS_REGIONS = 32
+    BUS_REGIONS = 64
 
 cdef struct Region:
     uint64_t base
@@ -16,6 +16,7 @@ cdef struct Bus:
     Region regions[BUS_REGIONS]
     uint32_t count
     uint32_t last         # index of the last hit: looked at first
+    uint32_t generation   # counts changes of the table: pointers kept from an older one are looked up again
 
 
 cdef inline uint8_t *bus_at(Bus *bus, uint64_t address, uint64_t length, uint32_t access) noexcept nogil:
@@ -40,8 +41,11 @@ cdef inline uint8_t *bus_at(Bus *bus, uint64_t address, uint64_t length, uint32_
     return NULL
 
 
-cdef class Memory:
+cdef class AddressSpace:
     cdef Bus bus
+
+
+cdef class Memory(AddressSpace):
     cdef uint8_t *arena
     cdef uint64_t arena_base, arena_size, arena_next
     cdef dict _free, _sizes

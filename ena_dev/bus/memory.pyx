@@ -2,8 +2,8 @@
 """Host memory by bus address: allocate, resolve, refuse.
 
 All cards of one host share one `Memory`, as PCI cards in one machine do: a buffer received on one card can be sent from
-another by its address alone. Bus addresses are not host pointers; every access goes through `bus_at` (compiled) or `read`
-and `write` (Python), which refuse what nobody mapped.
+another by its address alone. A card whose driver lives elsewhere has an address space of its own (`guest_memory`). Bus addresses are
+not host pointers; every access goes through `bus_at` (compiled) or `read` and `write` (Python), which refuse what nobody mapped.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -21,7 +21,33 @@ cdef extern from "sys/mman.h" nogil:
 ARENA_BASE = 0x1_0000_0000
 
 
-cdef class Memory:
+cdef class AddressSpace:
+    """What a card reaches, by bus address. Nothing, until a kind of memory fills the table."""
+
+    def __cinit__(self):
+        memset(&self.bus, 0, sizeof(Bus))
+
+    def read(self, uint64_t address, uint64_t length):
+        """Copy bytes out. Raises BusError where nothing is mapped."""
+        if length == 0:
+            return b""
+        cdef uint8_t *host = bus_at(&self.bus, address, length, BUS_READ)
+        if host == NULL:
+            raise BusError(address, length, "not mapped for reading")
+        return PyBytes_FromStringAndSize(<char *>host, length)
+
+    def write(self, uint64_t address, const uint8_t[::1] data not None):
+        """Copy bytes in. Raises BusError where nothing is mapped."""
+        cdef uint64_t length = data.shape[0]
+        if length == 0:
+            return
+        cdef uint8_t *host = bus_at(&self.bus, address, length, BUS_WRITE)
+        if host == NULL:
+            raise BusError(address, length, "not mapped for writing")
+        memcpy(host, &data[0], length)
+
+
+cdef class Memory(AddressSpace):
     """One host's memory: an arena reserved at once and committed by first touch, in bytes."""
 
     def __cinit__(self, uint64_t size=1 << 30):
@@ -30,7 +56,6 @@ cdef class Memory:
             raise MemoryError(f"can't reserve {size} bytes of host memory")
         self.arena = <uint8_t *>host
         self.arena_base, self.arena_size, self.arena_next = ARENA_BASE, size, 0
-        memset(&self.bus, 0, sizeof(Bus))
         self.bus.regions[0].base, self.bus.regions[0].size = ARENA_BASE, size
         self.bus.regions[0].host, self.bus.regions[0].access = self.arena, BUS_READ | BUS_WRITE
         self.bus.count = 1
@@ -66,22 +91,3 @@ cdef class Memory:
     def allocated(self):
         """Bytes handed out and not given back."""
         return sum(self._sizes.values())
-
-    def read(self, uint64_t address, uint64_t length):
-        """Copy bytes out. Raises BusError where nothing is mapped."""
-        if length == 0:
-            return b""
-        cdef uint8_t *host = bus_at(&self.bus, address, length, BUS_READ)
-        if host == NULL:
-            raise BusError(address, length, "not mapped for reading")
-        return PyBytes_FromStringAndSize(<char *>host, length)
-
-    def write(self, uint64_t address, const uint8_t[::1] data not None):
-        """Copy bytes in. Raises BusError where nothing is mapped."""
-        cdef uint64_t length = data.shape[0]
-        if length == 0:
-            return
-        cdef uint8_t *host = bus_at(&self.bus, address, length, BUS_WRITE)
-        if host == NULL:
-            raise BusError(address, length, "not mapped for writing")
-        memcpy(host, &data[0], length)

@@ -1,6 +1,6 @@
 # cython: language_level=3
 from ena_dev.bus.executor cimport Executor
-from ena_dev.bus.memory cimport Memory
+from ena_dev.bus.memory cimport AddressSpace
 from ena_dev.bus.mmio cimport RegisterBar
 from ena_dev.device.card cimport Card, Counters, Cq, RxQueue, TxQueue
 from ena_dev.device.impairment cimport Line
@@ -10,7 +10,7 @@ cdef class IoEngine:
     cdef Card card
     cdef Line line
     cdef readonly Executor executor
-    cdef readonly Memory memory
+    cdef readonly AddressSpace memory
     cdef readonly RegisterBar bar
     cdef readonly Port port
     cdef readonly bint closed

@@ -3,21 +3,21 @@ from collections.abc import Sequence
 from ena_dev.abi.admin import Direction
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.interrupts import MsixVector
-from ena_dev.bus.memory import Memory
+from ena_dev.bus.memory import AddressSpace
 from ena_dev.bus.mmio import RegisterBar
 from ena_dev.device.interfaces import BasicStats, DataFaults, RssSpec
 from ena_dev.port.port import Port
 
 class IoEngine:
     executor: Executor
-    memory: Memory
+    memory: AddressSpace
     bar: RegisterBar
     port: Port
     closed: bool
     def __init__(
         self,
         executor: Executor,
-        memory: Memory,
+        memory: AddressSpace,
         bar: RegisterBar,
         port: Port,
         vectors: Sequence[MsixVector],

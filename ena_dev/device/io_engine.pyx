@@ -14,7 +14,7 @@ from posix.uio cimport iovec
 
 from ena_dev.bus.executor cimport Executor, task_init, task_wake
 from ena_dev.bus.interrupts cimport MsixVector, Vector, vector_unmask_written
-from ena_dev.bus.memory cimport BUS_READ, BUS_WRITE, Memory, bus_at
+from ena_dev.bus.memory cimport BUS_READ, BUS_WRITE, AddressSpace, bus_at
 from ena_dev.bus.mmio cimport RegisterBar
 from ena_dev.device.card cimport (CARD_PORT_QUEUES, CARD_QUEUES, DEFAULT_MTU, DROP_OVERRUN, DROP_PORT_ERROR, DROP_PORT_FULL, DROPS,
                                   SPILL_BYTES, Card, Counters, Cq, Ingress, Posted, RxQueue, TxQueue, add_counters)
@@ -62,7 +62,7 @@ cdef class IoEngine:
     The port belongs to the engine until `close`, and is closed by who opened it.
     """
 
-    def __init__(self, Executor executor not None, Memory memory not None, RegisterBar bar not None, Port port not None, vectors,
+    def __init__(self, Executor executor not None, AddressSpace memory not None, RegisterBar bar not None, Port port not None, vectors,
                  bytes mac not None, *, bint promiscuous=False, int max_rx_buffers=17, int max_tx_buffers=19):
         cdef int i
         if len(mac) != 6 or not 0 < max_rx_buffers < PORT_PIECES or not 0 < max_tx_buffers <= TX_PIECES - 2:
@@ -401,7 +401,7 @@ cdef class IoEngine:
 
     @property
     def fatal(self):
-        """Whether the driver named memory that isn't there: the queue stands still, and only `stop` helps."""
+        """Whether the driver named memory that isn't there: all DMA has ended, and only `stop` helps."""
         return bool(self.card.fatal)
 
     @property

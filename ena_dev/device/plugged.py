@@ -11,7 +11,7 @@ import asyncio
 
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.interrupts import MsixVector
-from ena_dev.bus.memory import Memory
+from ena_dev.bus.memory import AddressSpace
 from ena_dev.bus.mmio import RegisterBar
 from ena_dev.device.io_engine import IoEngine
 from ena_dev.device.model import Device
@@ -22,7 +22,7 @@ from ena_dev.port.port import Port
 class PluggedCard:
     """One card of a host. Everything a driver may touch is `bar`, `vectors` and the memory it was plugged into."""
 
-    def __init__(self, personality: Personality, port: Port, memory: Memory, executor: Executor) -> None:
+    def __init__(self, personality: Personality, port: Port, memory: AddressSpace, executor: Executor) -> None:
         self.bar = RegisterBar()
         self.vectors = [MsixVector(executor, index) for index in range(personality.max_queues + 1)]
         self.engine = IoEngine(
