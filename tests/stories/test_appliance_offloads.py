@@ -1,5 +1,7 @@
 """Large TCP packets: taken whole from a port that has them, left whole to one that takes them, cut for one that doesn't."""
 
+from typing import Any
+
 import pytest
 from scapy.layers.inet import IP, TCP, in4_pseudoheader
 from scapy.layers.inet6 import IPv6, in6_pseudoheader
@@ -20,9 +22,9 @@ def large(version: int, packet: Packet, segment: int) -> tuple[bytes, FrameMeta]
     """A TCP packet as Linux hands it to a TAP: not segmented, the checksum begun with the pseudo header's sum."""
     raw = bytearray(bytes(packet))
     l3 = 20 if version == 4 else 40
-    pseudo = in4_pseudoheader if version == 4 else in6_pseudoheader
-    parsed = IP(bytes(raw)) if version == 4 else IPv6(bytes(raw))
-    raw[l3 + 16 : l3 + 18] = (checksum(bytes(pseudo(6, parsed, len(raw) - l3))) ^ 0xFFFF).to_bytes(2, "big")
+    parsed: Any = IP(bytes(raw)) if version == 4 else IPv6(bytes(raw))
+    pseudo = (in4_pseudoheader if version == 4 else in6_pseudoheader)(6, parsed, len(raw) - l3)
+    raw[l3 + 16 : l3 + 18] = (checksum(bytes(pseudo)) ^ 0xFFFF).to_bytes(2, "big")
     header = 14 + l3 + parsed[TCP].dataofs * 4
     meta = FrameMeta(partial=True, csum_start=14 + l3, csum_offset=16, segment=segment, version=version, header_length=header)
     return bytes(raw), meta

@@ -6,11 +6,13 @@ Flows and buffers survive; what is lost is frames, and each is counted.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import ARP
 
+from appliance.config.models import Config
 from ena_dev.abi.registers import ResetReason
 from ena_dev.driver.adapter import ResetReport
 from ena_dev.errors import PortError
@@ -196,13 +198,15 @@ class BrokenWorld(WireWorld):
         super().__init__(False)
         self.where, self.restored = where, 0
 
-    def host_port(self, config, mac) -> Port:  # type: ignore[no-untyped-def]
-        return self._fail("host_port") or super().host_port(config, mac)
+    def host_port(self, config: Config, mac: bytes) -> Port:
+        self._fail("host_port")
+        return super().host_port(config, mac)
 
-    async def adopt(self, config):  # type: ignore[no-untyped-def]
-        return self._fail("adopt") or await super().adopt(config)
+    async def adopt(self, config: Config) -> Config:
+        self._fail("adopt")
+        return await super().adopt(config)
 
-    async def connect(self, config, own) -> None:  # type: ignore[no-untyped-def]
+    async def connect(self, config: Config, own: Sequence[str]) -> None:
         self._fail("connect")
 
     async def restore(self) -> None:

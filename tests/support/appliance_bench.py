@@ -148,7 +148,7 @@ class ApplianceBench:
     def mac(self, nic: str) -> bytes:
         return self.card(nic).mac
 
-    def send(self, nic: str, *frames: bytes) -> None:
+    def send(self, nic: str, *frames: Packet | bytes) -> None:
         """Frames arrive at the far end of a nic's wire."""
         self.segments[nic].inject(*frames)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from socket import AF_INET6, inet_pton
-from typing import Any
 
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -41,7 +40,7 @@ BYTE, BLOB = st.integers(0, 255), st.binary(max_size=120)
 
 
 @st.composite
-def transports(draw: Any, v6: bool) -> Packet:
+def transports(draw: st.DrawFn, v6: bool) -> Packet:
     kind = draw(st.sampled_from(["udp", "tcp", "icmp", "raw"]))
     if kind == "udp":
         return UDP(sport=draw(PORTS), dport=draw(PORTS)) / draw(BLOB)
@@ -53,7 +52,7 @@ def transports(draw: Any, v6: bool) -> Packet:
 
 
 @st.composite
-def packets4(draw: Any) -> Packet:
+def packets4(draw: st.DrawFn) -> Packet:
     outer = IP(src=draw(V4), dst=draw(V4), ttl=draw(st.sampled_from([0, 1, 2, 64, 255])), flags=draw(st.integers(0, 7)),
                frag=draw(st.sampled_from([0, 0, 0, 1, 8191])), options=draw(st.sampled_from(IP_OPTIONS)))
     lie = draw(st.sampled_from([None, None, None, 0, 19, 20, 65535]))
@@ -63,14 +62,14 @@ def packets4(draw: Any) -> Packet:
 
 
 @st.composite
-def packets6(draw: Any) -> Packet:
+def packets6(draw: st.DrawFn) -> Packet:
     packet: Packet = IPv6(src=draw(V6), dst=draw(V6), hlim=draw(st.sampled_from([0, 1, 2, 64, 255])))
     for header in draw(st.lists(st.sampled_from(EXTENSIONS), max_size=3)):
         packet = packet / header()
     return packet / draw(transports(True))
 
 
-ERRORS = {4: [ICMP(type=kind) for kind in (3, 4, 5, 11, 12)],
+ERRORS: dict[int, list[Packet]] = {4: [ICMP(type=kind) for kind in (3, 4, 5, 11, 12)],
           6: [ICMPv6DestUnreach(), ICMPv6PacketTooBig(mtu=1280), ICMPv6TimeExceeded(), ICMPv6ParamProblem()]}  # fmt: skip
 
 
@@ -79,7 +78,7 @@ SENT = {"wan": (WAN, SERVER, 5000, 7), "lan": (SERVER, CLIENT, 7, 5000), "self":
 
 
 @st.composite
-def errors(draw: Any, nic: str) -> Packet:
+def errors(draw: st.DrawFn, nic: str) -> Packet:
     """An ICMP error with some packet inside: of a flow that is there or of none, whole or cut."""
     version = draw(st.sampled_from([4, 6]))
     source, destination, sport, dport = draw(st.sampled_from([SENT[nic], SENT[nic], *SENT.values()]))
@@ -93,7 +92,7 @@ def errors(draw: Any, nic: str) -> Packet:
 
 
 @st.composite
-def plausible(draw: Any, nic: str) -> Packet:
+def plausible(draw: st.DrawFn, nic: str) -> Packet:
     """What might well come there, but for what is inside."""
     version, wan = draw(st.sampled_from([4, 6])), SENT["wan"]
     source, destination = {"lan": (draw(st.sampled_from([CLIENT, OTHER])), wan[1]), "wan": (wan[1], wan[0]), "self": (wan[0], wan[1])}[nic]
@@ -102,7 +101,7 @@ def plausible(draw: Any, nic: str) -> Packet:
 
 
 @st.composite
-def neighbour_messages(draw: Any) -> Packet:
+def neighbour_messages(draw: st.DrawFn) -> Packet:
     """ND messages of any type and body, with a good checksum; options of any length."""
     body = bytes([draw(st.integers(133, 138)), draw(st.sampled_from([0, 0, 0, 1])), 0, 0]) + draw(st.binary(min_size=4, max_size=4))
     if draw(st.booleans()):
@@ -111,17 +110,18 @@ def neighbour_messages(draw: Any) -> Packet:
         body += bytes([kind, length]) + draw(st.binary(min_size=6, max_size=6))
     body += draw(st.binary(max_size=9))
     packet = IPv6(src=draw(V6), dst=draw(V6), nh=58, hlim=draw(st.sampled_from([255, 255, 255, 64])))
-    return packet / Raw(body[:2] + in6_chksum(58, packet / Raw(body), body).to_bytes(2, "big") + body[4:])
+    value = in6_chksum(58, packet / Raw(body), body)  # type: ignore[no-untyped-call]
+    return packet / Raw(body[:2] + value.to_bytes(2, "big") + body[4:])
 
 
 @st.composite
-def arps(draw: Any) -> Packet:
+def arps(draw: st.DrawFn) -> Packet:
     return ARP(op=draw(st.integers(0, 4)), hwtype=draw(st.sampled_from([1, 1, 1, 6])), ptype=draw(st.sampled_from([0x800, 0x800, 0x86DD])),
                hwsrc=draw(st.sampled_from(MACS)), hwdst=draw(st.sampled_from(MACS)), psrc=draw(V4), pdst=draw(V4))
 
 
 @st.composite
-def frames(draw: Any, nic: str, mac: str) -> bytes:
+def frames(draw: st.DrawFn, nic: str, mac: str) -> bytes:
     """One frame towards the card of a nic; some of them then damaged, cut or lengthened."""
     inside = draw(st.one_of(packets4(), packets6(), plausible(nic), errors(nic), errors(nic), neighbour_messages(), arps(), BLOB.map(Raw)))
     link = Ether(src=draw(st.sampled_from(MACS)), dst=draw(st.sampled_from([*6 * [mac], *MACS])))

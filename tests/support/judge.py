@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scapy.layers.inet import IP, in4_chksum
 from scapy.layers.inet6 import IPv6, in6_chksum
 from scapy.layers.l2 import Ether
@@ -51,7 +53,7 @@ def _check(ip: Packet, data: bytes, v4: bool) -> int:
     return size
 
 
-def _check_transport(ip: Packet, protocol: int, payload: bytes, v4: bool) -> None:
+def _check_transport(ip: Any, protocol: int, payload: bytes, v4: bool) -> None:
     at = CHECKSUM_AT[protocol]
     if protocol == UDP:
         assert int.from_bytes(payload[4:6], "big") == len(payload), "UDP length"
