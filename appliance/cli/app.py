@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import reading
+from appliance.cli import card, reading
 from appliance.cli.exits import Exit, count
 from appliance.cli.reading import AsJson, ConfigFile, Socket
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command()(reading.status)
 app.command()(reading.flows)
 app.command()(reading.ethtool)
+app.add_typer(card.app, name="card")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", envvar="SOFTENA_CONFIG", help="The configuration.", show_default=False)]
 LogFormat = Annotated[reading.Format, typer.Option(envvar="SOFTENA_LOG_FORMAT", help="auto: coloured on a terminal.")]

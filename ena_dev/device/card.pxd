@@ -80,8 +80,8 @@ cdef struct RxQueue:
     uint16_t rank
     uint16_t fetched           # descriptors read so far
     uint16_t head              # of them, completed
-    uint8_t stopped            # a bad address: nothing more until the queue is made anew
     uint8_t touched            # completions not announced yet
+    uint32_t located           # generation of the memory that `posted` points into
     Counters counters
 
 cdef struct Meta:              # what a Tx meta descriptor says
@@ -95,7 +95,6 @@ cdef struct TxQueue:
     uint16_t port_index
     uint16_t index
     uint16_t head              # descriptors taken so far
-    uint8_t stopped
     Task task
     uint64_t ring
     uint32_t depth
@@ -144,7 +143,7 @@ cdef struct Card:
 
 
 cdef inline void card_fatal(Card *card, uint64_t address) noexcept nogil:
-    """The driver named memory that isn't there: only a reset helps. The first address is kept."""
+    """The driver named memory that isn't there: no queue does any DMA from here on, only a reset helps. The first address is kept."""
     if not card.fatal:
         card.fatal_address = address
     card.fatal = 1

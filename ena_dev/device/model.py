@@ -119,6 +119,11 @@ class Device:
         return self._link.up
 
     @property
+    def receiving(self) -> bool:
+        """Whether a driver has made an Rx queue."""
+        return self._queues.receiving
+
+    @property
     def mtu(self) -> int:
         return self._features.mtu
 

@@ -65,6 +65,11 @@ class Queues:
         self._sqs.clear()
         self.set_large_receive(False)
 
+    @property
+    def receiving(self) -> bool:
+        """Whether there is an Rx queue."""
+        return any(sq.direction is Direction.RX for sq in self._sqs.values())
+
     def set_large_receive(self, enabled: bool) -> None:
         """Raises Refused while an Rx queue without room for the segment size exists."""
         small = (sq for sq in self._sqs.values() if sq.direction is Direction.RX and sq.cq.entry_words != LARGE_RECEIVE_WORDS)

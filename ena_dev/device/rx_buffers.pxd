@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
 """The two rings of an Rx queue: posted buffers in, completions out. Header-only, compiled into the engine that uses it.
 
-A descriptor is copied out once and its address translated then: nothing the driver writes later can move a buffer. A completion never
-lacks room, since each belongs to a posted buffer and the completion ring is as deep.
+A descriptor is copied out once and its address translated then: nothing the driver writes later can move a buffer. When the table of
+memory has changed since, buffers are looked up again before they are used. A completion never lacks room, since each belongs to a
+posted buffer and the completion ring is as deep.
 Source: ENA interface, queue model; Rx descriptor; Rx completion.
 """
 
@@ -31,11 +32,12 @@ cdef inline void rx_fetch(RxQueue *q) noexcept nogil:
     cdef uint32_t new = ring_used(tail, q.fetched), room = q.depth - ring_used(q.fetched, q.head)
     cdef uint8_t *ring
     cdef RxDesc desc
-    if not new or q.stopped:
+    if q.located != card.bus.generation:
+        rx_locate(q)
+    if not new or card.fatal:
         return
     ring = bus_at(card.bus, q.ring, <uint64_t> q.depth * sizeof(RxDesc), BUS_READ)
     if ring == NULL:
-        q.stopped = 1
         card_fatal(card, q.ring)
         return
     if new > room:
@@ -51,8 +53,22 @@ cdef inline void rx_fetch(RxQueue *q) noexcept nogil:
         new -= 1
 
 
+cdef inline void rx_locate(RxQueue *q) noexcept nogil:
+    """Find the posted buffers again in a table that has changed. One that is gone stops the card."""
+    cdef uint16_t n = q.head
+    cdef Posted *posted
+    q.located = q.card.bus.generation
+    while n != q.fetched:
+        posted = &q.posted[ring_slot(n, q.depth)]
+        posted.host = bus_at(q.card.bus, posted.address, posted.length, BUS_WRITE)
+        if posted.host == NULL:
+            card_fatal(q.card, posted.address)
+            return
+        n += 1
+
+
 cdef inline bint rx_post(RxQueue *q, const RxDesc *desc) noexcept nogil:
-    """Judge one descriptor. A buffer outside of memory stops the queue: nothing after it can be trusted."""
+    """Judge one descriptor. A buffer outside of memory stops the card: nothing after it can be trusted."""
     cdef Posted *posted = &q.posted[ring_slot(q.fetched, q.depth)]
     cdef uint32_t length = desc.length if desc.length else 0x10000
     posted.length = length if length < LONGEST_PIECE else LONGEST_PIECE
@@ -60,7 +76,6 @@ cdef inline bint rx_post(RxQueue *q, const RxDesc *desc) noexcept nogil:
     posted.req_id = desc.req_id
     posted.host = bus_at(q.card.bus, posted.address, length, BUS_WRITE)
     if posted.host == NULL:
-        q.stopped = 1
         card_fatal(q.card, posted.address)
         return False
     q.fetched += 1
@@ -127,7 +142,6 @@ cdef inline void rx_complete(RxQueue *q, const Verdict *v, uint32_t length, uint
     while left:
         slot = cq_slot(q.card, q.cq)
         if slot == NULL:
-            q.stopped = 1
             return
         posted = &q.posted[ring_slot(q.head, q.depth)]
         size = posted.length if posted.length < left else left
