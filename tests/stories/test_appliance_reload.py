@@ -10,6 +10,7 @@ import pytest
 from scapy.layers.inet import TCP, UDP
 
 from appliance.config.errors import ConfigError
+from appliance.runtime.rejudge import Rejudged, rejudge
 from tests.support.office import CLIENT, HIDDEN, NICS, OFFICE, OTHER, SERVER, WAN, Office, back, ip, office
 from tests.support.station import Station, who_has
 
@@ -216,13 +217,20 @@ async def test_what_is_known_of_a_targets_health_outlives_a_reload(tmp_path: Pat
         assert set((await dns.ask(range(2000, 2040))).values()) == {22}
 
 
-async def test_reloads_at_the_same_time_happen_one_after_the_other(tmp_path: Path) -> None:
-    async with running(tmp_path) as (o, file):
+async def test_reloads_at_the_same_time_happen_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slowly(*arguments: Any) -> Rejudged:
+        await asyncio.sleep(1.0)
+        return await rejudge(*arguments)
+
+    monkeypatch.setattr("appliance.runtime.appliance.rejudge", slowly)
+    async with running(tmp_path) as (o, _):
         await o.open_udp(4)
-        results = await asyncio.gather(*(o.bench.appliance.reload() for _ in range(5)))
-        assert [result["generation"] for result in results] == [2, 3, 4, 5, 6]
-        assert o.bench.appliance.ruleset.generation == 6
-        assert file.path.exists()
+
+        async def one() -> tuple[int, int]:
+            result = await o.bench.appliance.reload()
+            return result["generation"], o.bench.appliance.ruleset.generation
+
+        assert await asyncio.gather(*(one() for _ in range(5))) == [(n, n) for n in range(2, 7)]
 
 
 async def test_an_address_that_a_reload_brings_is_announced_and_answered(tmp_path: Path) -> None:

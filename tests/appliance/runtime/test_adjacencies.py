@@ -67,6 +67,21 @@ def test_a_number_comes_back_once_no_flow_carries_it() -> None:
     assert compiled.told == {2: MAC}
 
 
+def test_a_number_whose_end_was_not_heard_is_nobodys_yet() -> None:
+    compiled = Compiled()
+    adjacencies = Adjacencies(compiled, limit=3)
+    number = adjacencies.take()
+    assert number == 2
+    adjacencies.reached(number, NIC, MAC)
+    compiled.room = 1  # to fail it, and no more
+    assert not adjacencies.give(number, NIC)
+    assert adjacencies.take() is None
+    compiled.room = 1000
+    adjacencies.settle()
+    assert compiled.told == {2: "nothing"}
+    assert adjacencies.give(number, NIC)
+
+
 STEPS = st.lists(st.tuples(st.integers(2, 4), st.sampled_from([MAC, OTHER, Known.FAILED, Known.NOTHING]), st.integers(0, 2)), max_size=30)
 
 

@@ -93,11 +93,16 @@ async def test_what_is_not_checked_is_up_and_what_is_unknown_is_not() -> None:
 
 
 async def test_a_reload_keeps_what_is_known_and_forgets_what_is_gone() -> None:
-    async with checking(target("a"), target("b")) as (world, checker):
+    quick = Health(every=1.0, timeout=0.9, rise=1, fall=1)
+    async with checking(target("a"), target("b", quick)) as (world, checker):
         await asyncio.sleep(2.0)
         world.say = None
-        await asyncio.sleep(0.9)  # probes under way
-        checker.configure((target("a"),))
+        world.probes.clear()
+        for _ in range(100):
+            if len(world.probes) == 2:
+                break
+            await asyncio.sleep(0.02)
+        checker.configure((target("a"),))  # while b's last probe is under way, and about to fail
         assert checker.up("web", "a") and checker.states() == {("web", "a"): "up"}
         world.changes.clear()
         await asyncio.sleep(5.0)
