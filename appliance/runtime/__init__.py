@@ -2,14 +2,17 @@
 
     appliance     start, reload, stop, and what status shows: begin here
     cards         one nic: port, card, driver, on the shared executor
+    guest_card    a card of its own, for a guest: no appliance around it
     decider       misses become flow entries, through the decision engine
-    neighbours    ARP and ND of each nic, behind the compiled adjacencies
-    errors        ICMP: errors we send, errors about flows we pass on
+    punts         frames handed over: ARP, ND, ICMP errors, what has to be fragmented
+    neighbours    ARP and ND of each nic; adjacencies: the numbers behind them; link_messages: what is heard
+    errors        ICMP errors, those we send and those about flows; translate: packets rewritten in Python
+    commands      what is told to the compiled path when its ring may be full
     health        probes of balancer targets, over the host's own TCP
     world         TAPs, TUN and uplinks of the host, or what stands for them
     serve         `softena run`: signals, control socket, exit status
     report        what status, flows and ethtool show
-    rejudge       after a reload: flows that the new policy forbids end
+    rejudge       after a reload: flows that the new policy forbids end; fixed: what a reload can't change
 
 Nothing here runs per frame of a known flow.
 """
