@@ -2,7 +2,7 @@
 
     appliance     start, reload, stop, and what status shows: begin here
     cards         one nic: port, card, driver, on the shared executor
-    guest_card    a card of its own, for a guest: no appliance around it
+    guest_card    cards whose drivers run in virtual machines: no appliance around them
     decider       misses become flow entries, through the decision engine
     punts         frames handed over: ARP, ND, ICMP errors, what has to be fragmented
     neighbours    ARP and ND of each nic; adjacencies: the numbers behind them; link_messages: what is heard

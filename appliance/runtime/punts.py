@@ -112,7 +112,7 @@ class Punts:
     # -- packets that don't fit ----------------------------------------------------------------------------------------
 
     def _too_big(self, punt: Punt, now: float) -> None:
-        """Tell the sender; but IPv4 without DF is for routers to fragment."""
+        """Tell the sender; but IPv4 without DF is for routers to fragment, as long as all of it was handed over."""
         frame = punt.frame
         if frame[14] >> 4 == 6 or int.from_bytes(frame[20:22]) & DONT_FRAGMENT or len(frame) < 14 + int.from_bytes(frame[16:18]):
             self._answer(punt, now)
