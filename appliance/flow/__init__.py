@@ -10,7 +10,9 @@
     program     Worker and FlowProgram: the surface for Python
     table       flows, their index by key, their classes
     tcp         the tracker's transition table
-    key, rewrite, parking, adjacency, engine, classify, forward, commands (.pxd)    header-only parts, compiled into program
+    views       the records, made of structs
+    engine      all state of a worker, as structs; header-only like these, which are compiled into program:
+                key, classify, forward, rewrite, adjacency, parking, work, flows, commands
 
 One `Worker` is one writer: all its state is C structs that only the executor's thread changes. Rings carry work out and commands in.
 """
