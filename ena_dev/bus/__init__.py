@@ -5,6 +5,7 @@
     both   <--------- memory: rings and buffers by bus address -------->
 
 * `memory`      host memory by bus address: map, allocate, resolve, refuse
+* `guest_memory` the same of a guest in another process, mapped from what it passes
 * `mmio`        a BAR: control registers in Python, doorbells as compiled slots
 * `interrupts`  MSI-X vectors: auto-mask, unmask, moderation delay, sinks
 * `executor`    tasks, ready bits, deadlines; a round by hand, from an event loop, or in a thread of its own

@@ -97,8 +97,8 @@ class VfioClient:
     # what is asked for
 
     def version(self) -> bytes:
-        said = b'{"capabilities":{"pgsizes":4096,"max_msg_fds":16,"max_dma_maps":65535,"max_data_xfer_size":1048576,"write_multiple":true}}\0'
-        return self.request(1, struct.pack("<HH", 0, 0) + said)
+        said = b'{"pgsizes":4096,"max_msg_fds":16,"max_dma_maps":65535,"max_data_xfer_size":1048576,"write_multiple":true}'
+        return self.request(1, struct.pack("<HH", 0, 0) + b'{"capabilities":' + said + b"}\0")
 
     def map(self, ram: GuestRam) -> None:
         assert self.request(2, struct.pack("<IIQQQ", 32, 3, 0, ram.base, ram.size), [ram.fd]) == b""

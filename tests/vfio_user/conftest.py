@@ -93,4 +93,5 @@ def ram() -> Iterator[GuestRam]:
 
 
 def open_descriptors() -> int:
+    """Of this process."""
     return len(os.listdir("/proc/self/fd"))
