@@ -40,6 +40,7 @@ def configure(chosen: Format = "auto", level: str = "info") -> None:
 def _rendering(as_json: bool, colours: bool) -> list[Processor]:
     forget = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if as_json:
-        return [forget, structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        return [forget, structlog.processors.ExceptionRenderer(without_locals), structlog.processors.JSONRenderer()]
     plain = structlog.dev.plain_traceback
     return [forget, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, pad_event_to=0)]
