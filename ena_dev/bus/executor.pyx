@@ -109,8 +109,10 @@ cdef class Executor:
         epoll_ctl(self.exec.epoll, EPOLL_CTL_ADD, self.exec.bell, &event)
 
     def __dealloc__(self):
-        close(self.exec.epoll)
-        close(self.exec.bell)
+        if self.exec.epoll > 0:                 # 0: never opened, for wrong arguments
+            close(self.exec.epoll)
+        if self.exec.bell > 0:
+            close(self.exec.bell)
         pthread_mutex_destroy(&self.lock)
 
     # -- tasks -------------------------------------------------------------------------------------------------------

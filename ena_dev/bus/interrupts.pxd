@@ -7,6 +7,7 @@ cdef enum:
     UNMASK_DELAY = 0x7FFF            # [14:0] Rx delay, [29:15] Tx delay
     UNMASK_BIT = 0x40000000
     UNMASK_NO_UPDATE = 0x80000000
+    DELAYS_WRITTEN = 0x40000000
     NOTIFY_RX = 1                    # kinds of what is pending: each has its own delay
     NOTIFY_TX = 2
     NOTIFY_NOW = 4
@@ -26,6 +27,7 @@ cdef struct Vector:
     uint64_t sent
     uint64_t lost
     uint32_t lose                    # fault: this many coming messages are lost
+    uint32_t delays                  # atomic: delays that wait beside the mailbox, with DELAYS_WRITTEN; 0: none
 
 
 cdef void vector_notify(Vector *vector, uint64_t now, uint32_t kind) noexcept nogil

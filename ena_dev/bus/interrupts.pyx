@@ -69,17 +69,21 @@ cdef void vector_notify(Vector *vector, uint64_t now, uint32_t kind) noexcept no
 
 
 cdef void vector_unmask_written(void *ctx, uint32_t value) noexcept nogil:
-    """The unmask register's write: may come from any thread, so it only fills the mailbox."""
+    """The unmask register's write: may come from any thread, so it only fills the mailbox. Of two writes before the vector's turn
+    the later one counts, but it must not swallow delays that the earlier one brought."""
     cdef Vector *vector = <Vector *>ctx
+    if not value & UNMASK_NO_UPDATE:
+        store_release(&vector.delays, DELAYS_WRITTEN | value & (UNMASK_DELAY << 15 | UNMASK_DELAY))
     store_release(&vector.mailbox, value)
     store_release(&vector.written, 1)
     task_wake(&vector.task)
 
 
 cdef void apply(Vector *vector, uint32_t value, uint64_t now) noexcept nogil:
-    if not value & UNMASK_NO_UPDATE:
-        vector.rx_delay = <uint64_t>(value & UNMASK_DELAY) * vector.resolution
-        vector.tx_delay = <uint64_t>((value >> 15) & UNMASK_DELAY) * vector.resolution
+    cdef uint32_t delays = exchange(&vector.delays, 0)
+    if delays:
+        vector.rx_delay = <uint64_t>(delays & UNMASK_DELAY) * vector.resolution
+        vector.tx_delay = <uint64_t>((delays >> 15) & UNMASK_DELAY) * vector.resolution
     if value & UNMASK_BIT:
         vector.masked = 0
         if vector.pending:
@@ -113,12 +117,12 @@ cdef class MsixVector:
         self.vector.auto_mask = self.vector.masked = 1 if index else 0
         self.vector.due, self.vector.resolution = 0xFFFFFFFFFFFFFFFFULL, 1000
         with executor.held():
-            executor.add(&self.vector.task, None)
+            executor.add(&self.vector.task, self)
 
     def __dealloc__(self):
-        if self._eventfd >= 0:
+        if self._eventfd > 0:                   # 0: never opened, for wrong arguments
             close(self._eventfd)
-        if self._given >= 0:
+        if self._given > 0:
             close(self._given)
 
     def close(self):
@@ -187,7 +191,8 @@ cdef class MsixVector:
         """As after a function reset: IO vectors masked, nothing pending, no delays. The sink stays."""
         with self.executor.held():
             self.vector.masked = self.vector.auto_mask
-            self.vector.pending, self.vector.written, self.vector.rx_delay, self.vector.tx_delay = 0, 0, 0, 0
+            self.vector.pending = self.vector.written = self.vector.delays = 0
+            self.vector.rx_delay = self.vector.tx_delay = 0
             self.vector.due = self.vector.task.deadline = 0xFFFFFFFFFFFFFFFFULL
 
     def lose(self, uint32_t count):

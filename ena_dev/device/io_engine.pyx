@@ -193,7 +193,7 @@ cdef class IoEngine:
                 if self.card.cqs[i] != NULL and self.card.cqs[i].vector == vector:
                     break
             else:
-                vector.masked, vector.pending, vector.written = vector.auto_mask, 0, 0
+                vector.masked, vector.pending, vector.written, vector.delays = vector.auto_mask, 0, 0, 0
                 vector.due = vector.task.deadline = 0xFFFFFFFFFFFFFFFFULL
 
     def _check_ring(self, uint64_t ring, uint64_t size, uint32_t depth, uint32_t access):
