@@ -41,19 +41,22 @@ def answered(config: Config, ruleset: Ruleset, index: int) -> Iterator[IPv4Addre
                 yield local
 
 
-def software_version() -> str:
-    """The installed version."""
+def _software_version() -> str:
     try:
         return version("softena")
     except PackageNotFoundError:
         return "unknown"
 
 
+SOFTWARE_VERSION = _software_version()
+"""The installed version: read while everything can still be read."""
+
+
 def status(appliance: Appliance) -> dict[str, Any]:
     """Everything at a glance."""
     counters = appliance.worker.counters()
     return {
-        "version": software_version(),
+        "version": SOFTWARE_VERSION,
         "config": str(appliance.path),
         "generation": appliance.ruleset.generation,
         "since": appliance.started,

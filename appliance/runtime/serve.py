@@ -34,6 +34,7 @@ async def serve(path: Path, user_drop: bool = True) -> int:
     await appliance.start()
     try:
         await control.start()
+        _read_everything(appliance)
         if user_drop:
             for remark in world.drop_privileges():
                 log.warning("privileges", remark=remark)
@@ -45,6 +46,14 @@ async def serve(path: Path, user_drop: bool = True) -> int:
         await appliance.stop()
     log.info("stopped")
     return 0
+
+
+def _read_everything(appliance: Appliance) -> None:
+    """Have all that reading takes imported while it can be: once nobody, the process may not reach its interpreter's files."""
+    appliance.status()
+    appliance.flows(1, 0)
+    for kind in "igklxSc":
+        appliance.ethtool(appliance.cards[0].name, kind)
 
 
 async def _until(stop: asyncio.Event, appliance: Appliance) -> None:
