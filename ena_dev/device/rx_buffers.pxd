@@ -82,6 +82,11 @@ cdef inline bint rx_post(RxQueue *q, const RxDesc *desc) noexcept nogil:
     return True
 
 
+cdef inline uint32_t rx_most(const RxQueue *q) noexcept nogil:
+    """Posted buffers with which a packet that still finds no room never will: more than a packet may use, or than the ring can hold."""
+    return q.card.max_rx_buffers if q.card.max_rx_buffers < q.depth else q.depth - 1
+
+
 cdef inline int rx_reserve(RxQueue *q, uint32_t length, iovec *out) noexcept nogil:
     """The posted buffers that `length` bytes fill, in order, into `out`: how many, or 0 if too few are posted, or too many needed."""
     cdef uint32_t posted = ring_used(q.fetched, q.head), n = 0

@@ -18,7 +18,7 @@ from ena_dev.bus.interrupts cimport NOTIFY_RX
 from ena_dev.device.card cimport (DROP_LINK, DROP_MALFORMED, DROP_NONE, DROP_OVERRUN, DROP_TOO_LONG, FRAME_SLACK, LARGE_OFFER, SPILL_BYTES,
                                   Card, Ingress, Posted, RxQueue, card_impairs, cq_notify)
 from ena_dev.device.impairment cimport WAY_IN
-from ena_dev.device.rx_buffers cimport rx_complete, rx_fetch, rx_patch, rx_reserve, rx_scatter
+from ena_dev.device.rx_buffers cimport rx_complete, rx_fetch, rx_most, rx_patch, rx_reserve, rx_scatter
 from ena_dev.device.rx_verdict cimport Verdict, rx_judge
 from ena_dev.packet.chain cimport chain_cut, chain_length, chain_peek, chain_skip
 from ena_dev.packet.segmentation cimport segment_tcp
@@ -68,7 +68,7 @@ cdef int copy_in(Card *card, Verdict *v, const iovec *pieces, int count, uint32_
         return drop(card, DROP_OVERRUN)
     rx_fetch(q)
     n = 0 if card.fatal else rx_reserve(q, length, target)
-    if not n and v.segment and ring_used(q.fetched, q.head) >= card.max_rx_buffers:
+    if not n and v.segment and ring_used(q.fetched, q.head) >= rx_most(q):
         return deliver_cut(card, v, pieces, count, v.segment, now)
     if not n:
         q.counters.drops[DROP_OVERRUN] += 1
@@ -187,7 +187,7 @@ cdef bint unpark(Ingress *ingress, uint64_t now) noexcept nogil:
     if q == NULL:
         return False
     rx_fetch(q)
-    if not rx_reserve(q, length, pieces) and ring_used(q.fetched, q.head) < ingress.card.max_rx_buffers and not ingress.card.fatal:
+    if not rx_reserve(q, length, pieces) and ring_used(q.fetched, q.head) < rx_most(q) and not ingress.card.fatal:
         return False
     ingress.parked_length = 0
     pieces[0].iov_base, pieces[0].iov_len = ingress.parked, length
@@ -210,7 +210,7 @@ cdef int settle(Ingress *ingress, iovec *pieces, int count, uint32_t length, con
     reason = rx_judge(card, pieces, count, length, meta, &v)
     if reason != DROP_NONE:
         return drop(card, reason)
-    if v.cut or (v.segment and count > posted and <uint32_t> posted == card.max_rx_buffers):
+    if v.cut or (v.segment and count > posted and <uint32_t> posted >= rx_most(q)):
         # Its segments go where it lies: it moves away first.
         whole.iov_base, whole.iov_len = card.bounce, chain_peek(pieces, count, card.bounce, SPILL_BYTES)
         return deliver_cut(card, &v, &whole, 1, meta.segment, now)
@@ -218,7 +218,7 @@ cdef int settle(Ingress *ingress, iovec *pieces, int count, uint32_t length, con
         v.queue.counters.copied += 1
         return copy_in(card, &v, pieces, count, length, now)
     if count > posted:
-        if <uint32_t> posted == card.max_rx_buffers:
+        if <uint32_t> posted >= rx_most(q):
             return drop(card, DROP_TOO_LONG)
         park(ingress, pieces, count, meta)
         return 0

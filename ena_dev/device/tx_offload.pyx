@@ -22,7 +22,7 @@ from ena_dev.packet.checksum cimport (checksum_fold, checksum_ipv4_header, check
                                       store_native16)
 from ena_dev.packet.headers cimport (ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, PARSE_OK, PARSED_FRAGMENT, PROTOCOL_TCP, PROTOCOL_UDP,
                                      TCP_CWR, TCP_HEADER, UDP_HEADER, Parsed, load_be16, parse_frame, store_be16)
-from ena_dev.packet.segmentation cimport finish_checksum, finish_partial_checksum, segment_tcp
+from ena_dev.packet.segmentation cimport SEGMENT_MSS_MIN, finish_checksum, finish_partial_checksum, segment_tcp
 from ena_dev.port.port cimport (GSO_ECN, GSO_TCP4, GSO_TCP6, META_PARTIAL, PORT_CHECKSUM, PORT_FULL, PORT_PAD, PORT_PIECES,
                                 PORT_SEGMENTATION, PORT_SENT, PortMeta)
 
@@ -208,7 +208,7 @@ cdef int segmented(TxQueue *q, const Outgoing *packet, Headers *h, PortMeta *met
     cdef Parsed *parsed = &h.parsed
     cdef uint8_t flags
     cdef int reason
-    if not packet.meta.mss or not tell_length(packet, h):
+    if packet.meta.mss < SEGMENT_MSS_MIN or not tell_length(packet, h):
         return DROP_OFFLOAD
     if parse_frame(h.bytes, h.length, packet.length, parsed) != PARSE_OK or parsed.protocol != PROTOCOL_TCP or not has_ports(parsed):
         return DROP_OFFLOAD

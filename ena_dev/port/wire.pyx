@@ -13,7 +13,7 @@ from posix.uio cimport iovec
 
 from ena_dev.bus.atomic cimport load_acquire, store_release
 from ena_dev.port.port cimport (GSO_ECN, GSO_TCP4, GSO_TCP6, META_CHECKED, META_PARTIAL, PORT_CHECKSUM, PORT_EMPTY, PORT_ERROR, PORT_FULL,
-                                PORT_PAD, PORT_SEGMENTATION, PORT_SENT)
+                                PORT_MALFORMED, PORT_PAD, PORT_SEGMENTATION, PORT_SENT)
 
 from ena_dev.errors import PortError, UsageError
 from ena_dev.port.meta import FrameMeta
@@ -72,7 +72,7 @@ cdef int wire_receive(void *ctx, iovec *pieces, int count, PortMeta *meta) noexc
         at += size
     meta[0] = frame.meta
     lane_drop_first(lane)
-    return <int> at
+    return <int> at if at else PORT_MALFORMED
 
 
 cdef int wire_send(void *ctx, const iovec *pieces, int count, const PortMeta *meta) noexcept nogil:

@@ -295,3 +295,14 @@ def test_no_descriptor_can_hurt_the_card(
     rx.receive()
     bench.wire.inject(udp(50))
     assert delivered(bench, rx)[-1] == udp(50)
+
+
+def test_a_frame_for_which_the_ring_is_too_small_does_not_block_it() -> None:
+    for posted in (3, 4):
+        bench = IoBench()
+        rx = bench.rx(depth=4)
+        rx.post(posted, 64)
+        bench.wire.inject(udp(400))
+        bench.wire.inject(udp(20))
+        assert delivered(bench, rx) == [udp(20)]
+        assert count(bench, "drop_too_long") == 1

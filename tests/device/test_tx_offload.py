@@ -149,6 +149,14 @@ def test_a_large_packet_goes_whole_to_a_port_that_segments(version: int) -> None
     )
 
 
+@pytest.mark.parametrize("capable", [False, True])
+def test_an_absurd_segment_size_reaches_no_port(capable: bool) -> None:
+    bench = IoBench(WirePort(checksum=capable, segmentation=capable))
+    bench.tx().send(tcp(3000), meta=meta(mss=1), **offloads(4, L4Protocol.TCP, tso=1, l4_checksum=1))
+    assert sent(bench) == []
+    assert bench.engine.counters(Direction.TX)["drop_offload"] == 1
+
+
 def test_the_length_in_the_ip_header_of_a_large_packet_does_not_matter() -> None:
     bench = IoBench()
     frame = tcp(3000)

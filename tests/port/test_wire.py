@@ -44,3 +44,13 @@ def test_frames_are_taken_in_the_order_they_were_sent() -> None:
     bench.run()
     assert bench.wire.take() == [udp(30 + n) for n in range(10)]
     assert bench.wire.take() == []
+
+
+def test_a_frame_of_nothing_is_dropped_and_keeps_no_other() -> None:
+    bench = IoBench()
+    rx = bench.rx()
+    rx.post(2)
+    for frame in (b"", udp(40)):
+        bench.wire.inject(frame)
+    bench.run()
+    assert [packet.data for packet in rx.receive()] == [udp(40)]
