@@ -42,6 +42,10 @@ cdef extern from "unistd.h" nogil:
     int close(int fd)
 
 
+cdef enum:
+    REFILL_AGAIN = 10000000        # ns after which a pair asks the pool again
+
+
 class Rings(NamedTuple):
     """Bus addresses of the pair's four rings, for the create commands."""
 
@@ -132,9 +136,14 @@ cdef int pair_receive(Pair *pair, Frame *frames, int budget, uint64_t now) noexc
     return n
 
 
+cdef inline bint wants_buffers(const Pair *pair) noexcept nogil:
+    """Whether enough is missing in the Rx ring to be worth a doorbell."""
+    return not pair.quiet and pair.rx.free_count > min(max(pair.rx.depth >> 3, <uint32_t>1), <uint32_t>256)
+
+
 cdef int pair_refill(Pair *pair) noexcept nogil:
     """Post free buffers once enough are missing to be worth a doorbell. Returns how many."""
-    if pair.quiet or pair.rx.free_count <= min(pair.rx.depth >> 3, <uint32_t>256):
+    if not wants_buffers(pair):
         return 0
     return rx_post(&pair.rx, pair.pool, pair.bar)
 
@@ -149,22 +158,23 @@ cdef int pair_step(void *ctx, uint64_t now, int budget) noexcept nogil:
     """One turn of a lent pair: reap, one burst through the program, refill; once dry, unmask."""
     cdef Pair *pair = <Pair *>ctx
     cdef Frame frames[BURST]
-    cdef int sent, n = 0
+    cdef int sent, n = 0, limit = min(budget, <int>BURST)
+    pair.task.deadline = 0xFFFFFFFFFFFFFFFFULL
     if not pair.running or pair.burst == NULL:
         return 0
     pair.interrupts += 1
-    if budget > BURST:
-        budget = BURST
-    sent = pair_reap(pair, budget, now)
+    sent = pair_reap(pair, limit, now)
     if not pair.quiet:
-        n = pair_receive(pair, frames, budget, now)
+        n = pair_receive(pair, frames, limit, now)
         if n:
             pair.burst(pair.program, pair, frames, n, now)
     if not pair.running:
         return 0
     pair_refill(pair)
+    if wants_buffers(pair):                     # the pool ran out: with too few posted for a packet no interrupt would come either
+        pair.task.deadline = now + REFILL_AGAIN
     tx_ring_doorbell(&pair.tx, pair.bar)
-    if n == budget or sent == budget:
+    if n == limit or sent == limit:
         return budget
     pair_unmask(pair)
     return min(max(n, sent), budget - 1)
@@ -235,7 +245,7 @@ cdef class QueuePair:
         free(self.pair.tx.sent_at)
         free(self.pair.tx.free_ids)
         free(self.pair.tx.backlog)
-        if self.pair.bell >= 0:
+        if self.pair.bell > 0:                  # 0: never opened, for wrong arguments
             close(self.pair.bell)
 
     cdef Pair *raw(self) noexcept:

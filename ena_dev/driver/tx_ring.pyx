@@ -87,7 +87,8 @@ cdef int tx_put(TxRing *ring, Pool *pool, Frame *frame, uint64_t now) noexcept n
     cdef bint describe
     cdef TxDesc *desc
     cdef uint16_t req_id
-    if offload < 0 or not frame.buffers or frame.buffers > ring.max_buffers or frame.first_length == 0:
+    if (offload < 0 or not frame.buffers or frame.buffers > ring.max_buffers or frame.first_length == 0
+            or frame.buffers + <uint32_t>offload > ring.depth - 1):          # it would block the ring for ever
         ring.refused += 1
         return SEND_REFUSED
     describe = offload and (meta[0] != ring.meta[0] or meta[2] != ring.meta[2])

@@ -262,3 +262,12 @@ def test_no_device_can_make_the_pair_lose_a_buffer(rings: bytes, sends: int, com
         assert hand.whole()
 
     asyncio.run(story())
+
+
+async def test_a_frame_that_never_fits_the_ring_is_refused_and_blocks_nothing(hand: Hand) -> None:
+    with pytest.raises(UsageError):
+        hand.pair.send_nowait(bytes(DEPTH * 4096))
+    assert hand.pair.send_nowait(bytes(60))
+    hand.pair.flush()
+    assert hand.sent()[2] == bytes(60)
+    assert hand.whole()
