@@ -176,11 +176,11 @@ cdef inline void count_rule(Engine *engine, uint16_t rule, uint32_t length) noex
 
 
 cdef inline void flush_touched(Engine *engine, uint64_t now) noexcept nogil:
-    """One doorbell for all that was sent to each pair, and their finished sends back."""
+    """Finished sends of each pair back, and one doorbell for all that was sent to it, also for what moved up from its backlog."""
     cdef uint32_t i
     for i in range(engine.touched_count):
-        pair_flush(engine.touched[i])
         pair_reap(engine.touched[i], BURST, now)
+        pair_flush(engine.touched[i])
     engine.touched_count = 0
 
 

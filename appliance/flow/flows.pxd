@@ -7,7 +7,7 @@ from appliance.flow.engine cimport (
     Engine, Lane, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, drop,
 )
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
-from appliance.flow.parking cimport park, unpark
+from appliance.flow.parking cimport SHARE_DECISION, park, unpark
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL, DROP_UNDECIDED
 from appliance.flow.table cimport (
     CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, Flow, State, Table,
@@ -135,7 +135,7 @@ cdef inline void begin_flow(Engine *engine, Lane *lane, Frame *frame, const Tupl
     state.until = now + engine.pending_time
     state.nic_in, state.queue, state.tcp_flags = frame.nic, <uint8_t> frame.queue, frame.parsed.tcp_flags
     state.length = <uint16_t> (frame.length if frame.length < 65535 else 65535)
-    if not park(&engine.parking, engine.pool, &state.parked, frame):
+    if not park(&engine.parking, engine.pool, &state.parked, frame, SHARE_DECISION):
         flow_free(table, slot)
         drop(engine, frame, DROP_PARKING_FULL)
         return

@@ -12,7 +12,7 @@ from appliance.flow.classify cimport VERDICT_FLOW, VERDICT_PUNT, classify
 from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_TOO_BIG, PUNT_TTL, count_rule, drop, flush_touched
 from appliance.flow.flows cimport begin_flow, class_of_tcp, flow_end, flow_reclass
 from appliance.flow.key cimport Tuple, key_hash, key_of_frame
-from appliance.flow.parking cimport park
+from appliance.flow.parking cimport SHARE_DECISION, park
 from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_WRONG_NIC
 from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
 from appliance.flow.table cimport (
@@ -101,7 +101,7 @@ cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *k
     if ref:
         state = &engine.table.flows[ref >> 1].state
         if state.cls == CLASS_PENDING:
-            if not park(&engine.parking, engine.pool, &state.parked, frame):
+            if not park(&engine.parking, engine.pool, &state.parked, frame, SHARE_DECISION):
                 drop(engine, frame, DROP_PARKING_FULL)
             return
         if state.cls == CLASS_DENIED:

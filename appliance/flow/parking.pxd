@@ -10,6 +10,9 @@ from ena_dev.driver.rings cimport Frame
 cdef enum:
     PARKED_EACH = 8            # frames of one flow or neighbour
     PARKED_FRAMES = 4096       # of all
+    # how full the store may be for one more frame of this kind: 1 / share
+    SHARE_DECISION = 1
+    SHARE_NEIGHBOUR = 2        # neighbours take seconds to be silent, decisions none: those that are sought can't keep new flows out
 
 
 cdef struct Spot:
@@ -25,11 +28,11 @@ cdef struct Parking:
     uint32_t buffer_limit
 
 
-cdef inline bint park(Parking *parking, Pool *pool, uint32_t *head, const Frame *frame) noexcept nogil:
+cdef inline bint park(Parking *parking, Pool *pool, uint32_t *head, const Frame *frame, uint32_t share) noexcept nogil:
     """Append a frame to the list at `head`. False: no room there or in the store, and the caller still owns it."""
     cdef uint32_t *link = head
     cdef uint32_t spot, n
-    if parking.buffers + frame.buffers > parking.buffer_limit:
+    if parking.buffers + frame.buffers > parking.buffer_limit // share or parking.frames >= PARKED_FRAMES // share:
         return False
     for n in range(PARKED_EACH):
         if link[0] == 0:

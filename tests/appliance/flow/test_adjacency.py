@@ -86,3 +86,17 @@ def test_the_flows_that_lead_to_a_neighbour_are_counted(bench: Bench) -> None:
     assert counted() == (1, 1)
     bench.round(40)
     assert counted() == (0, 0)
+
+
+def test_neighbours_that_are_sought_leave_room_for_new_flows(bench: Bench) -> None:
+    for n in range(40):
+        bench.worker.clear_adjacency(1000 + n, 1)
+        bench.receive(0, ask(0, f"198.51.100.{n + 20}"))
+        [miss] = bench.misses()
+        reply = (miss.destination, miss.source, miss.dport, miss.sport)
+        bench.worker.install(miss.flow, 4, 17, reply, 1, 1000 + n, 1, 1, 1)
+        bench.round()
+        bench.receive(0, *[ask(1, f"198.51.100.{n + 20}")] * 7)
+    assert bench.worker.counters()["parked"] == 128 and bench.drops() == {"parking-full": 40 * 8 - 128}
+    bench.receive(0, ask(0, "198.51.100.9"))
+    assert len(bench.misses()) == 1 and bench.worker.counters()["parked"] == 129
