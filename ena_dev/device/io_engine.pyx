@@ -297,7 +297,7 @@ cdef class IoEngine:
             self.card.ingress[i].home = NULL
             if self.card.rx_count:
                 self.card.ingress[i].home = self.card.rx_order[i if i < self.card.rx_count else 0]
-                task_wake(&self.card.ingress[i].task)
+            task_wake(&self.card.ingress[i].task)
 
     def stop(self):
         """Reset: no queues, no RSS, no large receive, the largest MTU. Faults of packets, link and counters stay."""

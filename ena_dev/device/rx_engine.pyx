@@ -184,11 +184,12 @@ cdef bint unpark(Ingress *ingress, uint64_t now) noexcept nogil:
     cdef iovec pieces[PORT_PIECES]
     cdef RxQueue *q = ingress.home
     cdef uint32_t length = ingress.parked_length
-    if q == NULL:
-        return False
-    rx_fetch(q)
-    if not rx_reserve(q, length, pieces) and ring_used(q.fetched, q.head) < rx_most(q) and not ingress.card.fatal:
-        return False
+    if ingress.card.link:
+        if q == NULL:
+            return False
+        rx_fetch(q)
+        if not rx_reserve(q, length, pieces) and ring_used(q.fetched, q.head) < rx_most(q) and not ingress.card.fatal:
+            return False
     ingress.parked_length = 0
     pieces[0].iov_base, pieces[0].iov_len = ingress.parked, length
     rx_arrive(ingress.card, pieces, 1, length, &ingress.parked_meta, now)

@@ -306,3 +306,23 @@ def test_a_frame_for_which_the_ring_is_too_small_does_not_block_it() -> None:
         bench.wire.inject(udp(20))
         assert delivered(bench, rx) == [udp(20)]
         assert count(bench, "drop_too_long") == 1
+
+
+def test_a_dead_link_discards_what_has_waited_for_buffers_or_a_queue() -> None:
+    bench = IoBench()
+    rx = bench.rx()
+    rx.post(1, 64)
+    for n in range(3):  # the first is read, and waits for more buffers
+        bench.wire.inject(udp(100 + n))
+    bench.run()
+    bench.engine.set_link(False)
+    bench.run()
+    assert count(bench, "drop_link_down") == 3
+    bench.engine.stop()
+    bench.wire.inject(udp(200))
+    bench.run()
+    bench.engine.set_link(True)
+    rx = bench.rx()
+    rx.post(4)
+    bench.wire.inject(udp(300))
+    assert delivered(bench, rx) == [udp(300)]
