@@ -49,7 +49,10 @@ class QueuePair:
     def start(self, rx_doorbell: int, tx_doorbell: int, unmask: int, max_tx_buffers: int = ..., moderation: tuple[int, int] = ...) -> None:
         """Post Rx buffers, unmask; `moderation`: (Rx, Tx) delay in units of the device's resolution."""
     def stop(self) -> int:
-        """Forget all that is in flight (the device has been reset or its queues destroyed): every buffer back to the pool. Returns sends undone."""
+        """Forget all that is in flight (the device has been reset or its queues destroyed): every buffer back to the pool.
+
+        Returns sends undone.
+        """
     def close(self) -> None: ...
     @property
     def fault(self) -> int: ...
