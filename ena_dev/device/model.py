@@ -36,6 +36,7 @@ from ena_dev.device.stats import Stats
 log = logging.getLogger(__name__)
 
 RESETS_REMEMBERED = 256
+EVERYDAY = (ResetReason.NORMAL, ResetReason.SHUTDOWN)  # how every driver begins and ends
 
 
 class Device:
@@ -143,7 +144,7 @@ class Device:
         """DEV_CTL: both phases of a reset. All DMA has ended before the reset shows."""
         if value.reset:
             reason = ResetReason(value.reason)
-            log.info("reset by the driver: %s", reason.name)
+            log.log(logging.DEBUG if reason in EVERYDAY else logging.INFO, "reset by the driver: %s", reason.name)
             self._resets.append(reason)
             self._forget()
         self._state = step(self._state, Event.RESET_SET if value.reset else Event.RESET_CLEARED)
