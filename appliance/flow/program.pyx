@@ -6,7 +6,7 @@ aligned words with one writer and are read as they are.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from appliance.flow.commands cimport step
@@ -20,7 +20,7 @@ from appliance.flow.forward cimport burst
 from appliance.flow.key cimport Tuple, is_icmp, reply_kind
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_DELETED, DROP_REASONS
-from appliance.flow.table cimport CLASS_FREE, FLOW_DECREMENT, Flow, FlowTable, pack_key, table_decided
+from appliance.flow.table cimport CLASS_FREE, FLOW_DECREMENT, Flow, FlowTable, Table, pack_key, table_decided
 from appliance.flow.tcp cimport tcp_event_of
 from appliance.flow.views cimport flow_of, miss_of, punt_of, refused_of
 from appliance.flow.wheel cimport TimerWheel
@@ -60,6 +60,11 @@ cdef bint ports_fit(const Tuple *key) noexcept:
     return key.protocol == PROTOCOL_TCP or key.protocol == PROTOCOL_UDP or key.sport == 0 and key.dport == 0
 
 
+cdef struct Copied:            # a flow as it was while the barrier was held
+    Flow flow
+    uint32_t slot
+
+
 cdef class FlowProgram(Program):
     """The burst program of one queue pair of one Worker."""
 
@@ -70,15 +75,16 @@ cdef class FlowProgram(Program):
         """All that waits to be decided, for the pair's coroutine."""
         cdef Lane *lane = self.lane
         cdef Miss *miss
+        cdef uint32_t miss_tail = load_acquire(&lane.miss_tail), punt_tail = load_acquire(&lane.punt_tail)     # what comes meanwhile rings again
         misses, punts, refused = [], [], []
-        while lane.miss_head != load_acquire(&lane.miss_tail):
+        while lane.miss_head != miss_tail:
             miss = &lane.misses[lane.miss_head & (MISS_RING - 1)]
             if miss.refused:
                 refused.append(refused_of(miss))
             else:
                 misses.append(miss_of(miss))
             store_release(&lane.miss_head, lane.miss_head + 1)
-        while lane.punt_head != load_acquire(&lane.punt_tail):
+        while lane.punt_head != punt_tail:
             punts.append(punt_of(&lane.punts[lane.punt_head & (PUNT_RING - 1)]))
             store_release(&lane.punt_head, lane.punt_head + 1)
         return records.Work(misses, punts, refused)
@@ -341,19 +347,27 @@ cdef class Worker:
         """The flow of packets with this tuple, and their direction."""
         with self.executor.held():
             found = self.table.find(version, protocol, (source, destination, sport, dport))
-            return (flow_of(self.engine, found[0]), found[1]) if found else None
+            return (flow_of(self.engine, &self.table.table.flows[<uint32_t> found[0]], found[0]), found[1]) if found else None
 
     def read(self, uint32_t cursor, int count):
         """Flows from a cursor, and the next cursor. One call looks at no more than 8 slots for each flow asked for."""
-        cdef uint32_t slot = cursor, end
-        flows = []
-        with self.executor.held():
-            end = min(<uint64_t> self.engine.table.fresh, <uint64_t> cursor + 8 * <uint64_t> max(count, 1))
-            while slot < end and len(flows) < count:
+        cdef Table *table = self.engine.table
+        cdef uint32_t slot = cursor, end, fresh, n = 0, i, most = min(max(count, 0), <int> table.slots)
+        cdef Copied *copies = <Copied *> malloc((<size_t> most + 1) * sizeof(Copied))
+        if copies == NULL:
+            raise MemoryError(f"no memory to read {count} flows")
+        with self.executor.held():              # frames wait meanwhile: only copy here, show afterwards
+            fresh = table.fresh
+            end = min(<uint64_t> fresh, <uint64_t> cursor + 8 * <uint64_t> max(count, 1))
+            while slot < end and n < most:
                 slot += 1
-                if self.engine.table.flows[slot].state.cls != CLASS_FREE:
-                    flows.append(flow_of(self.engine, slot))
-            return flows, slot if slot < self.engine.table.fresh else 0
+                if table.flows[slot].state.cls != CLASS_FREE:
+                    copies[n].flow, copies[n].slot = table.flows[slot], slot
+                    n += 1
+        try:
+            return [flow_of(self.engine, &copies[i].flow, copies[i].slot) for i in range(n)], slot if slot < fresh else 0
+        finally:
+            free(copies)
 
     def rule_counters(self):
         """(packets, bytes, flows) by rule, of those that have decided a flow."""

@@ -1,14 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
 """What Python sees of the structs: the records, and the names behind numbers."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from appliance.flow.engine cimport Engine, Miss, Punt
 from appliance.flow.flows cimport flow_due
 from appliance.flow.key cimport Tuple, is_icmp
 from appliance.flow.table cimport (
     CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, Flow, Half, State,
-    flow_handle, unpack_key,
+    unpack_key,
 )
 from ena_dev.packet.headers cimport PROTOCOL_TCP
 
@@ -47,14 +47,13 @@ cdef str state_name(const Flow *flow):
     return "replied" if flow.state.cls == CLASS_ESTABLISHED else "unreplied"
 
 
-cdef object flow_of(const Engine *engine, uint32_t slot):
-    cdef const Flow *flow = &engine.table.flows[slot]
+cdef object flow_of(const Engine *engine, const Flow *flow, uint32_t slot):
     cdef const State *state = &flow.state
     cdef const Half *one = &flow.half[0]
     cdef const Half *two = &flow.half[1]
     cdef bint installed = state.flags & FLOW_INSTALLED
     return records.FlowView(
-        flow_handle(engine.table, slot), state_name(flow), one.key.version, one.key.protocol, state.nic_in,
+        <uint64_t> state.epoch << 32 | slot, state_name(flow), one.key.version, one.key.protocol, state.nic_in,
         state.nic_out if installed else -1, unpack_key(&one.key), unpack_key(&two.key) if installed else (0, 0, 0, 0),
         state.rule, state.generation, state.service, state.target, (one.packets, two.packets), (one.bytes, two.bytes),
         state.created / 1e9, state.last_seen / 1e9, flow_due(engine, flow) / 1e9,

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 
 import appliance.flow.reasons
+from appliance.flow import records
 from appliance.flow.program import Worker
 from appliance.flow.reasons import MEANINGS
 from appliance.flow.records import Miss
@@ -166,3 +168,20 @@ def test_every_frame_and_every_buffer_is_accounted_for(script: list[tuple]) -> N
         assert census["parked"] == bench.worker.counters()["parked"] and census["pool"] == bench.pool.free
     assert bench.drops().get("internal", 0) == 0
     bench.close()
+
+
+def test_frames_pass_while_flows_are_shown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes time, the records, is made after the barrier."""
+    bench.open(0, IP(src="10.0.0.1", dst="198.51.100.9") / UDP(sport=4000, dport=53))
+    passed = []
+
+    def show(*fields: object) -> object:
+        step = Thread(target=lambda: bench.executor.round(bench.now), daemon=True)
+        step.start()
+        step.join(5.0)
+        passed.append(not step.is_alive())
+        return fields
+
+    monkeypatch.setattr(records, "FlowView", show)
+    flows, cursor = bench.worker.read(0, 10)
+    assert (len(flows), cursor, passed) == (1, 0, [True])
