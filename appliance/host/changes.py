@@ -61,10 +61,9 @@ def perform(ip: IPRoute, call: Call) -> None:
 
 @dataclass(slots=True)
 class Changes:
-    """What was changed, as the calls that undo it, oldest first, and remarks on what could not be done but isn't needed."""
+    """What was changed, as the calls that undo it, oldest first."""
 
     undo: list[Call] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
     def make(self, ip: IPRoute, what: str, call: Call, undo: Call | None = None, hint: str = "") -> None:
         """Make a change and remember how to undo it. Raises HostError "can't `what`"."""
