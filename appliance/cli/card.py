@@ -47,14 +47,12 @@ def serve(
 
     from appliance.cli.logs import configure
     from appliance.runtime.guest_card import GuestCard, run
-    from ena_dev.abi.features import FeatureId
-    from ena_dev.device.personality import STANDARD_FEATURES, Personality
+    from ena_dev.device.personality import STRANGERS_FEATURES, Personality
 
     if bool(tap) == (pcap is not None):
         raise UsageError("a card has one far side: --tap NAME or --pcap FILE")
     configure(log_format, log_level)
-    features = STANDARD_FEATURES - {FeatureId.RSS_HASH_INPUT}  # as real cards: drivers complain of one that can't be chosen
-    personality = Personality(mac=_address(mac), max_queues=queues, max_mtu=mtu, default_mtu=min(1500, mtu), features=features)
+    personality = Personality(mac=_address(mac), max_queues=queues, max_mtu=mtu, default_mtu=min(1500, mtu), features=STRANGERS_FEATURES)
     uvloop.run(run([GuestCard(vfio_user, personality, _faults(faults), tap, pcap)], lambda path: print(f"ready {path}", flush=True)))
 
 

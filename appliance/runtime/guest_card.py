@@ -1,6 +1,6 @@
 """Cards whose drivers run in virtual machines: each with its socket, its guest's memory and its far side, all in one process.
 
-    QEMU --vfio-user--> CardServer --> CardFunction --> PluggedCard --port--> TAP, or a capture that is replayed
+    QEMU --vfio-user--> ServedCard --port--> TAP, or a capture that is replayed
 
 They share one executor with its data thread, and one event loop.
 """
@@ -18,16 +18,13 @@ from pathlib import Path
 import structlog
 
 from ena_dev.bus.executor import Executor
-from ena_dev.bus.guest_memory import GuestMemory
 from ena_dev.device.interfaces import DataFaults
 from ena_dev.device.personality import Personality
-from ena_dev.device.plugged import PluggedCard
 from ena_dev.port.pcap import PcapReplay
 from ena_dev.port.port import Port
 from ena_dev.port.tap import TapPort
 from ena_dev.port.wire import WirePort
-from ena_dev.vfio_user.function import CardFunction
-from ena_dev.vfio_user.server import CardServer
+from ena_dev.vfio_user.served import ServedCard
 
 PATIENCE = 0.1  # seconds between looks whether a driver has come, before a replay
 log = structlog.get_logger("card")
@@ -64,25 +61,21 @@ async def _serve(wanted: GuestCard, executor: Executor, stack: AsyncExitStack) -
     """Make one card and have it listen, until `stack` ends."""
     port: Port = TapPort(wanted.tap, wanted.personality.max_queues) if wanted.tap else WirePort()
     stack.callback(port.close)
-    memory = GuestMemory(executor)
-    card = PluggedCard(wanted.personality, port, memory, executor)
+    card = ServedCard(wanted.socket, wanted.personality, port, executor)
     card.device.faults.set_data(wanted.faults)
-    card.start()
-    stack.callback(card.stop)
-    server = CardServer(wanted.socket, CardFunction(card, memory))
-    await stack.enter_async_context(server)
+    await stack.enter_async_context(card)
     if wanted.pcap is not None and isinstance(port, WirePort):
-        replay = asyncio.create_task(_replay(wanted.pcap, port, card, server), name="replay")
+        replay = asyncio.create_task(_replay(wanted.pcap, port, card), name="replay")
         stack.push_async_callback(_cancelled, replay)
 
 
-async def _replay(path: Path, wire: WirePort, card: PluggedCard, server: CardServer) -> None:
+async def _replay(path: Path, wire: WirePort, card: ServedCard) -> None:
     """Replay a capture to each client, once its driver has posted buffers."""
     served = 0
     while True:
         wire.take()
-        if server.clients > served and card.device.receiving:
-            served = server.clients
+        if card.server.clients > served and card.device.receiving:
+            served = card.server.clients
             replay = PcapReplay(path, wire)
             await replay.run()
             log.info("replayed", file=str(path), frames=replay.frames, dropped=replay.dropped)

@@ -30,6 +30,8 @@ STANDARD_FEATURES = frozenset(
         FeatureId.HOST_ATTR_CONFIG,
     }
 )
+STRANGERS_FEATURES = STANDARD_FEATURES - {FeatureId.RSS_HASH_INPUT}
+"""For drivers that aren't ours: as real cards. Linux complains of a hash input that is there but can't be chosen."""
 VERSION = Version.of(minor=10)
 CONTROLLER_VERSION = ControllerVersion.of(subminor=1, implementation=1)
 CAPS = Caps.of(contiguous_queue_required=1, reset_timeout=31, dma_addr_width=48)  # 3.1 s; admin timeout the driver's

@@ -1,0 +1,54 @@
+"""One card for one guest: plugged into the guest's memory, and served at a socket.
+
+    port <-- PluggedCard --> GuestMemory
+                 ^
+    QEMU --> CardServer --> CardFunction
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from ena_dev.bus.executor import Executor
+from ena_dev.bus.guest_memory import GuestMemory
+from ena_dev.device.model import Device
+from ena_dev.device.personality import Personality
+from ena_dev.device.plugged import PluggedCard
+from ena_dev.port.port import Port
+from ena_dev.vfio_user.function import CardFunction
+from ena_dev.vfio_user.server import CardServer
+
+
+class ServedCard:
+    """A card whose driver runs in a guest, from `start` to `stop`, or inside `async with`. The port stays its opener's."""
+
+    def __init__(self, path: Path, personality: Personality, port: Port, executor: Executor) -> None:
+        memory = GuestMemory(executor)
+        self._plugged = PluggedCard(personality, port, memory, executor)
+        self.server = CardServer(path, CardFunction(self._plugged, memory))
+
+    @property
+    def device(self) -> Device:
+        return self._plugged.device
+
+    async def start(self) -> None:
+        """Be there for a guest. Raises PortError when the path can't be used."""
+        self._plugged.start()
+        try:
+            await self.server.start()
+        except BaseException:
+            self._plugged.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Drop the guest, and pull the card out. Idempotent."""
+        await self.server.stop()
+        self._plugged.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
