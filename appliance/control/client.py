@@ -7,23 +7,24 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from appliance.control.interface import APPLIANCE, Program
 from appliance.control.messages import MAX_RESPONSE, read_response, request
 from ena_dev.errors import SoftenaError
 
 
 class UnreachableError(SoftenaError):
-    """No appliance answers. `why` is what was met, `remedy` what to do."""
+    """Nobody answers. `why` is what was met, `remedy` what to do."""
 
-    def __init__(self, path: Path, why: str, remedy: str) -> None:
-        super().__init__(f"no appliance answers at {path}: {why}; {remedy}")
+    def __init__(self, path: Path, why: str, remedy: str, name: str = APPLIANCE.name) -> None:
+        super().__init__(f"no {name} answers at {path}: {why}; {remedy}")
         self.path, self.why, self.remedy = path, why, remedy
 
 
 class ControlClient:
-    """Asks the appliance that answers at `path`. `timeout` bounds each wait in seconds."""
+    """Asks the program that answers at `path`. `timeout` bounds each wait in seconds."""
 
-    def __init__(self, path: Path, timeout: float = 10.0) -> None:
-        self._path, self._timeout = path, timeout
+    def __init__(self, path: Path, timeout: float = 10.0, program: Program = APPLIANCE) -> None:
+        self._path, self._timeout, self._program = path, timeout, program
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
         """The result of one request. ControlError: it was refused. UnreachableError: nobody is there, or it does not answer."""
@@ -42,20 +43,23 @@ class ControlClient:
         while not received.endswith(b"\n"):
             piece = connection.recv(65536)
             if not piece or len(received) > MAX_RESPONSE:
-                raise UnreachableError(self._path, "it hung up in the middle of an answer", "see its log, and try again")
+                raise self._nobody("it hung up in the middle of an answer", "see its log, and try again")
             received += piece
         return bytes(received)
 
     def _unreachable(self, error: OSError) -> UnreachableError:
         match error:
             case FileNotFoundError():
-                why, remedy = "there is no such socket", "start one with `softena run FILE`, or name its socket with --socket or --config"
+                why, remedy = "there is no such socket", self._program.find
             case ConnectionRefusedError():
-                why, remedy = "the appliance that made this socket has ended", "start one with `softena run FILE`"
+                why, remedy = f"the {self._program.name} that made this socket has ended", self._program.start
             case PermissionError():
                 why, remedy = "this user may not use the socket", "run the command as root"
             case TimeoutError():
                 why, remedy = f"no answer in {self._timeout:g} s", "see its log"
             case _:
                 why, remedy = error.strerror or str(error), "see its log"
-        return UnreachableError(self._path, why, remedy)
+        return self._nobody(why, remedy)
+
+    def _nobody(self, why: str, remedy: str) -> UnreachableError:
+        return UnreachableError(self._path, why, remedy, self._program.name)

@@ -1,13 +1,41 @@
-"""What a running appliance can be asked. Results are plain JSON values: the reader may be another program.
+"""What a running program can be asked, and whom its callers think they are talking to.
 
-Addresses are text, times seconds, counters integers since the start.
+Results are plain JSON values: the reader may be another program. Addresses are text, times seconds, counters integers since the start.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from appliance.control.messages import Params
+
 Result = dict[str, Any]
+Method = Callable[[Params], Result | Awaitable[Result]]
+"""Takes its parameters, and raises ControlError for what it can't read; any SoftenaError is told as a refusal."""
+Methods = Mapping[str, Method]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Who answers on a control socket, as error messages say it: its name, how one is started, and where else its socket may be."""
+
+    name: str
+    start: str
+    find: str
+    elsewhere: str
+
+
+APPLIANCE: Final = Program(
+    "appliance",
+    "start one with `softena run FILE`",
+    "start one with `softena run FILE`, or name its socket with --socket or --config",
+    "name another place in the file: `control: {socket: PATH}`",
+)
+MAX_FLOWS: Final = 1000
+"""Flows in one answer; the cursor leads to the rest."""
 
 ETHTOOL_KINDS: Final = "igklxSc"
 """The letters `ethtool` is asked with: driver, rings, offloads, channels, RSS, statistics, moderation."""
@@ -45,3 +73,29 @@ class ControlledAppliance(Protocol):
 
     async def reload(self) -> Result:
         """Read the file again and swap it in: {generation, judged, ended, seconds}. ConfigError: its mistakes; what runs is unchanged."""
+
+
+def methods(appliance: ControlledAppliance) -> Methods:
+    """What an appliance's control socket offers."""
+    reloading = asyncio.Lock()
+
+    def status(params: Params) -> Result:
+        params.finish()
+        return appliance.status()
+
+    def flows(params: Params) -> Result:
+        limit, cursor = params.whole("limit", 1, MAX_FLOWS, 100), params.whole("cursor", 0, 2**63 - 1, 0)
+        params.finish()
+        return appliance.flows(limit, cursor)
+
+    def ethtool(params: Params) -> Result:
+        nic, kind = params.text("nic"), params.word("kind", ETHTOOL_KINDS)
+        params.finish()
+        return appliance.ethtool(nic, kind)
+
+    async def reload(params: Params) -> Result:
+        params.finish()
+        async with reloading:
+            return await appliance.reload()
+
+    return {"status": status, "flows": flows, "ethtool": ethtool, "reload": reload}

@@ -4,7 +4,7 @@
     {"v": 1, "result": {...}}     or     {"v": 1, "error": {"code": "unknown-method", "message": "..."}}
 
 Codes: too-long, bad-request, unknown-version, unknown-method, bad-params (the caller's mistakes); config (the file has mistakes, the
-message lists them); refused (the appliance can't); busy (too many callers); internal (its fault; the log says more).
+message lists them); refused (the program can't); busy (too many callers); internal (its fault; the log says more).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def read_request(line: bytes) -> tuple[str, Mapping[str, object]]:
     message = _object(line)
     version = message.get("v")
     if type(version) is not int or version != VERSION:
-        raise ControlError("unknown-version", f"this appliance speaks version {VERSION}: write \"v\": {VERSION}")
+        raise ControlError("unknown-version", f"this program speaks version {VERSION}: write \"v\": {VERSION}")
     method, params = message.get("method"), message.get("params", {})
     if not isinstance(method, str) or not isinstance(params, dict):
         raise ControlError("bad-request", "a request has a method, which is text, and params, which is an object")
@@ -85,6 +85,13 @@ class Params:
         value = self._given.pop(name, None)
         if not isinstance(value, str):
             raise ControlError("bad-params", f"{name} is missing, or no text")
+        return value
+
+    def switch(self, name: str) -> bool:
+        """True or false, which must be given."""
+        value = self._given.pop(name, None)
+        if not isinstance(value, bool):
+            raise ControlError("bad-params", f"{name} must be true or false")
         return value
 
     def word(self, name: str, allowed: str) -> str:

@@ -1,6 +1,6 @@
-"""The control socket of a running appliance: accepts callers, reads one request a line, asks the appliance, answers.
+"""The control socket of a running program: accepts callers, reads one request a line, calls the method, answers.
 
-Only root and the socket's group get in (mode 0660). The socket that a dead appliance left is replaced; one that is answered stays.
+Only root and the socket's group get in (mode 0660). The socket that a dead process left is replaced; one that is answered stays.
 """
 
 from __future__ import annotations
@@ -10,40 +10,39 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Mapping
+from inspect import isawaitable
 from pathlib import Path
 from typing import Final, Self
 
 import structlog
 
 from appliance.config.errors import ConfigError
-from appliance.control.interface import ETHTOOL_KINDS, ControlledAppliance, Result
+from appliance.control.interface import APPLIANCE, Method, Methods, Program
 from appliance.control.messages import MAX_REQUEST, ControlError, Params, failure, read_request, response
 from ena_dev.errors import HostError, SoftenaError
 
 MAX_CALLERS: Final = 32
-MAX_FLOWS: Final = 1000
-"""Flows in one answer; the cursor leads to the rest."""
 PATIENCE: Final = 30.0
 """Seconds a caller may take to send a line, or to read an answer."""
-ELSEWHERE: Final = "name another place in the file: `control: {socket: PATH}`"
 
 log = structlog.get_logger("control")
 
 
 class ControlServer:
-    """Answers on `path` from `start` to `stop`, or inside `async with`. Start it while still privileged: the directory may be root's."""
+    """Answers on `path` from `start` to `stop`, or inside `async with`. Start it while still privileged: the directory may be root's.
 
-    def __init__(self, path: Path, appliance: ControlledAppliance, patience: float = PATIENCE) -> None:
-        self._appliance, self._path, self._patience = appliance, path, patience
+    `methods`: what can be asked, by name.
+    """
+
+    def __init__(self, path: Path, methods: Methods, program: Program = APPLIANCE, patience: float = PATIENCE) -> None:
+        self._methods, self._path, self._program, self._patience = methods, path, program, patience
         self._server: asyncio.Server | None = None
         self._inode = (0, 0)
         self._callers: set[asyncio.Task[None]] = set()
-        self._reloading = asyncio.Lock()
 
     async def start(self) -> None:
-        """Open the socket. HostError: the place can't be used, or another appliance answers there."""
-        listener = _listener(self._path)
+        """Open the socket. HostError: the place can't be used, or another process answers there."""
+        listener = _listener(self._path, self._program.elsewhere)
         self._inode = _identity(self._path)
         self._server = await asyncio.start_unix_server(self._accepted, sock=listener, limit=MAX_REQUEST)
 
@@ -98,7 +97,8 @@ class ControlServer:
     async def _answer(self, line: bytes) -> bytes:
         try:
             method, params = read_request(line)
-            return response(await self._call(method, params))
+            result = self._method(method)(Params(params))
+            return response(await result if isawaitable(result) else result)
         except ControlError as error:
             return failure(error)
         except ConfigError as error:
@@ -107,36 +107,23 @@ class ControlServer:
             return failure(ControlError("refused", str(error)))
         except Exception:
             log.exception("a control request failed")
-            return failure(ControlError("internal", "the request failed inside the appliance; its log says more"))
+            return failure(ControlError("internal", "the request failed inside the program; its log says more"))
 
-    async def _call(self, method: str, given: Mapping[str, object]) -> Result:
-        params = Params(given)
-        match method:
-            case "status":
-                params.finish()
-                return self._appliance.status()
-            case "flows":
-                limit, cursor = params.whole("limit", 1, MAX_FLOWS, 100), params.whole("cursor", 0, 2**63 - 1, 0)
-                params.finish()
-                return self._appliance.flows(limit, cursor)
-            case "ethtool":
-                nic, kind = params.text("nic"), params.word("kind", ETHTOOL_KINDS)
-                params.finish()
-                return self._appliance.ethtool(nic, kind)
-            case "reload":
-                params.finish()
-                async with self._reloading:
-                    return await self._appliance.reload()
-        raise ControlError("unknown-method", f"unknown method {method[:40]!r}: use status, flows, ethtool or reload")
+    def _method(self, name: str) -> Method:
+        method = self._methods.get(name)
+        if method is None:
+            *others, last = self._methods
+            raise ControlError("unknown-method", f"unknown method {name[:40]!r}: use {', '.join(others)} or {last}")
+        return method
 
 
-def _listener(path: Path) -> socket.socket:
+def _listener(path: Path, elsewhere: str) -> socket.socket:
     """A bound socket, its mode set before anybody can connect."""
     try:
         if not path.parent.exists():
             path.parent.mkdir(parents=True)
             path.parent.chmod(0o755)
-        _remove_dead(path)
+        _remove_dead(path, elsewhere)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listener.bind(os.fspath(path))
@@ -145,18 +132,18 @@ def _listener(path: Path) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise HostError(f"can't open the control socket {path}", error.strerror or str(error), ELSEWHERE) from error
+        raise HostError(f"can't open the control socket {path}", error.strerror or str(error), elsewhere) from error
     return listener
 
 
-def _remove_dead(path: Path) -> None:
-    """Make room at `path` if only a dead appliance's socket is there. HostError: something else is."""
+def _remove_dead(path: Path, elsewhere: str) -> None:
+    """Make room at `path` if only a dead process's socket is there. HostError: something else is."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise HostError(f"can't open the control socket {path}", "there is something else of that name", ELSEWHERE)
+        raise HostError(f"can't open the control socket {path}", "there is something else of that name", elsewhere)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
@@ -166,7 +153,7 @@ def _remove_dead(path: Path) -> None:
             return
         except (TimeoutError, BlockingIOError):
             pass  # somebody listens, and is busy
-    raise HostError(f"can't open the control socket {path}", "another appliance answers there", f"stop it, or {ELSEWHERE}")
+    raise HostError(f"can't open the control socket {path}", "another process answers there", f"stop it, or {elsewhere}")
 
 
 def _identity(path: Path) -> tuple[int, int]:

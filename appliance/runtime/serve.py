@@ -15,6 +15,7 @@ import structlog
 
 from appliance.config.errors import ConfigError
 from appliance.config.loader import load
+from appliance.control.interface import methods
 from appliance.control.server import ControlServer
 from appliance.runtime.appliance import Appliance
 from appliance.runtime.world import LinuxWorld
@@ -30,7 +31,7 @@ async def serve(path: Path, user_drop: bool = True) -> int:
     stop = asyncio.Event()
     world = LinuxWorld()
     appliance = Appliance(config, path, world)
-    control = ControlServer(Path(config.control.socket), appliance)
+    control = ControlServer(Path(config.control.socket), methods(appliance))
     await appliance.start()
     try:
         await control.start()

@@ -17,6 +17,7 @@ import pytest
 
 from appliance.cli import main
 from appliance.config.errors import ConfigError, Mistake
+from appliance.control.interface import methods
 from appliance.control.server import ControlServer
 from tests.support.fake_appliance import STATUS, FakeAppliance
 
@@ -80,7 +81,7 @@ def socket(tmp_path: Path, appliance: FakeAppliance) -> Iterator[Path]:
     """A control socket that `appliance` answers on, in a thread of its own."""
     path = tmp_path / "control.sock"
     loop = asyncio.new_event_loop()
-    server = ControlServer(path, appliance)
+    server = ControlServer(path, methods(appliance))
     loop.run_until_complete(server.start())
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

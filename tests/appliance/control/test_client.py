@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance.control.client import ControlClient, UnreachableError
+from appliance.control.interface import methods
 from appliance.control.messages import ControlError
 from appliance.control.server import ControlServer
 from tests.support.fake_appliance import STATUS, FakeAppliance
@@ -22,14 +23,14 @@ def path(tmp_path: Path) -> Path:
 
 
 async def test_a_call_returns_the_result(path: Path) -> None:
-    async with ControlServer(path, FakeAppliance()):
+    async with ControlServer(path, methods(FakeAppliance())):
         assert await asyncio.to_thread(ControlClient(path).call, "status") == STATUS
         many = await asyncio.to_thread(ControlClient(path).call, "flows", limit=1000)
         assert len(many["flows"]) == 1000
 
 
 async def test_a_refusal_is_raised_with_its_code(path: Path) -> None:
-    async with ControlServer(path, FakeAppliance()):
+    async with ControlServer(path, methods(FakeAppliance())):
         with pytest.raises(ControlError, match="no nic is called lan") as refusal:
             await asyncio.to_thread(lambda: ControlClient(path).call("ethtool", nic="lan", kind="i"))
     assert refusal.value.code == "refused"

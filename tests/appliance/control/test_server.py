@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.config.errors import ConfigError, Mistake
+from appliance.control.interface import methods
 from appliance.control.messages import MAX_REQUEST
 from appliance.control.server import ControlServer
 from ena_dev.errors import HostError
@@ -31,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def appliance(path: Path) -> AsyncIterator[FakeAppliance]:
     fake = FakeAppliance()
-    async with ControlServer(path, fake, patience=5.0):
+    async with ControlServer(path, methods(fake), patience=5.0):
         yield fake
 
 
@@ -122,7 +123,7 @@ async def test_a_result_that_is_no_json_is_a_bug_too(path: Path, appliance: Fake
 
 
 async def test_silence_ends_the_connection(path: Path) -> None:
-    async with ControlServer(path, FakeAppliance(), patience=0.05):
+    async with ControlServer(path, methods(FakeAppliance()), patience=0.05):
         reader, writer = await asyncio.open_unix_connection(path)
         writer.write(b'{"v":1')
         async with asyncio.timeout(5):
@@ -142,7 +143,7 @@ async def test_one_caller_too_many_is_told_so(path: Path, appliance: FakeApplian
 def test_no_bytes_silence_the_socket(tmp_path_factory: pytest.TempPathFactory, junk: list[bytes]) -> None:
     async def story() -> None:
         path = tmp_path_factory.mktemp("junk") / "control.sock"
-        async with ControlServer(path, FakeAppliance()):
+        async with ControlServer(path, methods(FakeAppliance())):
             _, writer = await asyncio.open_unix_connection(path)
             writer.write(b"\n".join(junk))
             writer.close()
@@ -153,7 +154,7 @@ def test_no_bytes_silence_the_socket(tmp_path_factory: pytest.TempPathFactory, j
 
 
 async def test_the_socket_is_for_root_and_its_group_and_goes_with_the_server(path: Path) -> None:
-    server = ControlServer(path, FakeAppliance())
+    server = ControlServer(path, methods(FakeAppliance()))
     await server.start()
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
@@ -166,13 +167,13 @@ async def test_a_dead_appliances_socket_is_replaced(path: Path) -> None:
     path.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    async with ControlServer(path, FakeAppliance()):
+    async with ControlServer(path, methods(FakeAppliance())):
         assert "result" in (await ask(path, line("status")))[0]
 
 
 async def test_a_living_appliances_socket_stays(path: Path, appliance: FakeAppliance) -> None:
-    with pytest.raises(HostError, match="another appliance answers"):
-        await ControlServer(path, FakeAppliance()).start()
+    with pytest.raises(HostError, match="another process answers"):
+        await ControlServer(path, methods(FakeAppliance())).start()
     assert "result" in (await ask(path, line("status")))[0]
 
 
@@ -180,12 +181,12 @@ async def test_a_file_in_its_place_stays(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("precious")
     with pytest.raises(HostError, match="something else"):
-        await ControlServer(path, FakeAppliance()).start()
+        await ControlServer(path, methods(FakeAppliance())).start()
     assert path.read_text() == "precious"
 
 
 async def test_a_successors_socket_is_not_removed(path: Path) -> None:
-    first, second = ControlServer(path, FakeAppliance()), ControlServer(path, FakeAppliance())
+    first, second = ControlServer(path, methods(FakeAppliance())), ControlServer(path, methods(FakeAppliance()))
     await first.start()
     path.unlink()
     await second.start()
