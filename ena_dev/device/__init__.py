@@ -8,11 +8,13 @@
     admin_ring      base, size and slots of an admin ring
     admin_queue     fetch, execute, complete
     commands        one handler per opcode
-    features        one handler per feature
+    features        which feature a command names; `feature` says what one is
+      attributes      fixed answers: identity, limits, offloads
+      mtu, host, hints, large_receive
     queues          which IO queues exist, and what they may be
     control_buffer  a command's buffer in the driver's memory; refusals
     rss, stats      receive-side scaling, counters
-    aenq            asynchronous events: link, keep-alive
+    aenq            asynchronous events: link, keep-alive; a group of features, as rss is
     interrupt_gate  vector 0 and its mask
     link            up, down, or down for a while
     faults          misbehaviour on request

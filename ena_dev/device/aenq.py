@@ -7,11 +7,15 @@ Source: ENA interface, AENQ.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from ena_dev.abi.admin import FeatureCommand
 from ena_dev.abi.events import AenqEntry, Group, KeepAlive, LinkChange
+from ena_dev.abi.features import AenqConfig, FeatureId
 from ena_dev.device.admin_queue import ContractBroken
 from ena_dev.device.admin_ring import AdminRing
+from ena_dev.device.control_buffer import illegal
+from ena_dev.device.feature import Feature, payload
 from ena_dev.device.interfaces import BasicStats, Memory
 from ena_dev.errors import BusError
 
@@ -21,8 +25,9 @@ KEEP_ALIVE_PERIOD = 1.0
 class Aenq:
     """Sends events. Time comes in with `poll`."""
 
-    def __init__(self, memory: Memory, statistics: Callable[[], BasicStats], posted: Callable[[], None]) -> None:
-        self._memory, self._statistics, self._posted = memory, statistics, posted
+    def __init__(self, groups: int, memory: Memory, statistics: Callable[[], BasicStats], posted: Callable[[], None]) -> None:
+        """`groups` is the bit map of those a driver may enable."""
+        self._groups, self._memory, self._statistics, self._posted = groups, memory, statistics, posted
         self.ring = AdminRing()
         self._head: int | None = None
         self.enabled_groups = 0
@@ -37,6 +42,18 @@ class Aenq:
         self.enabled_groups = 0
         self._link_owed = False
         self._next_keep_alive = None
+
+    def features(self) -> Mapping[FeatureId, Feature]:
+        return {FeatureId.AENQ_CONFIG: Feature(get=self._get_config, set=self._set_config)}
+
+    def _get_config(self, command: FeatureCommand) -> AenqConfig:
+        return AenqConfig(supported_groups=self._groups, enabled_groups=self.enabled_groups)
+
+    def _set_config(self, command: FeatureCommand) -> None:
+        groups = int(payload(command, AenqConfig).enabled_groups)
+        if groups & ~self._groups:
+            raise illegal(f"event groups {groups:#x}")
+        self.enable(groups)
 
     def set_caps(self, value: int) -> None:
         self.ring.set_caps(value)

@@ -20,13 +20,19 @@ from ena_dev.abi.features import HostInfo
 from ena_dev.abi.registers import DeviceControl, DeviceStatus, ResetReason
 from ena_dev.device.admin_queue import AdminQueue, ContractBroken
 from ena_dev.device.aenq import Aenq
+from ena_dev.device.attributes import Attributes
 from ena_dev.device.commands import Commands
 from ena_dev.device.faults import Faults
+from ena_dev.device.feature import FeatureGroup
 from ena_dev.device.features import Features
+from ena_dev.device.hints import HintsOffer
+from ena_dev.device.host import Host
 from ena_dev.device.interfaces import Engine, Memory, Vector
 from ena_dev.device.interrupt_gate import InterruptGate
+from ena_dev.device.large_receive import LargeReceive
 from ena_dev.device.lifecycle import STATUS, Event, State, step
 from ena_dev.device.link import Link
+from ena_dev.device.mtu import MtuSetting
 from ena_dev.device.personality import Personality
 from ena_dev.device.queues import Queues
 from ena_dev.device.register_file import RegisterFile
@@ -60,11 +66,21 @@ class Device:
         self._gate = InterruptGate(vectors[0])
         self.faults = Faults(engine, self._gate, self._link, self.work)
         self._stats = Stats(engine)
-        self._aenq = Aenq(memory, self._stats.current, self._gate.event_posted)
+        self._aenq = Aenq(personality.supported_groups, memory, self._stats.current, self._gate.event_posted)
         self._queues = Queues(personality, engine, len(vectors))
-        self._rss = Rss(memory, engine, personality.rss_table_log)
-        self._features = Features(personality, memory, engine, self._queues, self._rss, self._aenq)
-        commands = Commands(self._features, self._queues, self._stats)
+        self._mtu = MtuSetting(personality, engine)
+        self._host = Host(memory)
+        self._hints = HintsOffer(personality.hints)
+        self._groups: tuple[FeatureGroup, ...] = (
+            Attributes(personality),
+            self._hints,
+            self._aenq,
+            self._host,
+            self._mtu,
+            Rss(memory, engine, personality.rss_table_log),
+            LargeReceive(self._queues),
+        )
+        commands = Commands(Features(personality, self._groups), self._queues, self._stats)
         self._admin = AdminQueue(memory, commands.execute, self._gate.completion_posted)
         self._registers = RegisterFile(self, personality, memory, self._admin, self._aenq, self._gate)
         self._forget()
@@ -126,12 +142,12 @@ class Device:
 
     @property
     def mtu(self) -> int:
-        return self._features.mtu
+        return self._mtu.mtu
 
     @property
     def host_info(self) -> HostInfo | None:
         """What the driver said of itself; None before it did."""
-        return self._features.host_info
+        return self._host.info
 
     @property
     def status(self) -> DeviceStatus:
@@ -162,9 +178,10 @@ class Device:
     def _forget(self) -> None:
         """Stop all DMA, then drop everything that does not outlive a reset."""
         self._engine.stop()
-        parts = (self._admin, self._aenq, self._gate, self._queues, self._rss, self._features, self._stats, self._registers, self.faults)
-        for part in parts:
+        for part in (self._admin, self._gate, self._queues, self._stats, self._registers, self.faults):
             part.reset()
+        for group in self._groups:
+            group.reset()
 
     def _tell_link(self, up: bool) -> None:
         if up != self._aenq.link_up:
