@@ -17,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from appliance.runtime.card_control import control_server
 from ena_dev.bus.executor import Executor
 from ena_dev.device.interfaces import DataFaults
 from ena_dev.device.personality import Personality
@@ -64,6 +65,7 @@ async def _serve(wanted: GuestCard, executor: Executor, stack: AsyncExitStack) -
     card = ServedCard(wanted.socket, wanted.personality, port, executor)
     card.device.faults.set_data(wanted.faults)
     await stack.enter_async_context(card)
+    await stack.enter_async_context(control_server(card, port))
     if wanted.pcap is not None and isinstance(port, WirePort):
         replay = asyncio.create_task(_replay(wanted.pcap, port, card), name="replay")
         stack.push_async_callback(_cancelled, replay)

@@ -12,6 +12,7 @@ from typing import Self
 
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.guest_memory import GuestMemory
+from ena_dev.device.io_engine import IoEngine
 from ena_dev.device.model import Device
 from ena_dev.device.personality import Personality
 from ena_dev.device.plugged import PluggedCard
@@ -31,6 +32,10 @@ class ServedCard:
     @property
     def device(self) -> Device:
         return self._plugged.device
+
+    @property
+    def engine(self) -> IoEngine:
+        return self._plugged.engine
 
     async def start(self) -> None:
         """Be there for a guest. Raises PortError when the path can't be used."""

@@ -10,9 +10,6 @@ from pathlib import Path
 import dpkt
 import pytest
 
-from appliance.cli.card import _faults
-from ena_dev.device.interfaces import DataFaults
-from ena_dev.errors import UsageError
 from tests.support.vfio_client import GuestRam, VfioClient
 
 
@@ -50,9 +47,3 @@ def test_a_card_that_makes_no_sense_is_refused(tmp_path: Path, arguments: str) -
     assert card.wait(20) == 1
     assert card.stderr is not None
     assert card.stderr.read().startswith("softena: ")
-
-
-def test_faults_are_told_by_name() -> None:
-    assert _faults("loss=0.25, delay=0.01,duplicate=1,seed=9") == DataFaults(seed=9, loss=0.25, delay=0.01, duplication=1.0)
-    with pytest.raises(UsageError, match="KEY=NUMBER"):
-        _faults("loss")
