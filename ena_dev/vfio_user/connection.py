@@ -1,12 +1,12 @@
 """One client's conversation, without a socket: bytes and descriptors in, replies out, and what they ask for done on a `Function`.
 
-    feed(chunk, descriptors) --> cut into messages --> parse --> Function --> reply | error reply | nothing (NO_REPLY)
+    feed(chunk, descriptors) --> cut into messages --> parse --> Function --> Reply | error Reply | nothing (NO_REPLY)
 
 Requests are carried out in the order received, each before the next is looked at. A request that makes no sense is answered with an
 error; a stream that can't be cut into messages any more raises ProtocolBroken, and only its end helps.
 
 Every descriptor passed in is closed or owned by the function when `feed` returns, but for those of a message that is still incomplete;
-`close` closes these. Source: vfio-user protocol, version 0.0.
+`close` closes these. A descriptor passed out with a reply is lent: it stays the function's. Source: vfio-user protocol, version 0.0.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from ena_dev.vfio_user.messages import (
     RegionRead,
     RegionWrite,
     RegionWriteMulti,
+    Reply,
     SetIrqs,
     Version,
     error_reply,
@@ -76,6 +77,9 @@ class Function(Protocol):
 
     def region_info(self, request: RegionInfo) -> RegionInfo: ...
 
+    def region_file(self, region: int) -> int | None:
+        """The descriptor that a region can be mapped from: lent until the client is gone. None: its accesses come as messages."""
+
     def irq_info(self, request: IrqInfo) -> IrqInfo: ...
 
     def set_irqs(self, request: SetIrqs, fds: Sequence[int]) -> None:
@@ -98,8 +102,8 @@ class Connection:
         self._agreed = False
         self.refused = 0
 
-    def feed(self, chunk: bytes, fds: Sequence[int] = ()) -> bytes:
-        """Carry out what is complete now; returns the replies. `fds` belong to the last message that begins in `chunk`.
+    def feed(self, chunk: bytes, fds: Sequence[int] = ()) -> list[Reply]:
+        """Carry out what is complete now; returns the replies in order. `fds` belong to the last message that begins in `chunk`.
 
         Raises ProtocolBroken when a size makes no sense: nothing of the chunk has been carried out.
         """
@@ -114,20 +118,22 @@ class Connection:
         _close(self._fds)
         self._buffer.clear()
 
-    def _take(self, chunk: bytes, given: list[int]) -> bytes:
+    def _take(self, chunk: bytes, given: list[int]) -> list[Reply]:
         begun, buffer = len(self._buffer), self._buffer
         buffer += chunk
         starts = self._starts()
         owner = max((start for start in starts if begun <= start < len(buffer)), default=None)
-        replies = bytearray()
+        replies = []
         for start, end in pairwise(starts):
             fds = self._owned(given if start == owner else None)
-            replies += self._carry_out(bytes(buffer[start:end]), fds)
+            answer = self._carry_out(bytes(buffer[start:end]), fds)
+            if answer is not None:
+                replies.append(answer)
         del buffer[: starts[-1]]
         if buffer and owner == starts[-1]:
             self._fds += given
             given.clear()
-        return bytes(replies)
+        return replies
 
     def _starts(self) -> list[int]:
         """Where messages begin; the last is where the first incomplete one does, or will."""
@@ -150,19 +156,19 @@ class Connection:
             given.clear()
         return fds
 
-    def _carry_out(self, message: bytes, fds: list[int]) -> bytes:
+    def _carry_out(self, message: bytes, fds: list[int]) -> Reply | None:
         """One message; `fds` are closed or kept by the function."""
         header = Header.parse(message)
         try:
             if header.flags & Flag.TYPE:  # a reply, though nothing was asked
-                return b""
-            answer = reply(header, self._answer(header, memoryview(message)[HEADER.size :], fds))
+                return None
+            answer = self._answer(header, memoryview(message)[HEADER.size :], fds)
         except (SoftenaError, OSError) as error:
             self._refused(header, error)
             answer = error_reply(header, _number(error))
         finally:
             _close(fds)
-        return b"" if header.flags & Flag.NO_REPLY else answer
+        return None if header.flags & Flag.NO_REPLY else answer
 
     def _refused(self, header: Header, error: Exception) -> None:
         self.refused += 1
@@ -173,13 +179,14 @@ class Connection:
     def _name(command: int) -> str:
         return Command(command).name if command in set(Command) else f"command {command}"
 
-    def _answer(self, header: Header, payload: memoryview, fds: list[int]) -> bytes:
+    def _answer(self, header: Header, payload: memoryview, fds: list[int]) -> Reply:
         request = parse(header.command, payload)
         if self._agreed == (header.command == Command.VERSION):
             raise Refused(errno.EINVAL, "the version comes first, and once")
         if len(fds) > {Command.DMA_MAP: 1, Command.DEVICE_SET_IRQS: MOST_FDS}.get(Command(header.command), 0):
             raise Refused(errno.EINVAL, f"{len(fds)} descriptors")
-        return self._do(request, fds)
+        said = self._do(request, fds)
+        return reply(header, said, self._function.region_file(request.index) if isinstance(request, RegionInfo) else None)
 
     def _do(self, request: Record, fds: list[int]) -> bytes:
         """Have it done; returns the reply's payload."""

@@ -65,6 +65,9 @@ class CardFunction:
         size = SIZES.get(request.index, 0)
         return RegionInfo(RegionInfo.FORM.size, RegionFlag.READ | RegionFlag.WRITE if size else 0, request.index, 0, size, 0)
 
+    def region_file(self, region: int) -> int | None:
+        return None
+
     def read(self, region: int, offset: int, count: int) -> bytes:
         check(region, offset, count)
         match region:

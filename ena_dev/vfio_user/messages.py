@@ -292,11 +292,19 @@ def parse(command: int, payload: memoryview) -> Record:
     return PARSERS[command](payload)
 
 
-def reply(header: Header, payload: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One message to send. `fd` goes with its first byte, and stays its owner's."""
+
+    data: bytes
+    fd: int | None = None
+
+
+def reply(header: Header, payload: bytes, fd: int | None = None) -> Reply:
     """The answer to a request."""
-    return HEADER.pack(header.id, header.command, HEADER.size + len(payload), Flag.REPLY, 0) + payload
+    return Reply(HEADER.pack(header.id, header.command, HEADER.size + len(payload), Flag.REPLY, 0) + payload, fd)
 
 
-def error_reply(header: Header, number: int) -> bytes:
+def error_reply(header: Header, number: int) -> Reply:
     """The answer to a request that was not carried out."""
-    return HEADER.pack(header.id, header.command, HEADER.size, Flag.REPLY | Flag.ERROR, number)
+    return Reply(HEADER.pack(header.id, header.command, HEADER.size, Flag.REPLY | Flag.ERROR, number))

@@ -1,6 +1,6 @@
 """The socket of one card: listens, serves one client at a time, and makes the card ready again when the client is gone.
 
-    listening --accept--> one client: recvmsg --> Connection.feed --> sendall as far as it goes
+    listening --accept--> one client: recvmsg --> Connection.feed --> replies, sent as far as the socket takes them
         ^                                                 |
         `------ abandon: no DMA, no memory, no eventfds <-' end of stream, a broken stream, an error of the socket
 
@@ -18,6 +18,7 @@ import logging
 import os
 import socket
 import stat
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
@@ -25,7 +26,7 @@ from typing import Final, Self
 from ena_dev.errors import PortError
 from ena_dev.vfio_user.connection import Connection, ProtocolBroken
 from ena_dev.vfio_user.function import CardFunction
-from ena_dev.vfio_user.messages import MOST_FDS
+from ena_dev.vfio_user.messages import MOST_FDS, Reply
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class _Client:
     def __init__(self, sock: socket.socket, function: CardFunction, gone: Callable[[], None]) -> None:
         self._sock, self._gone = sock, gone
         self._connection = Connection(function)
-        self._unsent = bytearray()
+        self._unsent: deque[Reply] = deque()
         self._loop = asyncio.get_running_loop()
         sock.setblocking(False)
         self._loop.add_reader(sock.fileno(), self._readable)
@@ -144,12 +145,15 @@ class _Client:
         """Send what the socket takes; read on only while not too much is left."""
         with contextlib.suppress(BlockingIOError, InterruptedError):
             while self._unsent:
-                del self._unsent[: self._sock.send(self._unsent)]
+                sent = _pass(self._sock, self._unsent[0])
+                rest = self._unsent.popleft().data[sent:]
+                if rest:
+                    self._unsent.appendleft(Reply(rest))  # its descriptor went with the first byte
         if self._unsent:
             self._loop.add_writer(self._sock.fileno(), self._writable)
         else:
             self._loop.remove_writer(self._sock.fileno())
-        if len(self._unsent) > MOST_UNSENT:
+        if sum(len(each.data) for each in self._unsent) > MOST_UNSENT:
             self._loop.remove_reader(self._sock.fileno())
         else:
             self._loop.add_reader(self._sock.fileno(), self._readable)
@@ -158,6 +162,13 @@ class _Client:
         log.info("client ends: %s", why)
         self.close()
         self._gone()
+
+
+def _pass(sock: socket.socket, message: Reply) -> int:
+    """Send the start of a message, with its descriptor; returns how many bytes went."""
+    if message.fd is None:
+        return sock.send(message.data)
+    return sock.sendmsg([message.data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [message.fd]))])
 
 
 def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:

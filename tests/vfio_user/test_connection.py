@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ena_dev.vfio_user.connection import Connection, ProtocolBroken
-from ena_dev.vfio_user.messages import DmaMap, IrqInfo, RegionInfo, SetIrqs
+from ena_dev.vfio_user.messages import DmaMap, IrqInfo, RegionInfo, Reply, SetIrqs
 from tests.vfio_user.conftest import open_descriptors
 
 
@@ -32,6 +32,9 @@ class Noted:
 
     def region_info(self, request: RegionInfo) -> RegionInfo:
         return request
+
+    def region_file(self, region: int) -> int | None:
+        return MAPPABLE.get(region)
 
     def irq_info(self, request: IrqInfo) -> IrqInfo:
         return request
@@ -61,6 +64,7 @@ def write(offset: int, data: bytes = b"abcd") -> bytes:
 
 VERSION = message(1, bytes(4) + b'{"capabilities": {}}\0')
 MAP = struct.pack("<IIQQQ", 32, 3, 0, 0x1000, 0x1000)
+MAPPABLE = {2: 1000}  # region -> a descriptor's number; nobody looks behind it
 
 
 def agreed() -> tuple[Connection, Noted]:
@@ -70,14 +74,14 @@ def agreed() -> tuple[Connection, Noted]:
     return connection, function
 
 
-def errors(replies: bytes) -> list[int]:
+def errors(replies: list[Reply]) -> list[int]:
     """The errno of each reply, 0 for answers."""
-    seen, at = [], 0
-    while at < len(replies):
-        _, _, size, flags, error = struct.unpack_from("<HHIII", replies, at)
+    seen = []
+    for each in replies:
+        _, _, size, flags, error = struct.unpack_from("<HHIII", each.data)
+        assert size == len(each.data)
         assert (flags, error == 0) in ((1, True), (0x21, False))
         seen.append(error)
-        at += size
     return seen
 
 
@@ -102,12 +106,12 @@ def test_requests_are_answered_in_order_with_their_own_ids() -> None:
     connection, _ = agreed()
     stream = b"".join(message(4, struct.pack("<IIII", 16, 0, 0, 0), number=n) for n in (7, 0xFFFF, 0))
     replies = connection.feed(stream)
-    assert [struct.unpack_from("<HHI", replies, 32 * n) for n in range(3)] == [(7, 4, 32), (0xFFFF, 4, 32), (0, 4, 32)]
+    assert [struct.unpack_from("<HHI", each.data) for each in replies] == [(7, 4, 32), (0xFFFF, 4, 32), (0, 4, 32)]
 
 
 def test_posted_requests_are_never_answered_not_even_with_an_error() -> None:
     connection, function = agreed()
-    assert connection.feed(message(10, write(8), flags=0x10) + message(99, flags=0x10) + message(10, b"", flags=0x10)) == b""
+    assert connection.feed(message(10, write(8), flags=0x10) + message(99, flags=0x10) + message(10, b"", flags=0x10)) == []
     assert function.done == [("write", 0, 8, b"abcd")]
 
 
@@ -117,7 +121,7 @@ def test_what_is_not_carried_out_is_answered_with_an_error(command: int) -> None
 
 
 def test_replies_to_nothing_are_ignored() -> None:
-    assert agreed()[0].feed(message(11, bytes(16), flags=1)) == b""
+    assert agreed()[0].feed(message(11, bytes(16), flags=1)) == []
 
 
 def test_several_writes_in_one_message_are_done_in_order() -> None:
@@ -137,6 +141,13 @@ def test_descriptors_belong_to_the_last_message_that_begins_in_their_chunk() -> 
     assert function.done == [
         ("write", 0, 0, b"abcd"), ("map", 0x1000, 0x1000, True), ("reset",), ("map", 0x1000, 0x1000, True), ("map", 0x1000, 0x1000, False)
     ]  # fmt: skip
+
+
+def test_the_descriptor_of_a_mappable_region_goes_with_its_answer_and_with_no_other() -> None:
+    connection, _ = agreed()
+    asked = [message(5, struct.pack("<IIIIQQ", 32, 0, region, 0, 0, 0)) for region in (0, 2, 7)]
+    assert [each.fd for each in connection.feed(b"".join(asked) + message(13))] == [None, 1000, None, None]
+    assert connection.feed(message(5, struct.pack("<IIIIQQ", 32, 0, 2, 0, 0, 0), flags=0x10)) == []
 
 
 @pytest.mark.parametrize("size", [0, 15, (1 << 20) + 4097, 0xFFFFFFFF])
@@ -180,7 +191,7 @@ def test_how_the_stream_is_cut_makes_no_difference(cuts: list[int]) -> None:
     connection, function = agreed()
     whole = connection.feed(stream)
     other, noted = agreed()
-    pieces = b""
+    pieces = []
     while stream:
         for size in cuts:
             pieces += other.feed(stream[:size])
