@@ -120,6 +120,35 @@ class OsType(IntEnum):
     IPXE = 5
 
 
+class LlqHeader(IntFlag):
+    """Where an LLQ's headers are."""
+
+    INLINE = 1 << 0  # in the packet's first line
+    SEPARATE = 1 << 1
+
+
+class LlqEntry(IntFlag):
+    """Bytes of an LLQ's line."""
+
+    BYTES_128 = 1 << 0
+    BYTES_192 = 1 << 1
+    BYTES_256 = 1 << 2
+
+
+class LlqStride(IntFlag):
+    """Descriptors in each line after a packet's first."""
+
+    SINGLE = 1 << 0
+    MULTIPLE = 1 << 1  # as many as it holds
+
+
+class LlqAccelerator(IntFlag):
+    """What makes LLQs easier for a card."""
+
+    DISABLE_META_CACHING = 1 << 0  # each packet brings a meta descriptor
+    LIMIT_TX_BURST = 1 << 1
+
+
 class LargeReceiveFlag(IntFlag):
     """Bits of the vendor feature."""
 
@@ -177,6 +206,31 @@ class MaxQueuesExt(WireRecord):
         ("max_tx_header_size", U32),  # bytes
         ("max_per_packet_tx_descriptors", U16),
         ("max_per_packet_rx_descriptors", U16),
+    ]
+
+
+class Llq(WireRecord):
+    """LLQ: GET offers what is supported, SET carries one bit of each in the enabled fields. Version 0 ends with the strides."""
+
+    VERSION = 1
+
+    _fields_ = [
+        ("max_queues", U32),  # 0: no LLQ
+        ("max_depth", U32),  # lines of 128 bytes
+        ("headers_supported", U16),  # LlqHeader
+        ("headers_enabled", U16),
+        ("entries_supported", U16),  # LlqEntry
+        ("entries_enabled", U16),
+        ("descriptors_supported", U16),  # before the header: bits 1, 2, 4, 8 mean themselves
+        ("descriptors_enabled", U16),
+        ("strides_supported", U16),  # LlqStride
+        ("strides_enabled", U16),
+        ("version", U8),
+        ("entry_recommended", U8),  # LlqEntry
+        ("max_wide_depth", U16),  # lines of 256 bytes; 0: half of max_depth
+        ("accelerators", U16),  # LlqAccelerator: supported, or enabled
+        ("max_tx_burst", U16),  # bytes of lines between doorbells
+        ("_reserved32", U32),
     ]
 
 

@@ -233,6 +233,27 @@ LAYOUTS: dict[type[WireRecord], tuple[int, str]] = {
         42 u16 max_per_packet_rx_descriptors
         """,
     ),
+    features.Llq: (
+        36,
+        """
+        0 u32 max_queues
+        4 u32 max_depth
+        8 u16 headers_supported
+        10 u16 headers_enabled
+        12 u16 entries_supported
+        14 u16 entries_enabled
+        16 u16 descriptors_supported
+        18 u16 descriptors_enabled
+        20 u16 strides_supported
+        22 u16 strides_enabled
+        24 u8 version
+        25 u8 entry_recommended
+        26 u16 max_wide_depth
+        28 u16 accelerators
+        30 u16 max_tx_burst
+        32 u32 _reserved32
+        """,
+    ),
     features.RssHashFunction: (12, "0 u32 supported; 4 u32 selected; 8 u32 initial_value"),
     features.RssKey: (48, "0 u32 parts; 4 u32 _reserved4; 8 40B key"),
     features.StatelessOffloads: (12, "0 u32 tx; 4 u32 rx_supported; 8 u32 rx_enabled"),

@@ -28,6 +28,10 @@ NUMBERS: dict[type[Enum], str] = {
         "IPV4_CHECKSUM 1, L4_IPV4_PARTIAL 2, L4_IPV4_FULL 4, L4_IPV6_PARTIAL 8, L4_IPV6_FULL 16, TSO_IPV4 32, TSO_IPV6 64, TSO_ECN 128"
     ),
     features.RxOffload: "IPV4_CHECKSUM 1, L4_IPV4 2, L4_IPV6 4, HASH 8",
+    features.LlqHeader: "INLINE 1, SEPARATE 2",
+    features.LlqEntry: "BYTES_128 1, BYTES_192 2, BYTES_256 4",
+    features.LlqStride: "SINGLE 1, MULTIPLE 2",
+    features.LlqAccelerator: "DISABLE_META_CACHING 1, LIMIT_TX_BURST 2",
     features.HashFunction: "TOEPLITZ 2, CRC32 4",
     features.HashField: "L2_DESTINATION 1, L2_SOURCE 2, L3_DESTINATION 4, L3_SOURCE 8, L4_DESTINATION 16, L4_SOURCE 32",
     features.HashProtocol: (
