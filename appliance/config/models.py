@@ -31,10 +31,10 @@ from appliance.config.values import (
     NicName,
     OneOrMore,
     Percent,
-    SocketPath,
     Switch,
     duration,
     mac_of,
+    socket_path,
     whole,
 )
 from appliance.config.words import ServiceMatch
@@ -59,7 +59,10 @@ class Faults(Section):
 
 
 class Nic(Section):
-    """One card with its Linux TAP. Without addresses it needs an `uplink`, whose addresses and gateways it adopts at start."""
+    """One card with its far side: a Linux TAP, or the card of a virtual machine at the socket `vfio_user`.
+
+    Without addresses it needs an `uplink`, whose addresses and gateways it adopts at start.
+    """
 
     from_loader: ClassVar[frozenset[str]] = frozenset({"name", "line"})
 
@@ -73,6 +76,8 @@ class Nic(Section):
     queues: Annotated[int, whole(1, 32)] = 1
     offloads: Switch = True
     uplink: InterfaceName | None = None
+    vfio_user: Annotated[str, socket_path("/run/softena/vm.sock")] | None = None
+    guest_mac: Mac = Field(default_factory=lambda fields: mac_of(f"{fields['name']} guest"))
     faults: Faults | None = None
 
     def addresses(self, version: Literal[4, 6]) -> tuple[IPv4Interface | IPv6Interface, ...]:
@@ -127,7 +132,7 @@ class Host(Section):
 class Control(Section):
     """Where the running appliance answers `softena status` and its like."""
 
-    socket: SocketPath = "/run/softena/control.sock"
+    socket: Annotated[str, socket_path("/run/softena/control.sock")] = "/run/softena/control.sock"
 
 
 class Config(Section):

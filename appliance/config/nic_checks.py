@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import PurePosixPath
 
 from appliance.config.errors import instead_of, listed, quoted
 from appliance.config.finding import Finding, Prefixes, Scope
 from appliance.config.models import MAX_NICS, Nic, Route
 from appliance.config.places import Path, named
+
+LEAST_OF_A_GUEST = 1500
+"""The MTU of a new interface: a driver keeps it, or gives up, when its card takes less. Source: ENA interface, Reset handshake."""
 
 
 def check(scope: Scope) -> Iterator[Finding]:
@@ -18,8 +22,10 @@ def check(scope: Scope) -> Iterator[Finding]:
             yield Finding(("nics", nic.name), f"more than {MAX_NICS} nics", "remove some", quoted(nic.name), at_key=True)
             return
         yield from _needs(nic, scope)
+        yield from _virtual_machine(nic, scope)
         yield from _gateways(nic)
     yield from _used_twice(scope)
+    yield from _sockets_twice(scope)
     yield from _networks(scope)
     for index, route in enumerate(scope.config.routes):
         yield from _route(index, route, scope)
@@ -29,13 +35,27 @@ def check(scope: Scope) -> Iterator[Finding]:
 def _needs(nic: Nic, scope: Scope) -> Iterator[Finding]:
     path: Path = ("nics", nic.name)
     if not nic.address and not nic.uplink and path not in scope.broken:
-        hint = "add `address: 192.168.10.1/24`, or an `uplink` to adopt one from"
-        written = [key for key in nic.file_keys() if key in nic.model_fields_set]
+        hint = "add `address: 192.168.10.1/24`" + ("" if nic.vfio_user else ", or an `uplink` to adopt one from")
+        written = [key for key in nic.file_keys() if key.replace("-", "_") in nic.model_fields_set]
         yield Finding(path, "missing key `address`", hint, listed(written), at_key=True)
     if nic.mtu < 1280 and nic.addresses(6):
         yield Finding((*path, "mtu"), "too small for IPv6", "write 1280 or more, or remove the IPv6 address")
-    if nic.uplink is not None and nic.uplink == nic.tap:
+    if nic.uplink is not None and nic.uplink == nic.tap and nic.vfio_user is None:
         yield Finding((*path, "uplink"), "uplink is the nic's own TAP", "name the Linux interface to take over, or another `tap`")
+
+
+def _virtual_machine(nic: Nic, scope: Scope) -> Iterator[Finding]:
+    path: Path = ("nics", nic.name)
+    if nic.vfio_user is None:
+        if "guest_mac" in nic.model_fields_set and path not in scope.broken:
+            yield Finding((*path, "guest-mac"), "no virtual machine to have it", "add `vfio-user: /run/softena/vm.sock`, or remove it")
+        return
+    for key in ("tap", "uplink"):
+        if key in nic.model_fields_set:
+            yield Finding((*path, key), "far side is a virtual machine already", f"keep `vfio-user` or `{key}`, and remove the other")
+    if nic.mtu < LEAST_OF_A_GUEST:
+        hint = f"write {LEAST_OF_A_GUEST} or more, and set less inside the machine"
+        yield Finding((*path, "mtu"), "too small for drivers of virtual machines", hint)
 
 
 def _gateways(nic: Nic) -> Iterator[Finding]:
@@ -66,23 +86,42 @@ def _used_twice(scope: Scope) -> Iterator[Finding]:
     addresses: dict[IPv4Address | IPv6Address, str] = {}
     for nic in scope.config.nics.values():
         path: Path = ("nics", nic.name)
-        if path not in scope.broken and (nic.tap in taps or nic.tap == scope.config.host.tun):
+        if path not in scope.broken and nic.vfio_user is None and (nic.tap in taps or nic.tap == scope.config.host.tun):
             owner = named("nics", taps[nic.tap]) if nic.tap in taps else "the TUN device of `host`"
             yield Finding((*path, "tap"), "Linux interface used twice", f"choose another name; {owner} has it", quoted(nic.tap))
         if nic.uplink in uplinks:
             yield Finding((*path, "uplink"), "uplink taken twice", f"name another interface; {named('nics', uplinks[nic.uplink])} has it")
-        if nic.mac in macs:
-            hint = f"give one of them another; {named('nics', macs[nic.mac])} has it too"
-            yield Finding((*path, "mac"), "MAC address used twice", hint, quoted(nic.mac.hex(":")), warning=True)
+        for key, mac in _macs(nic):
+            if mac in macs:
+                hint = f"give one of them another; {named('nics', macs[mac])} has it too"
+                yield Finding((*path, key), "MAC address used twice", hint, quoted(mac.hex(":")), warning=macs[mac] != nic.name)
+            macs.setdefault(mac, nic.name)
         for index, address in enumerate(nic.address):
             if address.ip in addresses:
                 hint = f"choose another; {named('nics', addresses[address.ip])} has it"
                 yield Finding((*path, "address", index), "address used twice", hint, quoted(str(address)))
             addresses.setdefault(address.ip, nic.name)
-        taps.setdefault(nic.tap, nic.name)
-        macs.setdefault(nic.mac, nic.name)
+        if nic.vfio_user is None:
+            taps.setdefault(nic.tap, nic.name)
         if nic.uplink is not None:
             uplinks.setdefault(nic.uplink, nic.name)
+
+
+def _macs(nic: Nic) -> Iterator[tuple[str, bytes]]:
+    """Each of a nic's MAC addresses with its key."""
+    yield "mac", nic.mac
+    if nic.vfio_user is not None:
+        yield "guest-mac", nic.guest_mac
+
+
+def _sockets_twice(scope: Scope) -> Iterator[Finding]:
+    owners = {PurePosixPath(scope.config.control.socket): "`control`"}
+    for nic in scope.config.nics.values():
+        if nic.vfio_user is None:
+            continue
+        owner = owners.setdefault(PurePosixPath(nic.vfio_user), named("nics", nic.name))
+        if owner != named("nics", nic.name):
+            yield Finding(("nics", nic.name, "vfio-user"), "socket used twice", f"choose another path; {owner} has it")
 
 
 def _networks(scope: Scope) -> Iterator[Finding]:

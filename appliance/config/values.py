@@ -149,12 +149,16 @@ def interface_name(value: object) -> str:
     return text
 
 
-def socket_path(value: object) -> str:
-    """Absolute path of a unix socket: the kernel takes at most 107 bytes."""
-    text = scalar(value, "/run/softena/control.sock")
-    if not text.startswith("/") or text.endswith("/") or len(text.encode(errors="surrogatepass")) > 107 or not text.isprintable():
-        raise BadValueError("not a socket path", "write an absolute path of at most 107 bytes, such as /run/softena/control.sock")
-    return text
+def socket_path(example: str) -> PlainValidator:
+    """Absolute paths of unix sockets: the kernel takes at most 107 bytes."""
+
+    def read(value: object) -> str:
+        text = scalar(value, example)
+        if not text.startswith("/") or text.endswith("/") or len(text.encode(errors="surrogatepass")) > 107 or not text.isprintable():
+            raise BadValueError("not a socket path", f"write an absolute path of at most 107 bytes, such as {example}")
+        return text
+
+    return PlainValidator(read)
 
 
 def mac(value: object) -> bytes:
@@ -198,6 +202,5 @@ NicName = Annotated[str, PlainValidator(word(15))]
 Name = Annotated[str, PlainValidator(word(31))]
 Title = Annotated[str, PlainValidator(title)]
 InterfaceName = Annotated[str, PlainValidator(interface_name)]
-SocketPath = Annotated[str, PlainValidator(socket_path)]
 Mac = Annotated[bytes, PlainValidator(mac)]
 ZoneWords = Annotated[tuple[Annotated[str, PlainValidator(lambda value: scalar(value, "home"))], ...], OneOrMore]

@@ -61,6 +61,25 @@ def said(text: str) -> list[str]:
         ("10.1/24}", "10.1/24, uplink: lan}",
          'x.yaml:3:43: nic "lan": uplink: uplink is the nic\'s own TAP, found `lan`, '
          "name the Linux interface to take over, or another `tap`"),
+        ("10.1/24}", "10.1/24, vfio-user: /run/vm.sock, tap: lan}",
+         'x.yaml:3:65: nic "lan": tap: far side is a virtual machine already, found `lan`, '
+         "keep `vfio-user` or `tap`, and remove the other"),
+        ("address: 192.168.10.1/24}", "vfio-user: /run/vm.sock, uplink: eth1}",
+         'x.yaml:3:42: nic "lan": uplink: far side is a virtual machine already, found `eth1`, '
+         "keep `vfio-user` or `uplink`, and remove the other"),
+        ("address: 192.168.10.1/24}", "vfio-user: /run/vm.sock}",
+         'x.yaml:3:3: nic "lan": missing key `address`, found `vfio-user`, add `address: 192.168.10.1/24`'),
+        ("10.1/24}", "10.1/24, vfio-user: /run/vm.sock, mtu: 1400}",
+         'x.yaml:3:65: nic "lan": mtu: too small for drivers of virtual machines, found `1400`, '
+         "write 1500 or more, and set less inside the machine"),
+        ("10.1/24}", "10.1/24, guest-mac: 02:00:00:00:00:01}",
+         'x.yaml:3:46: nic "lan": guest-mac: no virtual machine to have it, found `02:00:00:00:00:01`, '
+         "add `vfio-user: /run/softena/vm.sock`, or remove it"),
+        ("10.1/24}", "10.1/24, vfio-user: /run/vm.sock, mac: 02:00:00:00:00:01, guest-mac: 02:00:00:00:00:01}",
+         'x.yaml:3:95: nic "lan": guest-mac: MAC address used twice, found `02:00:00:00:00:01`, '
+         'give one of them another; nic "lan" has it too'),
+        ("10.1/24}", "10.1/24, vfio-user: /run/softena//control.sock}",
+         'x.yaml:3:46: nic "lan": vfio-user: socket used twice, found `/run/softena//control.sock`, choose another path; `control` has it'),
     ],
 )  # fmt: skip
 def test_wiring_that_cannot_work_is_pointed_at(old: str, new: str, line: str) -> None:
@@ -168,6 +187,12 @@ def test_neighbours_that_do_not_touch_are_left_alone(addition: str) -> None:
 )  # fmt: skip
 def test_what_is_odd_but_works_is_a_warning(old: str, new: str, warning: str) -> None:
     assert [str(each) for each in loads(BASE.replace(old, new), "x.yaml").warnings] == [warning]
+
+
+def test_two_virtual_machines_need_two_sockets_and_no_names_of_linux() -> None:
+    text = BASE.replace("10.1/24}", "10.1/24, vfio-user: /a.sock}").replace("::2/64\"]", "::2/64\"], vfio-user: /a.sock, mtu: 9000")
+    assert said(text) == ['x.yaml:3:46: nic "lan": vfio-user: socket used twice, found `/a.sock`, choose another path; nic "wan" has it']
+    assert said(text.replace("a.sock", "b.sock", 1) + "host: {tun: lan}\n") == []
 
 
 def test_a_broken_nic_does_not_make_others_look_wrong() -> None:

@@ -107,9 +107,14 @@ def test_a_mistake_is_one_line_with_its_place_what_was_found_and_what_would_do(a
         ("{address: 203", "{mac: 03:00:00:00:00:01, address: 203",
          'x.yaml:3:14: nic "wan": mac: not a unicast MAC address, found `03:00:00:00:00:01`, '
          "write one whose first pair is even, such as 02:00:00:00:00:01"),
+        ("{address: 203", "{vfio-user: vm.sock, address: 203",
+         'x.yaml:3:20: nic "wan": vfio-user: not a socket path, found `vm.sock`, '
+         "write an absolute path of at most 107 bytes, such as /run/softena/vm.sock"),
+        ("{address: 203", "{vfio-user: /vm.sock, guest-mac: x, address: 203",
+         'x.yaml:3:41: nic "wan": guest-mac: not a MAC address, found `x`, write six pairs of hex digits, such as 02:00:00:00:00:01'),
         ("{address: 203", "{name: wan, address: 203",
          'x.yaml:3:9: nic "wan": unknown key, found `name`, '
-         "use one of `address`, `faults`, `gateway`, `mac`, `mtu`, `offloads`, `queues`, `tap`, `uplink`"),
+         "use one of `address`, `faults`, `gateway`, `guest-mac`, `mac`, `mtu`, `offloads`, `queues`, `tap`, `uplink`, `vfio-user`"),
         ("{address: 203", "{faults: {loss: 0.1}, address: 203",
          'x.yaml:3:24: nic "wan": faults: loss: share without unit, found `0.1`, write 0.1%'),
         ("home: {nics", "Home: {nics",
