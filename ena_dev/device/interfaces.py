@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ena_dev.abi.admin import Direction
+from ena_dev.device.allowances import Allowances, AllowanceStats
 
 # BAR 0 above the control registers. Both CQs of a queue pair name the same vector, and so the same unmask register.
 DOORBELL_BASE = 0x1000
@@ -77,6 +78,15 @@ class DataFaults:
     reorder: float = 0.0
 
 
+class Shaper(Protocol):
+    """Holds what comes and goes to the card's allowances."""
+
+    def set(self, allowances: Allowances) -> None:
+        """New limits from now on. What waits goes on waiting by the new ones; connections tracked so far are forgotten."""
+
+    def statistics(self) -> AllowanceStats: ...
+
+
 class Engine(Protocol):
     """The IO side of the card. Doorbells and unmask registers (offsets from DOORBELL_BASE up) are written to it directly.
 
@@ -125,6 +135,9 @@ class Engine(Protocol):
         """The address, owned by nobody, at which the engine ended all DMA by itself; None while all is well. `stop` forgets it."""
 
     def statistics(self) -> BasicStats: ...
+
+    @property
+    def shaper(self) -> Shaper: ...
 
     def doorbell_offset(self, direction: Direction, index: int) -> int:
         """BAR 0 offset of an SQ's doorbell."""

@@ -6,6 +6,7 @@ from ena_dev.bus.interrupts import MsixVector
 from ena_dev.bus.memory import AddressSpace
 from ena_dev.bus.mmio import RegisterBar
 from ena_dev.device.interfaces import BasicStats, DataFaults, RssSpec
+from ena_dev.device.shaper import AllowanceShaper
 from ena_dev.port.port import Port
 
 class IoEngine:
@@ -13,6 +14,7 @@ class IoEngine:
     memory: AddressSpace
     bar: RegisterBar
     port: Port
+    shaper: AllowanceShaper
     closed: bool
     def __init__(
         self,

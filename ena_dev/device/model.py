@@ -20,6 +20,7 @@ from ena_dev.abi.features import HostInfo
 from ena_dev.abi.registers import DeviceControl, DeviceStatus, ResetReason
 from ena_dev.device.admin_queue import AdminQueue, ContractBroken
 from ena_dev.device.aenq import Aenq
+from ena_dev.device.allowances import Allowances, AllowanceStats
 from ena_dev.device.attributes import Attributes
 from ena_dev.device.commands import Commands
 from ena_dev.device.faults import Faults
@@ -65,6 +66,7 @@ class Device:
         self._link = Link()
         self._gate = InterruptGate(vectors[0])
         self.faults = Faults(engine, self._gate, self._link, self.work)
+        self.allowances = Allowances()
         self._stats = Stats(engine)
         self._aenq = Aenq(personality.supported_groups, memory, self._stats.current, self._gate.event_posted)
         self._queues = Queues(personality, engine, len(vectors))
@@ -121,6 +123,15 @@ class Device:
         """Plug or pull the cable."""
         self._link.set(up)
         self.work()
+
+    def set_allowances(self, allowances: Allowances) -> None:
+        """What the card lets through from now on; `Allowances()` is all."""
+        self._engine.shaper.set(allowances)
+        self.allowances = allowances
+
+    def allowance_statistics(self) -> AllowanceStats:
+        """What went beyond the allowances since the card was made."""
+        return self._engine.shaper.statistics()
 
     @property
     def resets(self) -> list[ResetReason]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ena_dev.abi.admin import Direction
+from ena_dev.device.allowances import Allowances, AllowanceStats
 from ena_dev.device.interfaces import (
     DOORBELL_BASE,
     DOORBELL_STRIDE,
@@ -74,6 +75,18 @@ class FakeVector:
 
 
 @dataclass
+class FakeShaper:
+    allowances: Allowances = field(default_factory=Allowances)
+    stats: AllowanceStats = field(default_factory=AllowanceStats)
+
+    def set(self, allowances: Allowances) -> None:
+        self.allowances = allowances
+
+    def statistics(self) -> AllowanceStats:
+        return self.stats
+
+
+@dataclass
 class FakeEngine:
     """Remembers its queues and settings; `calls` lists what it was told, in order."""
 
@@ -88,6 +101,7 @@ class FakeEngine:
     withheld: int = 0
     lost: int = 0
     stats: BasicStats = field(default_factory=BasicStats)
+    shaper: FakeShaper = field(default_factory=FakeShaper)
     stops: int = 0
     fatal_address: int | None = None
 
