@@ -7,19 +7,22 @@ from __future__ import annotations
 
 
 class Link:
-    """Link state. The operator's wish and flaps combine: up only if both agree."""
+    """Link state. The operator's wish, the carrier from the far end and flaps combine: up only if all agree."""
 
     def __init__(self) -> None:
-        self._wanted = True
+        self._wanted = self._carrier = True
         self._flap: float | None = None  # how long, until the flap begins
         self._up_at: float | None = None
 
     @property
     def up(self) -> bool:
-        return self._wanted and self._flap is None and self._up_at is None
+        return self._wanted and self._carrier and self._flap is None and self._up_at is None
 
     def set(self, up: bool) -> None:
         self._wanted = up
+
+    def set_carrier(self, there: bool) -> None:
+        self._carrier = there
 
     def flap(self, down_for: float) -> None:
         """Go down, and come up again after `down_for` seconds. A flap during a flap starts it over."""

@@ -64,6 +64,8 @@ class Device:
         self._state = State.READY
         self._resets: deque[ResetReason] = deque(maxlen=RESETS_REMEMBERED)
         self._link = Link()
+        self._on_receiving: Callable[[bool], None] = lambda receiving: None
+        self._told_receiving = False
         self._gate = InterruptGate(vectors[0])
         self.faults = Faults(engine, self._gate, self._link, self.work)
         self.allowances = Allowances()
@@ -104,6 +106,7 @@ class Device:
             self._aenq.poll(now, self.faults.beat)
         except ContractBroken as broken:
             self._fail(broken)
+        self._tell_receiving()
         if self._admin.waiting:
             self.work()
 
@@ -132,6 +135,15 @@ class Device:
     def allowance_statistics(self) -> AllowanceStats:
         """What went beyond the allowances since the card was made."""
         return self._engine.shaper.statistics()
+
+    def follow(self, other: Device) -> None:
+        """Have a carrier only while the driver of `other`, the card at the far end of the cable, has an Rx queue."""
+        other._on_receiving = self._set_carrier
+        self._set_carrier(other.receiving)
+
+    def _set_carrier(self, there: bool) -> None:
+        self._link.set_carrier(there)
+        self.work()
 
     @property
     def resets(self) -> list[ResetReason]:
@@ -191,8 +203,14 @@ class Device:
         self._engine.stop()
         for part in (self._admin, self._gate, self._queues, self._stats, self._registers, self.faults):
             part.reset()
+        self._tell_receiving()
         for group in self._groups:
             group.reset()
+
+    def _tell_receiving(self) -> None:
+        if self.receiving != self._told_receiving:
+            self._told_receiving = self.receiving
+            self._on_receiving(self.receiving)
 
     def _tell_link(self, up: bool) -> None:
         if up != self._aenq.link_up:
