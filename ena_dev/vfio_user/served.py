@@ -24,10 +24,11 @@ from ena_dev.vfio_user.server import CardServer
 class ServedCard:
     """A card whose driver runs in a guest, from `start` to `stop`, or inside `async with`. The port stays its opener's."""
 
-    def __init__(self, path: Path, personality: Personality, port: Port, executor: Executor) -> None:
+    def __init__(self, path: Path, personality: Personality, port: Port, executor: Executor, mode: int = 0o600) -> None:
+        """`mode`: of the socket, which lets in who may write it."""
         memory = GuestMemory(executor)
         self._plugged = PluggedCard(personality, port, memory, executor)
-        self.server = CardServer(path, CardFunction(self._plugged, memory))
+        self.server = CardServer(path, CardFunction(self._plugged, memory), mode)
 
     @property
     def device(self) -> Device:

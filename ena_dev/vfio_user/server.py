@@ -2,10 +2,10 @@
 
     listening --accept--> one client: recvmsg --> Connection.feed --> replies, sent as far as the socket takes them
         ^                                                 |
-        `------ abandon: no DMA, no memory, no eventfds <-' end of stream, a broken stream, an error of the socket
+        `------ abandon: no DMA, no memory, no eventfds <-' end of stream, a broken stream, an error of the socket, lost memory
 
-A second client waits in the socket's queue. The file is made for its owner alone; one that a dead process left is replaced, one that is
-answered stays. Runs on any asyncio loop with `add_reader`.
+A second client waits in the socket's queue. The file is made for its owner alone, unless more is asked for; one that a dead process left
+is replaced, one that is answered stays. Runs on any asyncio loop with `add_reader`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ ANCILLARY: Final = socket.CMSG_SPACE(4 * MOST_FDS)
 
 
 class CardServer:
-    """Serves `function` at `path` from `start` to `stop`, or inside `async with`."""
+    """Serves `function` at `path` from `start` to `stop`, or inside `async with`. Who may write the file, by its `mode`, may connect."""
 
-    def __init__(self, path: Path, function: CardFunction) -> None:
+    def __init__(self, path: Path, function: CardFunction, mode: int = 0o600) -> None:
         self.path = path
-        self._function = function
+        self._function, self._mode = function, mode
         self._listener: socket.socket | None = None
         self._inode = (0, 0)
         self._client: _Client | None = None
@@ -48,7 +48,7 @@ class CardServer:
 
     async def start(self) -> None:
         """Listen. Raises PortError when the path can't be used, or another process answers there."""
-        self._listener = _listen(self.path)
+        self._listener = _listen(self.path, self._mode)
         self._inode = _identity(self.path)
         self._await_client()
 
@@ -105,15 +105,17 @@ class _Client:
     """One client's socket, until it closes. `gone` is called once, when the client ends it."""
 
     def __init__(self, sock: socket.socket, function: CardFunction, gone: Callable[[], None]) -> None:
-        self._sock, self._gone = sock, gone
+        self._sock, self._gone, self._memory = sock, gone, function.fileno()
         self._connection = Connection(function)
         self._unsent: deque[Reply] = deque()
         self._loop = asyncio.get_running_loop()
         sock.setblocking(False)
         self._loop.add_reader(sock.fileno(), self._readable)
+        self._loop.add_reader(self._memory, self._end, "a file of its memory was cut short, or could not be filled")
 
     def close(self) -> None:
         """Say no more, and forget what is incomplete."""
+        self._loop.remove_reader(self._memory)
         self._loop.remove_reader(self._sock.fileno())
         self._loop.remove_writer(self._sock.fileno())
         self._sock.close()
@@ -185,11 +187,11 @@ def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     return chunk, list(fds)
 
 
-def _listen(path: Path) -> socket.socket:
+def _listen(path: Path, mode: int) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         _make_room(path)
-        before = os.umask(0o177)
+        before = os.umask(0o777 & ~mode)
         try:
             listener.bind(str(path))
         finally:
