@@ -6,6 +6,7 @@
 
 * `memory`      host memory by bus address: map, allocate, resolve, refuse
 * `guest_memory` the same of a guest in another process, mapped from what it passes
+* `mapped_file` a file's memory between two fences, and what happens when it is taken away
 * `mmio`        a BAR: control registers in Python, doorbells as compiled slots
 * `interrupts`  MSI-X vectors: auto-mask, unmask, moderation delay, sinks
 * `executor`    tasks, ready bits, deadlines; a round by hand, from an event loop, or in a thread of its own

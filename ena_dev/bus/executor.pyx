@@ -67,6 +67,9 @@ cdef extern from *:
 
 
 
+FAULTS = {signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
+"""What a thread brings on itself: blocked, it could only end the process, whoever stands ready to answer."""
+
 NICE = -10
 """Niceness of the data thread: frames go before decisions when cores are short."""
 
@@ -293,7 +296,7 @@ cdef class Executor:
     # -- in a thread ---------------------------------------------------------------------------------------------------
 
     def start(self):
-        """Run rounds in a data thread until `stop`. The thread never takes the GIL and blocks all signals."""
+        """Run rounds in a data thread until `stop`. The thread never takes the GIL and blocks all signals that others send."""
         if self._loop is not None or self.threaded:
             raise UsageError("the executor runs already")
         store_release(&self.stopping, 0)
@@ -311,7 +314,7 @@ cdef class Executor:
         self.threaded, self._thread = False, None
 
     def _thread_main(self):
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - FAULTS)
         with contextlib.suppress(OSError):              # without the right to, it competes as an equal
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         with nogil:

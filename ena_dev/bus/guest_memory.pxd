@@ -6,3 +6,4 @@ cdef class GuestMemory(AddressSpace):
     cdef Executor executor
     cdef list _ranges
     cdef bint _enabled
+    cdef int _lost             # eventfd

@@ -5,45 +5,49 @@
     unmap        --> taken off the table under the barrier, then unmapped: no task can be inside
 
 A guest may map and unmap at any time, also while its card is at work. A range without a descriptor is known, so that it can be
-unmapped, but not accessible. Nothing is, while the card may not master the bus.
+unmapped, but not accessible. Nothing is, while the card may not master the bus. A file that is cut short under a mapping leaves zeros
+(`mapped_file`), and an eventfd that tells: what the card does from then on reaches nobody.
 """
 
 import os
+import select
 import stat
 from bisect import insort
 
-from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ena_dev.bus.executor cimport Executor
+from ena_dev.bus.mapped_file cimport file_map, file_unmap
 from ena_dev.bus.memory cimport BUS_READ, BUS_REGIONS, BUS_WRITE, AddressSpace
 
 from ena_dev.errors import BusError
 
 cdef extern from "sys/mman.h" nogil:
-    void *mmap(void *address, size_t length, int prot, int flags, int fd, long offset)
-    int munmap(void *address, size_t length)
-    int PROT_READ, PROT_WRITE, MAP_SHARED
-    void *MAP_FAILED
+    int PROT_READ, PROT_WRITE
 
 PAGE = 4096
+LARGEST_PAGE = 1 << 30
 MOST_RANGES = 256
 """Ranges of one guest, with and without a descriptor."""
 
 
 cdef class GuestMemory(AddressSpace):
-    """One guest's address space, empty at first. Only tasks of `executor`, and its barrier's holders, may reach into it.
+    """One guest's address space, empty at first. Only tasks of `executor`, and its barrier's holders, may reach into it."""
 
-    The client must not shrink a file while it is mapped: an access beyond a file's end ends the process.
-    """
+    def __cinit__(self):
+        self._lost = -1
 
     def __init__(self, Executor executor not None):
         self.executor, self._ranges, self._enabled = executor, [], True
+        if self._lost < 0:
+            self._lost = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def __dealloc__(self):
-        for _, size, host, _ in self._ranges or ():
+        for _, _, host, _ in self._ranges or ():
             if host:
-                munmap(<void *><size_t>host, size)
+                file_unmap(<uint8_t *><size_t>host)
+        if self._lost >= 0:
+            os.close(self._lost)
 
     def map(self, uint64_t address, uint64_t size, int fd, uint64_t offset, *, bint readable=True, bint writable=True):
         """Map `size` bytes of a file from `offset` at a bus address. `readable`, `writable`: by the card. The caller closes `fd`.
@@ -52,7 +56,7 @@ cdef class GuestMemory(AddressSpace):
         many; OSError when the system refuses.
         """
         cdef uint32_t access = (BUS_READ if readable else 0) | (BUS_WRITE if writable else 0)
-        cdef void *host
+        cdef uint8_t *host
         self._check(address, size)
         if not access:
             raise BusError(address, size, "a range that the card may neither read nor write")
@@ -61,9 +65,8 @@ cdef class GuestMemory(AddressSpace):
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or offset > status.st_size or size > status.st_size - offset:
             raise BusError(address, size, "beyond the end of the file passed for it, or no file")
-        host = mmap(NULL, size, (PROT_READ if readable else 0) | (PROT_WRITE if writable else 0), MAP_SHARED, fd, <long>offset)
-        if host == MAP_FAILED:
-            raise OSError(errno, os.strerror(errno))
+        host = file_map(fd, offset, size, min(max(PAGE, status.st_blksize), LARGEST_PAGE),
+                        (PROT_READ if readable else 0) | (PROT_WRITE if writable else 0), self._lost)
         insort(self._ranges, (address, size, <size_t>host, access))
         self._publish()
 
@@ -80,8 +83,19 @@ cdef class GuestMemory(AddressSpace):
         self._drop(found)
 
     def unmap_all(self):
-        """Forget all ranges. Idempotent."""
+        """Forget all ranges, and that any was lost. Idempotent."""
         self._drop(list(self._ranges))
+        if self.lost:
+            os.eventfd_read(self._lost)
+
+    def fileno(self):
+        """A descriptor that becomes readable when a mapping was lost: its file was cut short, or could not hold it."""
+        return self._lost
+
+    @property
+    def lost(self):
+        """Whether a mapping was lost since the last `unmap_all`. Its bytes are zeros that nobody else sees."""
+        return bool(select.select([self._lost], [], [], 0)[0])
 
     @property
     def enabled(self):
@@ -111,9 +125,9 @@ cdef class GuestMemory(AddressSpace):
     def _drop(self, gone):
         self._ranges = [known for known in self._ranges if known not in gone]
         self._publish()
-        for _, size, host, _ in gone:
+        for _, _, host, _ in gone:
             if host:
-                munmap(<void *><size_t>host, size)
+                file_unmap(<uint8_t *><size_t>host)
 
     def _publish(self):
         """Bring the table to what is mapped and allowed, with no task inside."""

@@ -44,6 +44,10 @@ class CardFunction:
 
     # memory
 
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when the client has taken away memory that it did not unmap."""
+        return self._memory.fileno()
+
     def map(self, request: DmaMap, fd: int | None) -> None:
         if request.flags & ~(READABLE | WRITABLE):
             raise Refused(errno.EINVAL, f"mapping with flags {request.flags:#x}")

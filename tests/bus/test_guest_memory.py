@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -85,6 +89,53 @@ def test_the_number_of_ranges_is_bounded(file: int) -> None:
             memory.reserve(2 * (n + 1000) * PAGE, PAGE)
     memory.unmap_all()
     assert memory.ranges == []
+
+
+def test_memory_that_its_owner_cuts_off_turns_to_zeros_and_is_told_of() -> None:
+    fd, memory = os.memfd_create("guest"), GuestMemory(Executor())
+    os.ftruncate(fd, 4 * PAGE)
+    os.pwrite(fd, b"guest", 2 * PAGE)
+    memory.map(0x10000, 4 * PAGE, fd, 0)
+    os.ftruncate(fd, PAGE)
+    assert not memory.lost
+    assert memory.read(0x10000 + 2 * PAGE, 5) == bytes(5)
+    assert memory.lost
+    memory.write(0x10000 + 3 * PAGE, b"card")
+    assert memory.read(0x10000 + 3 * PAGE, 4) == b"card"
+    memory.write(0x10000, b"card")
+    assert os.pread(fd, 4, 0) == bytes(4), "what is left of the file is not reached any more"
+    memory.unmap_all()
+    assert not memory.lost
+    os.close(fd)
+
+
+def test_an_error_of_the_bus_that_is_nobodys_memory_still_ends_the_process() -> None:
+    script = """
+import mmap, os
+from ena_dev.bus.executor import Executor
+from ena_dev.bus.guest_memory import GuestMemory
+fd, memory = os.memfd_create("guest"), GuestMemory(Executor())
+os.ftruncate(fd, 4096)
+memory.map(0, 4096, fd, 0)
+other = mmap.mmap(fd, 4096)
+os.ftruncate(fd, 0)
+assert memory.read(0, 1) == bytes(1)
+other[0]
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGBUS
+
+
+def test_a_mapping_has_neighbours_that_nobody_may_touch() -> None:
+    fd, memory = os.memfd_create("fenced"), GuestMemory(Executor())
+    os.ftruncate(fd, 2 * PAGE)
+    memory.map(0, 2 * PAGE, fd, 0)
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    at = next(n for n, line in enumerate(lines) if "memfd:fenced" in line)
+    before, here, after = (line.split()[:2] for line in lines[at - 1 : at + 2])
+    assert (before[1], here[1], after[1]) == ("---p", "rw-s", "---p")
+    assert before[0].split("-")[1] == here[0].split("-")[0]
+    assert here[0].split("-")[1] == after[0].split("-")[0]
+    os.close(fd)
 
 
 @settings(max_examples=60, deadline=None)
