@@ -20,10 +20,15 @@ from ena_dev.port.port import Port
 
 
 class PluggedCard:
-    """One card of a host. Everything a driver may touch is `bar`, `vectors` and the memory it was plugged into."""
+    """One card of a host. Everything a driver may touch is `bar`, `vectors` and the memory it was plugged into.
 
-    def __init__(self, personality: Personality, port: Port, memory: AddressSpace, executor: Executor) -> None:
-        self.bar = RegisterBar()
+    `bar`: the driver's way to the registers, where that isn't by calls.
+    """
+
+    def __init__(
+        self, personality: Personality, port: Port, memory: AddressSpace, executor: Executor, bar: RegisterBar | None = None
+    ) -> None:
+        self.bar = RegisterBar() if bar is None else bar
         self.vectors = [MsixVector(executor, index) for index in range(personality.max_queues + 1)]
         self.engine = IoEngine(
             executor, memory, self.bar, port, self.vectors, personality.mac,
