@@ -10,6 +10,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from ena_dev.packet.headers cimport PROTOCOL_ICMP, PROTOCOL_ICMPV6, Parsed, htons
+from ena_dev.packet.siphash cimport Secret, siphash13
 
 
 cdef enum:
@@ -28,11 +29,6 @@ cdef struct Tuple:             # 40 bytes, without holes: hashed and compared as
     uint8_t protocol
     uint8_t kind               # ICMP type, 0 otherwise
     uint8_t zone               # 0: one routing domain
-
-
-cdef struct Secret:            # of the hash, new at each start: tuples are the attacker's to choose
-    uint64_t k0
-    uint64_t k1
 
 
 cdef inline bint is_icmp(uint8_t version, uint8_t protocol) noexcept nogil:
@@ -77,42 +73,5 @@ cdef inline bint key_equal(const Tuple *a, const Tuple *b) noexcept nogil:
     return memcmp(a, b, sizeof(Tuple)) == 0
 
 
-cdef inline uint64_t rotate(uint64_t value, int bits) noexcept nogil:
-    return value << bits | value >> (64 - bits)
-
-
-cdef inline void sip_round(uint64_t *v) noexcept nogil:
-    v[0] += v[1]
-    v[2] += v[3]
-    v[1] = rotate(v[1], 13) ^ v[0]
-    v[3] = rotate(v[3], 16) ^ v[2]
-    v[0] = rotate(v[0], 32)
-    v[2] += v[1]
-    v[0] += v[3]
-    v[1] = rotate(v[1], 17) ^ v[2]
-    v[3] = rotate(v[3], 21) ^ v[0]
-    v[2] = rotate(v[2], 32)
-
-
 cdef inline uint64_t key_hash(const Secret *secret, const Tuple *key) noexcept nogil:
-    """SipHash-1-3. Source: Aumasson and Bernstein, SipHash: a fast short-input PRF; words are little-endian."""
-    cdef uint64_t v[4]
-    cdef uint64_t word
-    cdef int i
-    v[0] = secret.k0 ^ 0x736F6D6570736575ULL
-    v[1] = secret.k1 ^ 0x646F72616E646F6DULL
-    v[2] = secret.k0 ^ 0x6C7967656E657261ULL
-    v[3] = secret.k1 ^ 0x7465646279746573ULL
-    for i in range(5):
-        memcpy(&word, <const uint8_t *> key + 8 * i, 8)
-        v[3] ^= word
-        sip_round(v)
-        v[0] ^= word
-    word = <uint64_t> sizeof(Tuple) << 56
-    v[3] ^= word
-    sip_round(v)
-    v[0] ^= word
-    v[2] ^= 0xFF
-    for i in range(3):
-        sip_round(v)
-    return v[0] ^ v[1] ^ v[2] ^ v[3]
+    return siphash13(secret, <const uint8_t *> key, sizeof(Tuple) // 8)

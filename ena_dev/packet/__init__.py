@@ -3,6 +3,7 @@
     bytes --> headers.pxd      one bounded walk over the headers of a frame, or of what an ICMP error quotes
               checksum.pxd     Internet checksums: sums over pieces, pseudo headers, incremental updates
               toeplitz.pxd     the RSS hash by table
+              siphash.pxd      the keyed hash of tables
               segmentation     offloads in software: TCP segmentation, transport checksums over scattered frames
     bytes <-- build            valid packets and ICMP errors from keywords
 
