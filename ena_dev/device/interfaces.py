@@ -54,6 +54,18 @@ class RssSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LineLayout:
+    """Where a Tx queue lies in device memory, and how its driver writes packets there. Source: ENA interface, LLQ (device placement)."""
+
+    offset: int  # bytes to line 0
+    entry: int  # bytes of a line: 128 or 256
+    before_header: int  # descriptors at the start of a packet's first line: 1, 2, 4 or 8
+    following: int  # descriptors in each further line
+    cached_meta: bool  # a packet without a meta descriptor means the last one that was stored
+    max_burst: int = 0  # lines between doorbells that the card asked for; 0: any
+
+
+@dataclass(frozen=True, slots=True)
 class BasicStats:
     """Counters of one card. They only grow: a reset does not zero them."""
 
@@ -104,6 +116,9 @@ class Engine(Protocol):
 
     def create_sq(self, index: int, direction: Direction, cq_index: int, depth: int, ring: int) -> None:
         """A submission queue in host memory, phase 1, tail 0, meta cache empty. Raises BusError unless the device may read the ring."""
+
+    def create_llq(self, index: int, cq_index: int, depth: int, lines: LineLayout) -> None:
+        """A Tx queue in device memory, its lines cleared; otherwise as `create_sq`."""
 
     def destroy_sq(self, index: int, direction: Direction) -> None:
         """Forget the queue; its outstanding packets and buffers get no completion."""

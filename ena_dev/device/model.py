@@ -33,6 +33,7 @@ from ena_dev.device.interrupt_gate import InterruptGate
 from ena_dev.device.large_receive import LargeReceive
 from ena_dev.device.lifecycle import STATUS, Event, State, step
 from ena_dev.device.link import Link
+from ena_dev.device.llq import LlqSetting
 from ena_dev.device.mtu import MtuSetting
 from ena_dev.device.personality import Personality
 from ena_dev.device.queues import Queues
@@ -71,7 +72,8 @@ class Device:
         self.allowances = Allowances()
         self._stats = Stats(engine)
         self._aenq = Aenq(personality.supported_groups, memory, self._stats.current, self._gate.event_posted)
-        self._queues = Queues(personality, engine, len(vectors))
+        self._llq = LlqSetting(personality)
+        self._queues = Queues(personality, engine, len(vectors), self._llq)
         self._mtu = MtuSetting(personality, engine)
         self._host = Host(memory)
         self._hints = HintsOffer(personality.hints)
@@ -83,6 +85,7 @@ class Device:
             self._mtu,
             Rss(memory, engine, personality.rss_table_log),
             LargeReceive(self._queues),
+            self._llq,
         )
         commands = Commands(Features(personality, self._groups), self._queues, self._stats)
         self._admin = AdminQueue(memory, commands.execute, self._gate.completion_posted)

@@ -14,6 +14,7 @@ from ena_dev.errors import UsageError
 
 MAX_QUEUE_PAIRS = 128
 SMALLEST_DEPTH_LIMIT = 256  # below it, common drivers refuse the card
+LARGEST_DEPTH_LIMIT = 1 << 15
 LARGE_PACKET = 65550  # bytes of the largest received packet, with its Ethernet header
 
 STANDARD_FEATURES = frozenset(
@@ -51,6 +52,49 @@ class Hints:
     netdev_watchdog_timeout: int = 0
 
 
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise UsageError(f"personality: {what}")
+
+
+def _is_depth(depth: int) -> bool:
+    return SMALLEST_DEPTH_LIMIT <= depth <= LARGEST_DEPTH_LIMIT and depth & (depth - 1) == 0
+
+
+@dataclass(frozen=True, slots=True)
+class LlqLimits:
+    """Tx queues that the driver writes into the card's memory, a line for the start of each packet; offered with the feature LLQ.
+
+    Raises UsageError as `Personality` does. Source: ENA interface, LLQ.
+    """
+
+    queues: int = MAX_QUEUE_PAIRS  # at most; never more than the card has
+    depth: int = 1024  # lines of 128 bytes a queue
+    wide_depth: int = 0  # lines of 256 bytes; 0: half as many
+    entries: frozenset[int] = frozenset({128, 256})  # bytes of a line
+    recommended: int = 128  # of them
+    disable_meta_caching: bool = False  # wanted: each packet brings its meta descriptor
+    max_tx_burst: int = 0  # bytes of lines between two doorbells; 0: any
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.queues <= MAX_QUEUE_PAIRS, f"LLQs must be 1..{MAX_QUEUE_PAIRS}")
+        _require(bool(self.entries) and self.entries <= {128, 256}, "LLQ entries must be of 128 or 256 bytes")
+        _require(self.recommended in self.entries, "the recommended LLQ entry must be offered")
+        depths = [self.depth, *[self.wide] * (256 in self.entries)]
+        _require(all(map(_is_depth, depths)), f"LLQ depths must be powers of two from {SMALLEST_DEPTH_LIMIT}, also of wide entries")
+        _require(self.max_tx_burst == 0 or 0x2000 <= self.max_tx_burst <= 0xFFFF, "an LLQ burst must have room for the lines of a packet")
+
+    @property
+    def wide(self) -> int:
+        """Lines of 256 bytes a queue."""
+        return self.wide_depth or self.depth // 2
+
+    @property
+    def share(self) -> int:
+        """Bytes of device memory for one queue."""
+        return max([self.depth * 128, *[self.wide * 256] * (256 in self.entries)])
+
+
 @dataclass(frozen=True, slots=True)
 class Personality:
     """A card's identity, sizes and abilities. Raises UsageError when made with values no driver would accept."""
@@ -72,33 +116,37 @@ class Personality:
     hints: Hints = field(default_factory=Hints)
     moderation_resolution: int = 1  # microseconds a delay unit
     rss_table_log: int = 7
+    llq: LlqLimits = field(default_factory=LlqLimits)  # counts with the feature
     large_receive: bool = False
     version: Version = VERSION
     controller_version: ControllerVersion = CONTROLLER_VERSION
     caps: Caps = CAPS
 
     def __post_init__(self) -> None:
-        def require(holds: bool, what: str) -> None:
-            if not holds:
-                raise UsageError(f"personality: {what}")
-
-        require(len(self.mac) == 6 and not self.mac[0] & 1 and any(self.mac), "mac must be 6 bytes of a unicast address")
-        require(1 <= self.max_queues <= MAX_QUEUE_PAIRS, f"max_queues must be 1..{MAX_QUEUE_PAIRS}")
+        _require(len(self.mac) == 6 and not self.mac[0] & 1 and any(self.mac), "mac must be 6 bytes of a unicast address")
+        _require(1 <= self.max_queues <= MAX_QUEUE_PAIRS, f"max_queues must be 1..{MAX_QUEUE_PAIRS}")
         for depth in (self.tx_depth, self.rx_depth):
-            require(
-                SMALLEST_DEPTH_LIMIT <= depth <= 1 << 15 and depth & (depth - 1) == 0,
-                f"depths must be powers of two from {SMALLEST_DEPTH_LIMIT} to {1 << 15}",
-            )
-        require(128 <= self.default_mtu <= self.max_mtu <= 0xFFFF, "mtu must be 128 <= default_mtu <= max_mtu <= 65535")
-        require(0 <= self.rss_table_log <= 16, "rss_table_log must be 0..16")
-        require(self.caps.reset_timeout > 0, "caps must name a reset timeout")
-        require(1 <= self.moderation_resolution <= 0xFFFF, "moderation_resolution must be 1..65535")
+            _require(_is_depth(depth), f"depths must be powers of two from {SMALLEST_DEPTH_LIMIT} to {LARGEST_DEPTH_LIMIT}")
+        _require(128 <= self.default_mtu <= self.max_mtu <= 0xFFFF, "mtu must be 128 <= default_mtu <= max_mtu <= 65535")
+        _require(0 <= self.rss_table_log <= 16, "rss_table_log must be 0..16")
+        _require(self.caps.reset_timeout > 0, "caps must name a reset timeout")
+        _require(1 <= self.moderation_resolution <= 0xFFFF, "moderation_resolution must be 1..65535")
 
     @property
     def supported_features(self) -> int:
         """The bit map of DEVICE_ATTRIBUTES."""
         vendor = FeatureId.LARGE_RECEIVE.mask if self.large_receive else 0
         return sum(feature.mask for feature in self.features) | vendor
+
+    @property
+    def llqs(self) -> int:
+        """Tx queues in device memory that may exist."""
+        return min(self.llq.queues, self.max_queues) if self.offers(FeatureId.LLQ) else 0
+
+    @property
+    def device_memory(self) -> int:
+        """Bytes that the driver may write LLQs into: none, or a power of two."""
+        return 1 << (self.llqs * self.llq.share - 1).bit_length() if self.llqs else 0
 
     @property
     def supported_groups(self) -> int:

@@ -23,7 +23,8 @@ from ena_dev.abi.admin import (
     Status,
 )
 from ena_dev.device.control_buffer import Refused, illegal
-from ena_dev.device.interfaces import Engine
+from ena_dev.device.interfaces import Engine, LineLayout
+from ena_dev.device.llq import LlqSetting
 from ena_dev.device.personality import Personality
 from ena_dev.errors import BusError
 
@@ -45,16 +46,19 @@ class CompletionQueue:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionQueue:
+    """An SQ; `lines`: where it is in device memory, if there."""
+
     index: int
     direction: Direction
     cq: CompletionQueue
+    lines: LineLayout | None = None
 
 
 class Queues:
     """Creates and destroys queues. All methods that answer a command raise Refused with its status."""
 
-    def __init__(self, personality: Personality, engine: Engine, vectors: int) -> None:
-        self._personality, self._engine, self._vectors = personality, engine, vectors
+    def __init__(self, personality: Personality, engine: Engine, vectors: int, llq: LlqSetting) -> None:
+        self._personality, self._engine, self._vectors, self._llq = personality, engine, vectors, llq
         self._cqs: dict[int, CompletionQueue] = {}
         self._sqs: dict[int, SubmissionQueue] = {}
         self.large_receive = False
@@ -99,19 +103,34 @@ class Queues:
         if sum(sq.direction is direction for sq in self._sqs.values()) >= self._personality.max_queues:
             raise Refused(Status.RESOURCE_ALLOCATION_FAILURE, f"no {direction.name} queue left")
         index = cq.index if cq.index not in self._sqs else self._free_index(self._sqs)
+        lines = self._make_sq(index, direction, cq.index, command)
+        self._sqs[index] = SubmissionQueue(index, direction, cq, lines)
+        cq.sq_index = index
+        return CreateSqResponse(
+            sq_index=index,
+            doorbell_offset=self._engine.doorbell_offset(direction, index),
+            llq_descriptors_offset=lines.offset if lines else 0,
+        )
+
+    def _make_sq(self, index: int, direction: Direction, cq_index: int, command: CreateSq) -> LineLayout | None:
+        """Have the engine make it, in device memory or in the host's."""
+        if command.placement == Placement.DEVICE:
+            lines = self._llq.place(command.depth)
+            self._engine.create_llq(index, cq_index, command.depth, lines)
+            return lines
         try:
-            self._engine.create_sq(index, direction, cq.index, command.depth, command.ring.value)
+            self._engine.create_sq(index, direction, cq_index, command.depth, command.ring.value)
         except BusError as error:
             raise illegal(str(error)) from error
-        self._sqs[index] = SubmissionQueue(index, direction, cq)
-        cq.sq_index = index
-        return CreateSqResponse(sq_index=index, doorbell_offset=self._engine.doorbell_offset(direction, index))
+        return None
 
     def destroy_sq(self, command: DestroySq) -> RawCompletion:
         queue = self._sqs.get(command.sq_index)
         if queue is None or queue.direction is not _direction(command.direction):
             raise illegal(f"submission queue {command.sq_index} is not there")
         self._engine.destroy_sq(queue.index, queue.direction)
+        if queue.lines is not None:
+            self._llq.release(queue.lines)
         queue.cq.sq_index = None
         del self._sqs[queue.index]
         return RawCompletion()
@@ -127,13 +146,18 @@ class Queues:
     def _check_cq(self, command: CreateCq) -> None:
         if command.entry_words not in (2, 4, 8):
             raise illegal(f"completions of {command.entry_words} words")
-        _check_ring(command.depth, max(self._personality.tx_depth, self._personality.rx_depth), command.ring.value)
+        _check_depth(command.depth, max(self._personality.tx_depth, self._personality.rx_depth))
+        _check_address(command.ring.value)
 
     def _check_sq(self, command: CreateSq, direction: Direction, cq: CompletionQueue) -> None:
-        if command.placement != Placement.HOST or command.completion_policy != CompletionPolicy.PER_DESCRIPTOR or not command.contiguous:
-            raise illegal("queues are contiguous, in host memory, and complete each packet")
+        if command.completion_policy != CompletionPolicy.PER_DESCRIPTOR or not command.contiguous:
+            raise illegal("queues are contiguous, and complete each packet")
         limit = self._personality.tx_depth if direction is Direction.TX else self._personality.rx_depth
-        _check_ring(command.depth, min(limit, cq.depth), command.ring.value)
+        _check_depth(command.depth, min(limit, cq.depth))
+        if command.placement == Placement.HOST:
+            _check_address(command.ring.value)
+        elif command.placement != Placement.DEVICE or direction is not Direction.TX:
+            raise illegal(f"{direction.name} queue with placement {command.placement}")
         too_small = direction is Direction.RX and self.large_receive and cq.entry_words != LARGE_RECEIVE_WORDS
         if cq.entry_words not in ENTRY_WORDS[direction] or too_small:
             raise illegal(f"{direction.name} queue with completions of {cq.entry_words} words")
@@ -160,8 +184,11 @@ def _direction(value: int) -> Direction:
         raise illegal(f"direction {value}") from None
 
 
-def _check_ring(depth: int, limit: int, address: int) -> None:
+def _check_depth(depth: int, limit: int) -> None:
     if not SMALLEST_DEPTH <= depth <= limit or depth & (depth - 1):
         raise illegal(f"depth {depth} of at most {limit}")
+
+
+def _check_address(address: int) -> None:
     if address == 0 or address % RING_ALIGNMENT:
         raise illegal(f"ring at {address:#x}")

@@ -14,6 +14,7 @@ from ena_dev.device.interfaces import (
     UNMASK_STRIDE,
     BasicStats,
     DataFaults,
+    LineLayout,
     RssSpec,
 )
 from ena_dev.errors import BusError
@@ -93,6 +94,7 @@ class FakeEngine:
     memory: FakeMemory
     cqs: dict[int, tuple[int | None, int, int, int]] = field(default_factory=dict)
     sqs: dict[int, tuple[Direction, int, int, int]] = field(default_factory=dict)
+    llqs: dict[int, LineLayout] = field(default_factory=dict)
     rss: RssSpec | None = None
     mtu: int | None = None
     large_receive: bool | None = None
@@ -120,7 +122,14 @@ class FakeEngine:
             raise AssertionError(f"SQ {index} exists")
         self.sqs[index] = (direction, cq_index, depth, ring)
 
+    def create_llq(self, index: int, cq_index: int, depth: int, lines: LineLayout) -> None:
+        if index in self.sqs:
+            raise AssertionError(f"SQ {index} exists")
+        self.sqs[index] = (Direction.TX, cq_index, depth, 0)
+        self.llqs[index] = lines
+
     def destroy_sq(self, index: int, direction: Direction) -> None:
+        self.llqs.pop(index, None)
         if self.sqs.pop(index)[0] is not direction:
             raise AssertionError(f"SQ {index} is no {direction.name} queue")
 
@@ -129,6 +138,7 @@ class FakeEngine:
         self.fatal_address = None
         self.cqs.clear()
         self.sqs.clear()
+        self.llqs.clear()
 
     def set_rss(self, spec: RssSpec) -> None:
         self.rss = spec
