@@ -10,6 +10,7 @@
 * `cable`     two cards back to back, one copy
 * `wire`      a far end in Python, frame by frame; `meta` tells what is known beside the bytes
 * `pcap`      capture files at the end of a wire
+* `recorder`  any port, with what passes copied onto a tape; `recording` writes the tape into a pcapng file
 
 A port knows no card: it is handed buffers to fill, or a function to deliver to. Start with `port`.
 """
