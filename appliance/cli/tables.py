@@ -17,7 +17,7 @@ from rich.text import Text
 
 Row = Sequence[object]
 
-NIC_COLUMNS = ("name", "zone", "tap", "addresses", "mtu", "queues", "link", "resets", "rx", "rx bytes", "tx", "tx bytes")
+NIC_COLUMNS = ("name", "zone", "tap", "guest", "addresses", "mtu", "queues", "link", "resets", "rx", "rx bytes", "tx", "tx bytes")
 FLOW_COLUMNS = (
     "protocol", "state", "from", "to", "answered by", "answered to", "rule", "target", "packets", "bytes", "idle", "expires",
 )  # fmt: skip
@@ -73,7 +73,17 @@ def _number(cell: str) -> bool:
 def _nic(nic: Mapping[str, Any]) -> Row:
     link = "up" if nic["link"] else "down"
     counts = [f"{nic[way][unit]:,}" for way in ("rx", "tx") for unit in ("packets", "bytes")]
-    return (nic["name"], nic["zone"], nic["tap"], " ".join(nic["addresses"]), nic["mtu"], nic["queues"], link, nic["resets"], *counts)
+    far_side = nic["tap"], _guest(nic["guest"])
+    return (nic["name"], nic["zone"], *far_side, " ".join(nic["addresses"]), nic["mtu"], nic["queues"], link, nic["resets"], *counts)
+
+
+def _guest(guest: Mapping[str, Any] | None) -> str:
+    """Who runs the card at the far side of a nic."""
+    if guest is None:
+        return ""
+    if guest["driver"] is not None:
+        return f"{guest['driver']['system']} {guest['driver']['kernel']}".strip()
+    return "no driver" if guest["connected"] else "not connected"
 
 
 def _targets(services: Iterable[Mapping[str, Any]]) -> Iterable[Row]:

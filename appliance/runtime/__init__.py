@@ -2,6 +2,7 @@
 
     appliance     start, reload, stop, and what status shows: begin here
     cards         one nic: port, card, driver, on the shared executor
+    guest         a virtual machine at the far side of a nic
     guest_card    cards whose drivers run in virtual machines: no appliance around them
     decider       misses become flow entries, through the decision engine
     punts         frames handed over: ARP, ND, ICMP errors, what has to be fragmented

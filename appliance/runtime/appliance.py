@@ -1,6 +1,6 @@
 """The appliance as a whole: cards, queue coroutines, deciding, reload, and an orderly end.
 
-    start: ports -> host addresses -> cards up -> data thread -> one coroutine a queue pair
+    start: ports -> host addresses -> cards up -> data thread -> guests' sockets -> one coroutine a queue pair
     reload: load aside -> compile -> swap one reference -> re-judge flows
     stop: no more receiving -> sends drained -> cards down -> host as it was
 """
@@ -19,7 +19,7 @@ from typing import Any, Final
 import structlog
 
 from appliance.config.loader import load
-from appliance.config.models import Config
+from appliance.config.models import Config, Nic
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
 from appliance.ruleset import Ruleset, compile_ruleset
@@ -28,6 +28,7 @@ from appliance.runtime.adjacencies import HOST, Adjacencies
 from appliance.runtime.cards import HOST_MAC, Card, host_card, nic_card
 from appliance.runtime.decider import Decider, View
 from appliance.runtime.fixed import refuse_changes
+from appliance.runtime.guest import Guest, guest_of
 from appliance.runtime.health import HealthChecker
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.punts import Punts
@@ -68,6 +69,8 @@ class Appliance:
         self.worker = Worker(self.executor, self.pool, config.limits.flows, secrets.token_bytes(16), _timeouts(config))
         self._ports: list[Port] = []
         self.cards: list[Card] = []
+        self.guests: dict[str, Guest] = {}
+        """Virtual machines by the nics that they are behind."""
         self.generation = 0
         self.host = len(config.nics)
         """The index of the card in front of the appliance's own stack."""
@@ -86,12 +89,14 @@ class Appliance:
 
     async def _start(self) -> None:
         for nic in self.config.nics.values():
-            self._ports.append(self._world.nic_port(nic))
+            self._ports.append(self._far_side(nic))
         self._ports.append(self._world.host_port(self.config, HOST_MAC))
         self.config = await self._world.adopt(self.config)
         host = self.memory, self.executor, self.pool
         for index, nic in enumerate(self.config.nics.values()):
             self.cards.append(nic_card(index, nic, self._ports[index], *host))
+            if nic.name in self.guests:
+                self.guests[nic.name].plug(self.cards[index])
         self.cards.append(host_card(self.host, self.config, self._ports[self.host], *host))
         self.ruleset = self._compile(self.config)
         await self._world.connect(self.config, self._local_addresses())
@@ -106,6 +111,15 @@ class Appliance:
         self.health = HealthChecker(self._world.probe, self._probe_source, self._target_changed, self._random)
         self._make_decider()
         self._configure(self.ruleset)
+        for guest in self.guests.values():
+            await guest.start()
+
+    def _far_side(self, nic: Nic) -> Port:
+        guest = guest_of(nic, self.executor)
+        if guest is None:
+            return self._world.nic_port(nic)
+        self.guests[nic.name] = guest
+        return guest.near
 
     def _make_decider(self) -> None:
         self.adjacencies = Adjacencies(self.worker)
@@ -225,6 +239,8 @@ class Appliance:
 
     async def stop(self) -> None:
         """Cards down, host as it was; what fails on the way is logged, and the rest still done. Idempotent; `run` has ended before."""
+        for guest in self.guests.values():
+            await self._undo(guest.stop(), f"stop the guest of {guest.name}")
         for card in self.cards:
             await self._undo(card.stop(), f"stop {card.name}")
         self.executor.stop()
@@ -234,6 +250,7 @@ class Appliance:
             port.close()
         self._ports.clear()
         self.cards.clear()
+        self.guests.clear()
         await self._undo(self._world.restore(), "restore the host")
 
     async def _undo(self, step: Coroutine[Any, Any, None], what: str) -> None:

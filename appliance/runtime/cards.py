@@ -1,6 +1,6 @@
 """The cards of the appliance: one a nic, and one in front of its own Linux stack.
 
-    TAP or TUN --port--> card --bus--> driver --> queue pairs
+    TAP, TUN or cable to a guest's card --port--> card --bus--> driver --> queue pairs
 
 All cards of the process share one memory, one pool and one executor. The card of the host has a TUN for a port: what the kernel
 sends there is received like any other frame, in the zone `self`.
@@ -25,7 +25,7 @@ HOST_MAC = mac_of("self")
 
 
 class Card:
-    """One card and its driver. `interface`: the Linux device at its far side."""
+    """One card and its driver. `interface`: the Linux device at its far side, the nic's name if there is none."""
 
     def __init__(self, index: int, name: str, interface: str, plugged: PluggedCard, adapter: Adapter) -> None:
         self.index, self.name, self.interface = index, name, interface

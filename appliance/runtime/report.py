@@ -82,10 +82,11 @@ def _nic(appliance: Appliance, card: Card) -> dict[str, Any]:
     for pair in card.adapter.pairs:
         for name, value in pair.statistics().items():
             totals[name] = totals.get(name, 0) + value
-    nic = appliance.config.nics.get(card.name)
+    nic, guest = appliance.config.nics.get(card.name), appliance.guests.get(card.name)
     return {
         "name": card.name,
-        "tap": card.interface,
+        "tap": "" if guest else card.interface,
+        "guest": guest.status() if guest else None,
         "zone": appliance.ruleset.zone_names[appliance.ruleset.zone(SELF if card.index == appliance.host else card.index)],
         "mac": card.mac.hex(":"),
         "addresses": [str(interface) for interface in nic.address] if nic else [],

@@ -72,7 +72,8 @@ class LinuxWorld:
     async def adopt(self, config: Config) -> Config:
         """Bring the TAPs up and take over the uplinks; the configuration with what they had. Raises HostError."""
         for nic in config.nics.values():
-            await asyncio.to_thread(bring_up, nic.tap, nic.mtu)
+            if nic.vfio_user is None:
+                await asyncio.to_thread(bring_up, nic.tap, nic.mtu)
             if nic.uplink is not None:
                 adopted = await asyncio.to_thread(take_over, nic.uplink, nic.tap)
                 self._changes.append(adopted.changes)

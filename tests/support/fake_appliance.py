@@ -9,9 +9,9 @@ from ena_dev.errors import UsageError
 STATUS: dict[str, Any] = {
     "version": "0.1.0", "config": "edge.yaml", "generation": 3, "since": 1.7e9, "uptime": 93784.0,
     "nics": [{
-        "name": "wan", "tap": "wan0", "zone": "internet", "mac": "02:00:00:00:00:01", "addresses": ["203.0.113.7/24"], "mtu": 1500,
-        "queues": 2, "link": True, "resets": 1, "rx": {"packets": 1234567, "bytes": 987654321}, "tx": {"packets": 7, "bytes": 420},
-        "counters": {"rx_cnt": 9},
+        "name": "wan", "tap": "wan0", "guest": None, "zone": "internet", "mac": "02:00:00:00:00:01", "addresses": ["203.0.113.7/24"],
+        "mtu": 1500, "queues": 2, "link": True, "resets": 1,
+        "rx": {"packets": 1234567, "bytes": 987654321}, "tx": {"packets": 7, "bytes": 420}, "counters": {"rx_cnt": 9},
     }],
     "services": [{
         "name": "web", "listen": ["203.0.113.10:443/tcp"],

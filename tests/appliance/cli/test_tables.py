@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from appliance.cli.tables import endpoint, show, show_flows
-from tests.support.fake_appliance import FLOW
+from appliance.cli.tables import endpoint, show, show_flows, show_status
+from tests.support.fake_appliance import FLOW, STATUS
 
 
 def test_an_ipv6_endpoint_has_brackets_around_the_address() -> None:
@@ -50,3 +50,23 @@ def test_a_flow_that_waits_for_its_decision_has_no_reply_yet(capsys: pytest.Capt
 def test_markup_in_names_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     show("rules", ("rule",), [("[red]x[/red]",)])
     assert "[red]x[/red]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("connected", "driver", "shown"),
+    [
+        (False, None, "not connected"),
+        (True, None, "no driver"),
+        (True, {"system": "linux", "kernel": "6.12.9-amd64"}, "linux 6.12.9-amd64"),
+        (True, {"system": "dpdk", "kernel": ""}, "dpdk"),
+    ],
+)
+def test_a_nic_shows_the_machine_behind_it(
+    capsys: pytest.CaptureFixture[str], connected: bool, driver: dict[str, str] | None, shown: str
+) -> None:
+    [nic] = STATUS["nics"]
+    show_status(STATUS | {"nics": [nic | {"tap": "", "guest": {"connected": connected, "driver": driver}}]})
+    _, header, row, *_ = capsys.readouterr().out.split("\nnics")[1].splitlines()
+    assert "guest" in header
+    assert "tap" not in header
+    assert row[header.index("guest") :].startswith(f"{shown}  ")
