@@ -42,6 +42,7 @@ cdef enum:
     L4_UDP = 13
     # Tx completion, flags
     TX_CDESC_PHASE = 1
+    TX_CDESC_ZERO = 0xC0                 # bits that must be zero
     # Rx descriptor, control byte
     RX_PHASE = 1
     RX_FIRST = 4
@@ -53,6 +54,7 @@ cdef enum:
     RXC_L4_ERROR = 1 << 14
     RXC_FRAGMENT = 1 << 15
     RXC_L4_CHECKED = 1 << 16
+    RXC_ZERO = 1 << 7 | 1 << 17          # bits that must be zero
     RXC_PHASE = 1 << 24
     RXC_FIRST = 1 << 26
     RXC_LAST = 1 << 27

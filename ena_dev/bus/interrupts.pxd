@@ -27,6 +27,7 @@ cdef struct Vector:
     uint64_t sent
     uint64_t lost
     uint32_t lose                    # fault: this many coming messages are lost
+    uint32_t *lose_any               # the same, shared by the vectors of a card; NULL: not shared
     uint32_t delays                  # atomic: delays that wait beside the mailbox, with DELAYS_WRITTEN; 0: none
 
 

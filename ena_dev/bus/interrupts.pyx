@@ -36,11 +36,19 @@ cdef void fire_task(void *sink) noexcept nogil:
     task_wake(<Task *>sink)
 
 
+cdef bint lost(Vector *vector) noexcept nogil:
+    """Whether a fault takes this message."""
+    cdef uint32_t *lose = &vector.lose if vector.lose or vector.lose_any == NULL else vector.lose_any
+    if not lose[0]:
+        return False
+    lose[0] -= 1
+    return True
+
+
 cdef void send(Vector *vector) noexcept nogil:
     vector.pending, vector.due, vector.task.deadline = 0, 0xFFFFFFFFFFFFFFFFULL, 0xFFFFFFFFFFFFFFFFULL
     vector.masked = vector.auto_mask
-    if vector.lose:
-        vector.lose -= 1
+    if lost(vector):
         vector.lost += 1
         return
     vector.sent += 1

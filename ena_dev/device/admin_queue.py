@@ -33,12 +33,17 @@ class AdminQueue:
         self._memory, self._execute, self._posted = memory, execute, posted
         self.submissions, self.completions = AdminRing(), AdminRing()
         self._tail = 0
+        self._to_ignore = 0
         self.executed = 0
 
     def reset(self) -> None:
         self.submissions.reset()
         self.completions.reset()
-        self._tail = 0
+        self._tail = self._to_ignore = 0
+
+    def ignore(self, count: int) -> None:
+        """Fault: the next `count` commands are fetched and forgotten."""
+        self._to_ignore += count
 
     def set_submission_caps(self, value: int) -> None:
         self.submissions.set_caps(value)
@@ -74,6 +79,9 @@ class AdminQueue:
     def _execute_next(self) -> None:
         entry = self._memory.read(self.submissions.address, ENTRY_SIZE)
         self.submissions.advance()
+        if self._to_ignore:
+            self._to_ignore -= 1
+            return
         completion = self._execute(entry)
         completion.command_id = RawCommand.parse(entry).command_id
         completion.sq_head = self.submissions.index

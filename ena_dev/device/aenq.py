@@ -1,7 +1,7 @@
-"""The asynchronous event queue: link changes and keep-alives, when the driver can take them.
+"""The asynchronous event queue: link changes, keep-alives and what else the card has to say, when the driver can take it.
 
-Nothing is posted before the driver first told its head, nor for a group it did not enable. A full ring drops keep-alives but keeps
-the latest link state until there is room.
+Nothing is posted before the driver first told its head, nor for a group it did not enable. A full ring drops keep-alives, but the latest
+event of each other group waits until there is room.
 Source: ENA interface, AENQ.
 """
 
@@ -32,7 +32,7 @@ class Aenq:
         self._head: int | None = None
         self.enabled_groups = 0
         self.link_up = True
-        self._link_owed = False
+        self._owed: dict[int, AenqEntry] = {}  # by group, in the order of posting
         self._next_keep_alive: float | None = None
         self._started: float | None = None
 
@@ -40,7 +40,7 @@ class Aenq:
         self.ring.reset()
         self._head = None
         self.enabled_groups = 0
-        self._link_owed = False
+        self._owed.clear()
         self._next_keep_alive = None
 
     def features(self) -> Mapping[FeatureId, Feature]:
@@ -66,24 +66,34 @@ class Aenq:
 
     def enable(self, groups: int) -> None:
         """Each time the link group becomes enabled, its state is told anew."""
-        self._link_owed |= bool(groups & ~self.enabled_groups & Group.LINK_CHANGE.mask)
-        self.enabled_groups = groups
+        newly, self.enabled_groups = groups & ~self.enabled_groups, groups
+        if newly & Group.LINK_CHANGE.mask:
+            self.tell(self._link_event())
+        self._owed = {group: event for group, event in self._owed.items() if self.enabled(group)}
         if not groups & Group.KEEP_ALIVE.mask:
             self._next_keep_alive = None
 
     def set_link(self, up: bool) -> None:
-        self._link_owed |= up != self.link_up
-        self.link_up = up
+        if up != self.link_up:
+            self.link_up = up
+            self.tell(self._link_event())
+
+    def tell(self, event: AenqEntry) -> None:
+        """Post at the next `poll`, in place of one of the same group that still waits; nothing if the driver did not enable the group."""
+        if self.enabled(event.group):
+            self._owed[event.group] = event
+
+    def enabled(self, group: int) -> bool:
+        return bool(self.enabled_groups >> group & 1)
 
     def poll(self, now: float, beat: Callable[[], bool]) -> None:
         """Post what is due; `beat` is asked whether a due keep-alive is really sent. Raises ContractBroken."""
         self._started = now if self._started is None else self._started
         if self._head is None:
             return
-        if self._link_owed and self._enabled(Group.LINK_CHANGE) and self._free():
-            self._link_owed = False
-            self._post(LinkChange(group=Group.LINK_CHANGE, link_up=self.link_up), now)
-        if self._enabled(Group.KEEP_ALIVE):
+        while self._owed and self._free():
+            self._post(self._owed.pop(next(iter(self._owed))), now)
+        if self.enabled(Group.KEEP_ALIVE):
             self._poll_keep_alive(now, beat)
 
     def deadline(self) -> float | None:
@@ -100,8 +110,8 @@ class Aenq:
                 drops = {"rx_drops": counts.rx_drops, "tx_drops": counts.tx_drops, "rx_overruns": counts.rx_overruns}
                 self._post(KeepAlive(group=Group.KEEP_ALIVE, **drops), now)
 
-    def _enabled(self, group: Group) -> bool:
-        return bool(self.enabled_groups & group.mask)
+    def _link_event(self) -> LinkChange:
+        return LinkChange(group=Group.LINK_CHANGE, link_up=self.link_up)
 
     def _free(self) -> bool:
         """Whether a slot is free; a head that makes no sense leaves none."""

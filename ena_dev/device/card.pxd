@@ -15,6 +15,7 @@ from posix.uio cimport iovec
 from ena_dev.bus.executor cimport Exec, Task
 from ena_dev.bus.interrupts cimport Vector, vector_notify
 from ena_dev.bus.memory cimport BUS_WRITE, Bus, bus_at
+from ena_dev.device.flow_steering cimport FlowTable
 from ena_dev.device.impairment cimport LINE_FULL, LINE_LOST, LINE_PASSES, WAY_IN, Line, line_take
 from ena_dev.packet.toeplitz cimport ToeplitzTable
 from ena_dev.port.port cimport PortMeta, PortQueue
@@ -112,6 +113,10 @@ cdef struct Ingress:
     uint32_t parked_length     # 0: none
     PortMeta parked_meta
 
+cdef struct Spoil:             # faults: how many of the coming completions of one direction are spoiled
+    uint32_t wrong_id          # they name a request that can't be in flight
+    uint32_t malformed         # a bit that must be zero is set
+
 cdef struct Card:
     Bus *bus
     Exec *exec
@@ -126,6 +131,7 @@ cdef struct Card:
     const ToeplitzTable *hash  # NULL: nothing is hashed
     uint16_t *table            # indirection: device Rx SQ indices
     uint32_t table_size        # a power of two, or 0
+    const FlowTable *flows     # rules that come before the hash
     uint8_t mac[6]
     uint8_t promiscuous, link, large
     uint32_t mtu
@@ -133,6 +139,8 @@ cdef struct Card:
     uint32_t fatal             # 1 after an address that nobody owns
     uint64_t fatal_address
     uint32_t withhold          # fault: Tx packets that get no completion
+    uint32_t lose_interrupts   # fault: messages that are lost, of whatever IO vector
+    Spoil spoil_tx, spoil_rx
     Line *line                 # faults of packets; NULL in service
     PortQueue *egress[CARD_PORT_QUEUES]
     uint8_t *spill             # SPILL_BYTES: what a frame needs beyond the posted buffers
@@ -173,6 +181,14 @@ cdef inline bint card_impairs(Card *card, uint8_t way, uint16_t queue, const iov
     elif fate == LINE_FULL:
         counters.drops[DROP_MEMORY] += 1
     return fate != LINE_PASSES
+
+
+cdef inline bint spoils(uint32_t *count) noexcept nogil:
+    """Whether a fault is due; it is spent then."""
+    if not count[0]:
+        return False
+    count[0] -= 1
+    return True
 
 
 cdef inline void add_counters(Counters *total, const Counters *part) noexcept nogil:

@@ -9,6 +9,7 @@ All calls go one way, from the control plane. The engine finds its own way to me
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +52,30 @@ class RssSpec:
     key: bytes
     initial: int
     table: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRule:
+    """Packets of an IP version, and of a protocol if it is not 0, whose fields agree where a mask has ones.
+
+    `queue` counts the Rx queues in the order of their indices. Addresses and their masks are 16 bytes, an IPv4 one in the first four;
+    ports are numbers. The lowest location wins; a rule for a queue that doesn't exist is as none, and the hash decides.
+    """
+
+    location: int
+    queue: int
+    version: int  # 4 or 6
+    protocol: int  # TCP, UDP, or 0
+    destination: bytes
+    destination_mask: bytes
+    source: bytes
+    source_mask: bytes
+    destination_port: int = 0
+    destination_port_mask: int = 0
+    source_port: int = 0
+    source_port_mask: int = 0
+    tos: int = 0
+    tos_mask: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +153,9 @@ class Engine(Protocol):
 
     def set_rss(self, spec: RssSpec) -> None: ...
 
+    def set_flow_rules(self, rules: Iterable[FlowRule]) -> None:
+        """In place of all that were there; `stop` forgets them."""
+
     def set_mtu(self, mtu: int) -> None:
         """Largest packet without its Ethernet header, in bytes."""
 
@@ -142,8 +170,11 @@ class Engine(Protocol):
     def withhold_tx_completions(self, count: int) -> None:
         """Send the next `count` Tx packets, but never complete them. Forgotten by `stop`."""
 
-    def lose_interrupts(self, count: int) -> None:
-        """Mask and forget the next `count` interrupts of IO vectors instead of sending them. Forgotten by `stop`."""
+    def spoil_completions(self, direction: Direction, *, wrong_id: int = 0, malformed: int = 0) -> None:
+        """So many of the next completions name a request that can't be in flight, or have must-be-zero bits set. Forgotten by `stop`."""
+
+    def lose_interrupts(self, count: int, vector: int | None = None) -> None:
+        """Mask and forget the next `count` interrupts of IO vectors, or of one, instead of sending them. Forgotten by `stop`."""
 
     @property
     def fatal_address(self) -> int | None:

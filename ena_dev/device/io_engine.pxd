@@ -3,6 +3,7 @@ from ena_dev.bus.executor cimport Executor
 from ena_dev.bus.memory cimport AddressSpace
 from ena_dev.bus.mmio cimport RegisterBar
 from ena_dev.device.card cimport Card, Counters, Cq, RxQueue, TxQueue
+from ena_dev.device.flow_steering cimport FlowSteering
 from ena_dev.device.impairment cimport Line
 from ena_dev.port.port cimport Port
 
@@ -14,6 +15,7 @@ cdef class IoEngine:
     cdef readonly RegisterBar bar
     cdef readonly Port port
     cdef readonly bint closed
+    cdef FlowSteering _flows
     cdef list _vectors
     cdef object _toeplitz, _rss
     cdef Cq *_cq(self, int index) except NULL

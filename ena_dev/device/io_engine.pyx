@@ -9,7 +9,7 @@ Every change of what the tasks read happens under the executor's barrier, so a q
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from posix.uio cimport iovec
 
 from ena_dev.bus.executor cimport Executor, task_init, task_wake
@@ -17,7 +17,8 @@ from ena_dev.bus.interrupts cimport MsixVector, Vector, vector_unmask_written
 from ena_dev.bus.memory cimport BUS_READ, BUS_WRITE, AddressSpace, bus_at
 from ena_dev.bus.mmio cimport RegisterBar
 from ena_dev.device.card cimport (CARD_PORT_QUEUES, CARD_QUEUES, DEFAULT_MTU, DROP_OVERRUN, DROP_PORT_ERROR, DROP_PORT_FULL, DROPS,
-                                  SPILL_BYTES, Card, Counters, Cq, Ingress, Posted, RxQueue, TxQueue, add_counters)
+                                  SPILL_BYTES, Card, Counters, Cq, Ingress, Posted, RxQueue, Spoil, TxQueue, add_counters)
+from ena_dev.device.flow_steering cimport FlowSteering
 from ena_dev.device.impairment cimport WAY_IN, Held, Line, line_close, line_init, line_set
 from ena_dev.device.rx_engine cimport rx_announce, rx_announcer_step, rx_arrive, rx_deliver, rx_doorbell, rx_ingress_step
 from ena_dev.device.tx_engine cimport tx_doorbell, tx_step
@@ -85,6 +86,8 @@ cdef class IoEngine:
         memcpy(self.card.mac, <const uint8_t *> mac, 6)
         self.card.promiscuous, self.card.link, self.card.mtu = promiscuous, 1, DEFAULT_MTU
         self.card.max_rx_buffers, self.card.max_tx_buffers = max_rx_buffers, max_tx_buffers
+        self._flows = FlowSteering(executor)
+        self.card.flows = &self._flows.table
         self._rss = self._toeplitz = None
         port.set_offloads(False, False)
         with executor.held():
@@ -114,6 +117,7 @@ cdef class IoEngine:
         for i in range(1, len(self._vectors)):
             vector = self._vectors[i]
             self.bar.claim(UNMASK_BASE + UNMASK_STRIDE * i, vector_unmask_written, &vector.vector)
+            vector.vector.lose_any = &self.card.lose_interrupts
         task_init(&self.card.announcer, rx_announcer_step, &self.card)
         self.executor.add(&self.card.announcer, self)
         self.executor.add(&self.line.task, self)
@@ -142,6 +146,7 @@ cdef class IoEngine:
             self.executor.remove(&self.card.announcer)
             for i in range(1, len(self._vectors)):
                 self.bar.disclaim(UNMASK_BASE + UNMASK_STRIDE * i)
+                (<MsixVector> self._vectors[i]).vector.lose_any = NULL
 
     # -- queues --------------------------------------------------------------------------------------------------------
 
@@ -300,7 +305,7 @@ cdef class IoEngine:
             task_wake(&self.card.ingress[i].task)
 
     def stop(self):
-        """Reset: no queues, no RSS, no large receive, the largest MTU. Faults of packets, link and counters stay."""
+        """Reset: no queues, no RSS, no flow rules, no large receive, the largest MTU. Faults of packets, link and counters stay."""
         cdef int i
         with self.executor.held():
             for i in range(CARD_QUEUES):
@@ -318,9 +323,12 @@ cdef class IoEngine:
             for vector in self._vectors[1:]:
                 (<MsixVector> vector).vector.lose = 0
                 (<MsixVector> vector).vector.rx_delay = (<MsixVector> vector).vector.tx_delay = 0
-            self.card.fatal = self.card.withhold = 0
+            self.card.fatal = self.card.withhold = self.card.lose_interrupts = 0
+            memset(&self.card.spoil_tx, 0, sizeof(Spoil))
+            memset(&self.card.spoil_rx, 0, sizeof(Spoil))
             self.card.mtu, self.card.large = DEFAULT_MTU, 0
             self.card.hash, self.card.table_size = NULL, 0
+        self._flows.set(())
         self._rss = self._toeplitz = None
         self.port.set_offloads(False, False)
 
@@ -354,6 +362,10 @@ cdef class IoEngine:
         ranks = {i: self.card.rx[i].rank for i in range(CARD_QUEUES) if self.card.rx[i] != NULL}
         table = [ranks.get(entry, 0) for entry in self._rss.table]
         self.port.steer(self._rss.key, self._rss.initial, [rank if rank < self.port.queues else 0 for rank in table])
+
+    def set_flow_rules(self, rules):
+        """Which packets go to a queue of their own, in place of all earlier rules."""
+        self._flows.set(rules)
 
     def set_mtu(self, uint32_t mtu):
         """Longer packets are dropped, large ones that the driver accepts apart."""
@@ -390,12 +402,22 @@ cdef class IoEngine:
         with self.executor.held():
             self.card.withhold += count
 
-    def lose_interrupts(self, uint32_t count):
-        """Each vector in use loses its next `count` messages."""
-        cdef int i
+    def spoil_completions(self, direction, *, uint32_t wrong_id=0, uint32_t malformed=0):
+        """The next completions of a direction name a request that can't be in flight, or have bits set that must be zero."""
+        cdef Spoil *spoil = &self.card.spoil_rx if direction == Direction.RX else &self.card.spoil_tx
         with self.executor.held():
-            for i in range(1, len(self._vectors)):
-                (<MsixVector> self._vectors[i]).vector.lose += count
+            spoil.wrong_id += wrong_id
+            spoil.malformed += malformed
+
+    def lose_interrupts(self, uint32_t count, vector=None):
+        """The next `count` messages are lost: those of one IO vector, or whichever come first."""
+        if vector is not None and not 0 < vector < len(self._vectors):
+            raise UsageError(f"vector {vector} of {len(self._vectors)} is not for queues")
+        with self.executor.held():
+            if vector is None:
+                self.card.lose_interrupts += count
+            else:
+                (<MsixVector> self._vectors[vector]).vector.lose += count
 
     # -- what happened -------------------------------------------------------------------------------------------------
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from ena_dev.abi.events import AenqEntry, ConfNotification, Group, HintsUpdate, NotificationSyndrome, RawEvent
 from ena_dev.abi.features import HostInfo
 from ena_dev.abi.registers import DeviceControl, DeviceStatus, ResetReason
 from ena_dev.device.admin_queue import AdminQueue, ContractBroken
@@ -35,11 +36,12 @@ from ena_dev.device.lifecycle import STATUS, Event, State, step
 from ena_dev.device.link import Link
 from ena_dev.device.llq import LlqSetting
 from ena_dev.device.mtu import MtuSetting
-from ena_dev.device.personality import Personality
+from ena_dev.device.personality import Hints, Personality
 from ena_dev.device.queues import Queues
 from ena_dev.device.register_file import RegisterFile
 from ena_dev.device.rss import Rss
 from ena_dev.device.stats import Stats
+from ena_dev.errors import UsageError
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,6 @@ class Device:
         self._on_receiving: Callable[[bool], None] = lambda receiving: None
         self._told_receiving = False
         self._gate = InterruptGate(vectors[0])
-        self.faults = Faults(engine, self._gate, self._link, self.work)
         self.allowances = Allowances()
         self._stats = Stats(engine)
         self._aenq = Aenq(personality.supported_groups, memory, self._stats.current, self._gate.event_posted)
@@ -89,6 +90,7 @@ class Device:
         )
         commands = Commands(Features(personality, self._groups), self._queues, self._stats)
         self._admin = AdminQueue(memory, commands.execute, self._gate.completion_posted)
+        self.faults = Faults(engine, self._admin, self._gate, self._link, self.work)
         self._registers = RegisterFile(self, personality, memory, self._admin, self._aenq, self._gate)
         self._forget()
 
@@ -147,6 +149,29 @@ class Device:
     def _set_carrier(self, there: bool) -> None:
         self._link.set_carrier(there)
         self.work()
+
+    def set_hints(self, hints: Hints) -> None:
+        """Propose other timeouts from now on: to a driver that is up by an event, to the next one when it asks."""
+        self._hints.hints = hints
+        self._tell(HintsUpdate(group=Group.NOTIFICATION, syndrome=NotificationSyndrome.UPDATE_HINTS, hints=self._hints.record()))
+
+    def request_reset(self) -> None:
+        """Ask the driver for a reset. UsageError if no driver is up that listens to this: older ones don't."""
+        if not self._aenq.enabled(Group.DEVICE_REQUEST_RESET):
+            raise UsageError("no driver is up that can be asked for a reset")
+        self._tell(RawEvent(group=Group.DEVICE_REQUEST_RESET))
+
+    def notify_configuration(self, codes: Iterable[int]) -> None:
+        """Call the driver's configuration sub-optimal: codes 1 to 64 by the contract, whose meaning is between card and reader of the log.
+
+        UsageError for other codes, and if no driver is up that listens.
+        """
+        codes = frozenset(codes)
+        if not codes <= frozenset(range(1, 65)):
+            raise UsageError(f"codes of the configuration are 1..64, not {sorted(codes)}")
+        if not self._aenq.enabled(Group.CONF_NOTIFICATIONS):
+            raise UsageError("no driver is up that listens to notifications of its configuration")
+        self._tell(ConfNotification(group=Group.CONF_NOTIFICATIONS, codes=sum(1 << code - 1 for code in codes)))
 
     @property
     def resets(self) -> list[ResetReason]:
@@ -214,6 +239,10 @@ class Device:
         if self.receiving != self._told_receiving:
             self._told_receiving = self.receiving
             self._on_receiving(self.receiving)
+
+    def _tell(self, event: AenqEntry) -> None:
+        self._aenq.tell(event)
+        self.work()
 
     def _tell_link(self, up: bool) -> None:
         if up != self._aenq.link_up:

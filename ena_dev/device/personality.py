@@ -33,6 +33,7 @@ STANDARD_FEATURES = frozenset(
 )
 STRANGERS_FEATURES = STANDARD_FEATURES - {FeatureId.RSS_HASH_INPUT}
 """For drivers that aren't ours: as real cards. Linux complains of a hash input that is there but can't be chosen."""
+EVENT_GROUPS = frozenset({Group.LINK_CHANGE, Group.NOTIFICATION, Group.KEEP_ALIVE, Group.CONF_NOTIFICATIONS, Group.DEVICE_REQUEST_RESET})
 VERSION = Version.of(minor=10)
 CONTROLLER_VERSION = ControllerVersion.of(subminor=1, implementation=1)
 CAPS = Caps.of(contiguous_queue_required=1, reset_timeout=31, dma_addr_width=48)  # 3.1 s; admin timeout the driver's
@@ -112,7 +113,7 @@ class Personality:
     rx_offloads: RxOffload = ALL_RX_OFFLOADS
     features: frozenset[FeatureId] = STANDARD_FEATURES
     capabilities: Capability = Capability.EXTENDED_RESET_REASONS | Capability.CDESC_MBZ
-    aenq_groups: frozenset[Group] = frozenset({Group.LINK_CHANGE, Group.KEEP_ALIVE})
+    aenq_groups: frozenset[Group] = EVENT_GROUPS
     hints: Hints = field(default_factory=Hints)
     moderation_resolution: int = 1  # microseconds a delay unit
     rss_table_log: int = 7

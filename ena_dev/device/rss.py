@@ -110,5 +110,3 @@ def _fields() -> Array[HashFields]:
     """One array of the input table, as it stands for ever."""
     array = HashFields * RssHashInputTable.PROTOCOLS
     return array(*(HashFields(fields=FOUR_TUPLE if protocol in HASHED else 0) for protocol in range(RssHashInputTable.PROTOCOLS)))
-
-

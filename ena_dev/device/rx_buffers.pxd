@@ -11,10 +11,10 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 from posix.uio cimport iovec
 
-from ena_dev.abi.eth_io cimport RXC_BUFFER, RXC_FIRST, RXC_LAST, RXC_PHASE, RX_PHASE, RxCdesc, RxCdescExt, RxDesc
+from ena_dev.abi.eth_io cimport RXC_BUFFER, RXC_FIRST, RXC_LAST, RXC_PHASE, RXC_ZERO, RX_PHASE, RxCdesc, RxCdescExt, RxDesc
 from ena_dev.bus.atomic cimport load_acquire, store_release
 from ena_dev.bus.memory cimport BUS_READ, BUS_WRITE, bus_at
-from ena_dev.device.card cimport Card, Posted, RxQueue, card_fatal, cq_slot
+from ena_dev.device.card cimport Card, Posted, RxQueue, card_fatal, cq_slot, spoils
 from ena_dev.device.rx_verdict cimport Verdict
 from ena_dev.ring cimport ring_phase, ring_slot, ring_used
 
@@ -156,6 +156,10 @@ cdef inline void rx_complete(RxQueue *q, const Verdict *v, uint32_t length, uint
         if ring_phase(q.cq.tail, q.cq.depth):
             status |= RXC_PHASE
         rx_write_completion(q, slot, posted, size, v, now)
+        if spoils(&q.card.spoil_rx.wrong_id):
+            (<RxCdesc *> slot).req_id = ~posted.req_id
+        if spoils(&q.card.spoil_rx.malformed):
+            status |= RXC_ZERO
         store_release(&(<RxCdesc *> slot).status, status | RXC_BUFFER)
         status = 0
         q.head += 1

@@ -12,6 +12,7 @@ from posix.uio cimport iovec
 from ena_dev.abi.eth_io cimport (L3_IPV4, L3_IPV6, L4_TCP, L4_UDP, RXC_FRAGMENT, RXC_L3_ERROR, RXC_L4_CHECKED, RXC_L4_ERROR, RXC_L4_SHIFT,
                                  RXC_PARTIAL)
 from ena_dev.device.card cimport DROP_FILTER, DROP_MALFORMED, DROP_NONE, DROP_TOO_LONG, FRAME_SLACK, CARD_QUEUES
+from ena_dev.device.flow_steering cimport FLOW_NO_RULE, flow_match
 from ena_dev.packet.chain cimport chain_peek, chain_skip
 from ena_dev.packet.checksum cimport checksum_ipv4_header
 from ena_dev.packet.headers cimport (ETHERNET_HEADER, PARSE_HEADERS_SPLIT, PARSE_OK, PARSED_FRAGMENT, PROTOCOL_TCP, PROTOCOL_UDP,
@@ -124,15 +125,17 @@ cdef bint partial(Card *card, const iovec *pieces, int count, const PortMeta *me
 
 
 cdef void steer(Card *card, Verdict *v) noexcept nogil:
-    """The hash and the queue. What has no ports goes to the first queue, as does an entry that names none."""
+    """The hash and the queue: the one a flow rule names, else the hash's. Without ports it is the first, as it is for an entry of none."""
     cdef const uint8_t *ip = v.head + v.parsed.l3_offset
     cdef const uint8_t *ports = v.head + v.parsed.l4_offset
     cdef uint16_t index
+    cdef int named = flow_match(card.flows, v.head, &v.parsed, has_ports(v)) if v.parse == PARSE_OK else FLOW_NO_RULE
     v.queue = card.rx_order[0] if card.rx_count else NULL
-    if card.hash == NULL or not has_ports(v):
-        return
-    v.hash = toeplitz_v4(card.hash, ip + 12, ports) if v.parsed.version == 4 else toeplitz_v6(card.hash, ip + 8, ports)
-    if card.table_size:
+    if card.hash != NULL and has_ports(v):
+        v.hash = toeplitz_v4(card.hash, ip + 12, ports) if v.parsed.version == 4 else toeplitz_v6(card.hash, ip + 8, ports)
+    if named >= 0 and <uint32_t> named < card.rx_count:
+        v.queue = card.rx_order[named]
+    elif card.hash != NULL and has_ports(v) and card.table_size:
         index = card.table[v.hash & (card.table_size - 1)]
         if index < CARD_QUEUES and card.rx[index] != NULL:
             v.queue = card.rx[index]

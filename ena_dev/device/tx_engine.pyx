@@ -12,13 +12,13 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ena_dev.abi.eth_io cimport (META_EXT_VALID, META_L3_OFFSET_SHIFT, META_L4_WORDS_SHIFT, META_MSS_HIGH_SHIFT, META_MSS_LOW_SHIFT,
-                                 META_STORE, TX_ADDRESS_HIGH, TX_CDESC_PHASE, TX_FIRST, TX_LAST, TX_LENGTH, TX_META_DESC, TX_PHASE,
-                                 TX_REQ_ID_HIGH_SHIFT, TX_REQ_ID_LOW_SHIFT, TxCdesc, TxDesc)
+                                 META_STORE, TX_ADDRESS_HIGH, TX_CDESC_PHASE, TX_CDESC_ZERO, TX_FIRST, TX_LAST, TX_LENGTH, TX_META_DESC,
+                                 TX_PHASE, TX_REQ_ID_HIGH_SHIFT, TX_REQ_ID_LOW_SHIFT, TxCdesc, TxDesc)
 from ena_dev.bus.atomic cimport load_acquire, store_release, store_release64
 from ena_dev.bus.executor cimport task_wake
 from ena_dev.bus.interrupts cimport NOTIFY_TX
 from ena_dev.bus.memory cimport BUS_READ, bus_at
-from ena_dev.device.card cimport Card, DROP_LINK, DROP_NONE, TxQueue, card_fatal, cq_notify, cq_slot
+from ena_dev.device.card cimport Card, DROP_LINK, DROP_NONE, TxQueue, card_fatal, cq_notify, cq_slot, spoils
 from ena_dev.device.tx_offload cimport TX_PIECES, Outgoing, tx_transmit
 from ena_dev.ring cimport ring_phase, ring_slot, ring_used
 
@@ -112,6 +112,10 @@ cdef void complete(TxQueue *q, uint16_t req_id, uint64_t now) noexcept nogil:
         return
     completion.req_id, completion.status, completion.sub_qid, completion.sq_head = req_id, 0, q.index, q.head
     completion.flags = TX_CDESC_PHASE if ring_phase(q.cq.tail, q.cq.depth) else 0
+    if spoils(&q.card.spoil_tx.wrong_id):
+        completion.req_id = ~req_id
+    if spoils(&q.card.spoil_tx.malformed):
+        completion.flags |= TX_CDESC_ZERO
     if q.cq.entry >= EXTENDED:
         times = <uint32_t *> (slot + sizeof(TxCdesc))
         times[0], times[1] = <uint32_t> now, <uint32_t> (now >> 32)

@@ -20,6 +20,7 @@ cdef enum:
     FAULT_TOO_MANY_RX_DESCS = 6
     FAULT_INVALID_STATE = 8
     FAULT_RX_MALFORMED = 16
+    FAULT_TX_MALFORMED = 17
     # results of sending
     SEND_OK = 0
     SEND_FULL = 1              # ring and backlog are full: the caller still owns the frame

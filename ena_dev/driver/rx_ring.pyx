@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ena_dev.abi.eth_io cimport (
     L3_IPV4, L4_TCP, L4_UDP, RX_COMP_REQ, RX_FIRST, RX_LAST, RXC_FIRST, RXC_FRAGMENT, RXC_L3_ERROR, RXC_L4_CHECKED, RXC_L4_ERROR,
-    RXC_L4_SHIFT, RXC_LAST, RXC_PARTIAL, RXC_PHASE, RxCdesc, RxCdescExt, RxDesc,
+    RXC_L4_SHIFT, RXC_LAST, RXC_PARTIAL, RXC_PHASE, RXC_ZERO, RxCdesc, RxCdescExt, RxDesc,
 )
 from ena_dev.bus.atomic cimport load_acquire
 from ena_dev.bus.mmio cimport Bar, bar_write
@@ -45,7 +45,7 @@ cdef int packet_length(RxRing *ring) noexcept nogil:
         if not is_ours(ring, <uint16_t>(ring.head + n)):
             return 0
         status = completion(ring, <uint16_t>(ring.head + n)).status
-        if (1 if status & RXC_FIRST else 0) != (1 if n == 0 else 0):
+        if (1 if status & RXC_FIRST else 0) != (1 if n == 0 else 0) or status & RXC_ZERO:
             return -FAULT_RX_MALFORMED
         if status & RXC_LAST:
             return n + 1

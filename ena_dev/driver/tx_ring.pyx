@@ -9,14 +9,14 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ena_dev.abi.eth_io cimport (
     L3_IPV4, L3_IPV6, L4_TCP, L4_UDP, META_ETH_TYPE, META_EXT_VALID, META_L3_OFFSET_SHIFT, META_L4_WORDS_SHIFT, META_MSS_HIGH_SHIFT,
-    META_MSS_LOW_SHIFT, META_STORE, TX_CDESC_PHASE, TX_COMP_REQ, TX_DF, TX_FIRST, TX_L3_CSUM, TX_L4_CSUM, TX_L4_PARTIAL, TX_L4_PROTO_SHIFT,
+    META_MSS_LOW_SHIFT, META_STORE, TX_CDESC_PHASE, TX_CDESC_ZERO, TX_COMP_REQ, TX_DF, TX_FIRST, TX_L3_CSUM, TX_L4_CSUM, TX_L4_PARTIAL, TX_L4_PROTO_SHIFT,
     TX_LAST, TX_META_DESC, TX_PHASE, TX_REQ_ID_HIGH_SHIFT, TX_REQ_ID_LOW_SHIFT, TX_TSO, TxDesc,
 )
 from ena_dev.bus.atomic cimport load_acquire64
 from ena_dev.bus.mmio cimport Bar, bar_write
 from ena_dev.driver.pool cimport NO_BUFFER, OWNER_SENT, Pool, pool_address, pool_give_chain
 from ena_dev.driver.rings cimport (
-    FAULT_INV_TX_REQ_ID, Frame, FRAME_PARTIAL, SEND_FULL, SEND_OK, SEND_REFUSED, TxRing,
+    FAULT_INV_TX_REQ_ID, FAULT_TX_MALFORMED, Frame, FRAME_PARTIAL, SEND_FULL, SEND_OK, SEND_REFUSED, TxRing,
 )
 from ena_dev.packet.headers cimport Parsed
 from ena_dev.ring cimport ring_phase, ring_slot
@@ -139,6 +139,8 @@ cdef int tx_reap(TxRing *ring, Pool *pool, int budget) noexcept nogil:
         word = peek(ring)
         if not is_ours(ring, word):
             break
+        if (word >> 24) & TX_CDESC_ZERO:
+            return -FAULT_TX_MALFORMED
         req_id = <uint16_t>word
         if req_id >= ring.depth or ring.sent_at[req_id] == 0:
             return -FAULT_INV_TX_REQ_ID

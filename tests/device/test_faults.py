@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from ena_dev.abi.admin import Direction
 from ena_dev.device.interfaces import DataFaults
 from ena_dev.errors import UsageError
 from tests.device.conftest import Bench
@@ -71,9 +72,14 @@ def test_a_pulled_cable_stays_pulled_after_a_flap_and_a_reset(live: Bench) -> No
 def test_faults_of_queues_reach_the_engine(live: Bench) -> None:
     live.device.faults.withhold_tx_completions(3)
     live.device.faults.lose_interrupts(2)
+    live.device.faults.lose_interrupts(1, vector=3)
+    live.device.faults.spoil_tx_completions(4)
+    live.device.faults.malform_rx_completions(5)
     data = DataFaults(seed=7, loss=0.001, delay=0.002, jitter=0.001)
     live.device.faults.set_data(data)
-    assert (live.engine.withheld, live.engine.lost, live.engine.faults, live.device.faults.data) == (3, 2, data, data)
+    assert (live.engine.withheld, live.engine.lost) == (3, {None: 2, 3: 1})
+    assert live.engine.spoiled == [(Direction.TX, 4, 0), (Direction.RX, 0, 5)]
+    assert (live.engine.faults, live.device.faults.data) == (data, data)
 
 
 def test_a_lost_admin_interrupt_leaves_its_completion(live: Bench) -> None:
@@ -83,6 +89,22 @@ def test_a_lost_admin_interrupt_leaves_its_completion(live: Bench) -> None:
     assert live.vectors[0].fired == fired
     live.driver.get(1)
     assert live.vectors[0].fired == fired + 1
+
+
+def test_an_ignored_command_is_neither_executed_nor_answered_and_the_next_one_is(live: Bench) -> None:
+    live.device.faults.ignore_admin(1)
+    live.driver.submit(9, bytes(12) + bytes((0, 14, 0, 0)) + struct.pack("<I", 4000))
+    live.device.poll(live.driver.now)
+    assert live.device.mtu == 1500 and live.driver.collect() is None
+    assert live.driver.set(14, struct.pack("<I", 5000)).status == 0
+    assert live.device.mtu == 5000
+
+
+def test_a_reset_forgets_commands_to_be_ignored(live: Bench) -> None:
+    live.device.faults.ignore_admin(1)
+    live.driver.reset()
+    live.driver.set_up_admin()
+    assert live.driver.get(1).status == 0
 
 
 @pytest.mark.parametrize(

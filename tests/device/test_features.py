@@ -47,9 +47,9 @@ def test_the_moderation_resolution_is_not_zero(bench: Bench) -> None:
 
 
 def test_event_groups_are_reported_the_same_before_and_after_enabling(bench: Bench) -> None:
-    assert (bench.driver.get(26).u32(8), bench.driver.get(26).u32(12)) == (0x11, 0)
+    assert (bench.driver.get(26).u32(8), bench.driver.get(26).u32(12)) == (0xD9, 0)
     assert bench.driver.enable_groups(0x11).status == 0
-    assert (bench.driver.get(26).u32(8), bench.driver.get(26).u32(12)) == (0x11, 0x11)
+    assert (bench.driver.get(26).u32(8), bench.driver.get(26).u32(12)) == (0xD9, 0x11)
     assert bench.driver.enable_groups(0x13).status == ILLEGAL
     assert bench.driver.get(26).u32(12) == 0x11
 

@@ -144,6 +144,31 @@ def test_lost_interrupts_are_counted_and_the_vector_is_masked_all_the_same() -> 
     assert (bench.vectors[1].sent, bench.vectors[1].lost, bench.vectors[1].masked) == (0, 1, True)
 
 
+def test_a_lost_interrupt_is_one_of_whichever_vector_sends_first_or_of_the_one_named() -> None:
+    bench = IoBench()
+    tx = [bench.tx(0, vector=1), bench.tx(1, vector=2)]
+
+    def sent_after_sending(on: int) -> list[int]:
+        for ring in tx:
+            ring.unmask(UNMASK)
+        bench.run()
+        before = [vector.sent for vector in bench.vectors[1:3]]
+        tx[on].send(udp(40))
+        bench.run()
+        return [vector.sent - was for vector, was in zip(bench.vectors[1:3], before, strict=True)]
+
+    bench.engine.lose_interrupts(1)
+    assert (sent_after_sending(1), sent_after_sending(1), sent_after_sending(0)) == ([0, 0], [0, 1], [1, 0])
+    bench.engine.lose_interrupts(1, vector=2)
+    assert (sent_after_sending(0), sent_after_sending(1), sent_after_sending(1)) == ([1, 0], [0, 0], [0, 1])
+    bench.engine.lose_interrupts(5)
+    bench.engine.stop()
+    assert bench.vectors[1].lost == 0 and bench.vectors[2].lost == 2
+    for vector in (0, 99):
+        with pytest.raises(UsageError, match="not for queues"):
+            bench.engine.lose_interrupts(1, vector=vector)
+
+
 def test_a_vector_is_masked_again_when_its_queues_are_gone() -> None:
     bench = IoBench()
     rx, tx = bench.rx(), bench.tx()

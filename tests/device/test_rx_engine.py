@@ -99,6 +99,21 @@ def test_a_frame_that_needs_more_buffers_than_are_posted_waits_for_them() -> Non
     assert bench.engine.statistics().rx_overruns == 0
 
 
+def test_spoiled_completions_name_no_request_or_are_malformed_and_then_all_is_well() -> None:
+    bench = IoBench()
+    rx = bench.rx()
+    rx.post(3)
+    bench.engine.spoil_completions(Direction.RX, wrong_id=1)
+    bench.wire.inject(udp(40))
+    bench.run()
+    bench.engine.spoil_completions(Direction.RX, malformed=1)
+    for _ in range(2):
+        bench.wire.inject(udp(40))
+    bench.run()
+    done = [struct.unpack_from("<IHH", bench.memory.read(rx.cq + 16 * n, 16)) for n in range(3)]
+    assert [(status & 0x20080, req_id >= 0x8000) for status, _, req_id in done] == [(0, True), (0x20080, False), (0, False)]
+
+
 def test_more_buffers_than_a_packet_may_use_drop_it() -> None:
     bench = IoBench()
     rx = bench.rx(depth=64)

@@ -238,6 +238,20 @@ def test_withheld_completions_never_come() -> None:
     assert [done.req_id for done in tx.completions()] == [2, 3]
 
 
+def test_spoiled_completions_name_no_request_or_are_malformed_and_then_all_is_well() -> None:
+    bench = IoBench()
+    tx = bench.tx()
+    bench.engine.spoil_completions(Direction.TX, wrong_id=1)
+    tx.send(udp(30), req_id=7)
+    bench.run()
+    bench.engine.spoil_completions(Direction.TX, malformed=1)
+    for n in (8, 9):
+        tx.send(udp(30), req_id=n)
+    bench.run()
+    raw = bench.memory.read(tx.cq, 24)
+    assert [(int.from_bytes(raw[at : at + 2], "little"), raw[at + 3]) for at in (0, 8, 16)] == [(0xFFFF - 7, 1), (8, 0xC1), (9, 1)]
+
+
 def test_a_full_port_costs_the_frame_and_not_the_completion() -> None:
     bench = IoBench()
     tx = bench.tx(depth=8192)

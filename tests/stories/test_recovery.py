@@ -6,7 +6,9 @@ import pytest
 
 from ena_dev.abi.features import FeatureId, Mtu
 from ena_dev.abi.registers import ResetReason
+from ena_dev.device.personality import Hints
 from ena_dev.driver.adapter import ResetReport, State
+from ena_dev.driver.watchdog import Limits
 from ena_dev.errors import AdminError
 from ena_dev.testbed import Testbed
 from tests.support.traffic import answered, echoing, udp
@@ -54,7 +56,8 @@ async def test_a_withheld_tx_completion_ends_in_a_reset_and_traffic_resumes(benc
 async def test_a_lost_interrupt_is_asked_for_again_without_a_reset(bench: Testbed, reports: list[ResetReport]) -> None:
     async with echoing(bench):
         assert await answered(bench) == 16
-        bench.device.faults.lose_interrupts(1)  # on each vector
+        for vector in (1, 2):
+            bench.device.faults.lose_interrupts(1, vector)
         assert await answered(bench) == 0  # both pairs sleep over their frames
         await bench.elapse(3.0)
         assert bench.adapter.watchdog.lost_interrupts == [1, 1]
@@ -111,6 +114,65 @@ async def test_an_admin_command_without_answer_ends_in_a_reset(bench: Testbed, r
         assert [report.reason for report in reports] == [ResetReason.ADMIN_TO]
         assert await answered(bench) == 16
     assert bench.device.resets == [NORMAL, ResetReason.ADMIN_TO, NORMAL]
+
+
+async def test_an_ignored_admin_command_ends_in_a_reset(bench: Testbed, reports: list[ResetReport]) -> None:
+    async with echoing(bench):
+        bench.device.faults.ignore_admin(1)
+        with pytest.raises(AdminError, match="no answer"):
+            await bench.adapter.control.commands.set(FeatureId.MTU, Mtu(mtu=1400))
+        await bench.elapse(1.5)
+        assert [report.reason for report in reports] == [ResetReason.ADMIN_TO]
+        assert await answered(bench) == 16
+
+
+SPOILAGE = {
+    ResetReason.INV_TX_REQ_ID: lambda faults: faults.spoil_tx_completions(1),
+    ResetReason.INV_RX_REQ_ID: lambda faults: faults.spoil_rx_completions(1),
+    ResetReason.TX_DESCRIPTOR_MALFORMED: lambda faults: faults.malform_tx_completions(1),
+    ResetReason.RX_DESCRIPTOR_MALFORMED: lambda faults: faults.malform_rx_completions(1),
+}
+
+
+@pytest.mark.parametrize("reason", SPOILAGE, ids=lambda reason: reason.name)
+async def test_a_completion_that_makes_no_sense_ends_in_a_reset_that_says_so(
+    bench: Testbed, reports: list[ResetReport], reason: ResetReason
+) -> None:
+    async with echoing(bench):
+        SPOILAGE[reason](bench.device.faults)
+        await answered(bench)
+        await bench.elapse(2.0)
+        assert [report.reason for report in reports] == [reason]
+        assert reports[0].whole
+        assert await answered(bench) == 16
+    assert bench.device.resets == [NORMAL, reason, NORMAL]
+
+
+async def test_a_card_that_asks_for_a_reset_gets_one(bench: Testbed, reports: list[ResetReport]) -> None:
+    async with echoing(bench):
+        await bench.elapse(1.5)
+        bench.device.request_reset()
+        await bench.elapse(1.5)
+        assert [report.reason for report in reports] == [ResetReason.DEVICE_REQUEST]
+        assert await answered(bench) == 16
+
+
+async def test_hints_change_while_the_card_runs_and_are_kept_to(bench: Testbed, reports: list[ResetReport]) -> None:
+    await bench.elapse(1.5)
+    bench.device.set_hints(Hints(driver_watchdog_timeout=2000, missing_tx_completion_timeout=1000))
+    await bench.elapse(0.1)
+    assert bench.adapter.watchdog.limits == Limits(keep_alive=2.0, tx_completion=1.0)
+    bench.device.faults.miss_keep_alives(100)
+    await bench.elapse(4.0)
+    assert [report.reason for report in reports] == [ResetReason.KEEP_ALIVE_TO]
+    assert bench.adapter.watchdog.limits == Limits(keep_alive=2.0, tx_completion=1.0), "asked for anew"
+
+
+async def test_a_word_about_the_configuration_is_logged(bench: Testbed, caplog: pytest.LogCaptureFixture) -> None:
+    await bench.elapse(1.5)
+    bench.device.notify_configuration([3, 64])
+    await bench.elapse(0.1)
+    assert [record.args for record in caplog.records if "sub-optimal" in record.message] == [(3,), (64,)]
 
 
 async def test_resets_under_traffic_lose_frames_but_never_a_buffer(bench: Testbed, reports: list[ResetReport]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ena_dev.abi.admin import Direction
@@ -14,6 +15,7 @@ from ena_dev.device.interfaces import (
     UNMASK_STRIDE,
     BasicStats,
     DataFaults,
+    FlowRule,
     LineLayout,
     RssSpec,
 )
@@ -101,7 +103,9 @@ class FakeEngine:
     link: bool = True
     faults: DataFaults = field(default_factory=DataFaults)
     withheld: int = 0
-    lost: int = 0
+    lost: dict[int | None, int] = field(default_factory=dict)  # by vector; None: of any
+    spoiled: list[tuple[Direction, int, int]] = field(default_factory=list)  # wrong ids, malformed
+    flow_rules: tuple[FlowRule, ...] = ()
     stats: BasicStats = field(default_factory=BasicStats)
     shaper: FakeShaper = field(default_factory=FakeShaper)
     stops: int = 0
@@ -136,12 +140,16 @@ class FakeEngine:
     def stop(self) -> None:
         self.stops += 1
         self.fatal_address = None
+        self.flow_rules = ()
         self.cqs.clear()
         self.sqs.clear()
         self.llqs.clear()
 
     def set_rss(self, spec: RssSpec) -> None:
         self.rss = spec
+
+    def set_flow_rules(self, rules: Iterable[FlowRule]) -> None:
+        self.flow_rules = tuple(rules)
 
     def set_mtu(self, mtu: int) -> None:
         self.mtu = mtu
@@ -158,8 +166,11 @@ class FakeEngine:
     def withhold_tx_completions(self, count: int) -> None:
         self.withheld += count
 
-    def lose_interrupts(self, count: int) -> None:
-        self.lost += count
+    def spoil_completions(self, direction: Direction, *, wrong_id: int = 0, malformed: int = 0) -> None:
+        self.spoiled.append((direction, wrong_id, malformed))
+
+    def lose_interrupts(self, count: int, vector: int | None = None) -> None:
+        self.lost[vector] = self.lost.get(vector, 0) + count
 
     def statistics(self) -> BasicStats:
         return self.stats
