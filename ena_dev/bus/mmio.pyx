@@ -15,8 +15,10 @@ from ena_dev.errors import BusError
 cdef class RegisterBar:
     """One card's BAR 0, 16 KiB. `control` serves offsets below 0x1000."""
 
-    def __cinit__(self, control=None):
+    def __cinit__(self, *_):
         memset(&self.bar, 0, sizeof(Bar))
+
+    def __init__(self, control=None):
         self.control = control
 
     cdef int claim(self, uint32_t offset, register_write_t write, void *ctx) except -1:
