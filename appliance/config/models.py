@@ -76,7 +76,7 @@ class Nic(Section):
     queues: Annotated[int, whole(1, 32)] = 1
     offloads: Switch = True
     uplink: InterfaceName | None = None
-    vfio_user: Annotated[str, socket_path("/run/softena/vm.sock")] | None = None
+    vfio_user: Annotated[str, socket_path("/run/vms/vm.sock")] | None = None
     guest_mac: Mac = Field(default_factory=lambda fields: mac_of(f"{fields['name']} guest"))
     faults: Faults | None = None
 

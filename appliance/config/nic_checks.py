@@ -48,7 +48,7 @@ def _virtual_machine(nic: Nic, scope: Scope) -> Iterator[Finding]:
     path: Path = ("nics", nic.name)
     if nic.vfio_user is None:
         if "guest_mac" in nic.model_fields_set and path not in scope.broken:
-            yield Finding((*path, "guest-mac"), "no virtual machine to have it", "add `vfio-user: /run/softena/vm.sock`, or remove it")
+            yield Finding((*path, "guest-mac"), "no virtual machine to have it", "add `vfio-user: /run/vms/vm.sock`, or remove it")
         return
     for key in ("tap", "uplink"):
         if key in nic.model_fields_set:

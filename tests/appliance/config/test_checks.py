@@ -74,7 +74,7 @@ def said(text: str) -> list[str]:
          "write 1500 or more, and set less inside the machine"),
         ("10.1/24}", "10.1/24, guest-mac: 02:00:00:00:00:01}",
          'x.yaml:3:46: nic "lan": guest-mac: no virtual machine to have it, found `02:00:00:00:00:01`, '
-         "add `vfio-user: /run/softena/vm.sock`, or remove it"),
+         "add `vfio-user: /run/vms/vm.sock`, or remove it"),
         ("10.1/24}", "10.1/24, vfio-user: /run/vm.sock, mac: 02:00:00:00:00:01, guest-mac: 02:00:00:00:00:01}",
          'x.yaml:3:95: nic "lan": guest-mac: MAC address used twice, found `02:00:00:00:00:01`, '
          'give one of them another; nic "lan" has it too'),

@@ -109,7 +109,7 @@ def test_a_mistake_is_one_line_with_its_place_what_was_found_and_what_would_do(a
          "write one whose first pair is even, such as 02:00:00:00:00:01"),
         ("{address: 203", "{vfio-user: vm.sock, address: 203",
          'x.yaml:3:20: nic "wan": vfio-user: not a socket path, found `vm.sock`, '
-         "write an absolute path of at most 107 bytes, such as /run/softena/vm.sock"),
+         "write an absolute path of at most 107 bytes, such as /run/vms/vm.sock"),
         ("{address: 203", "{vfio-user: /vm.sock, guest-mac: x, address: 203",
          'x.yaml:3:41: nic "wan": guest-mac: not a MAC address, found `x`, write six pairs of hex digits, such as 02:00:00:00:00:01'),
         ("{address: 203", "{name: wan, address: 203",
