@@ -17,6 +17,7 @@ from ena_dev.bus.interrupts cimport Vector, vector_notify
 from ena_dev.bus.memory cimport BUS_WRITE, Bus, bus_at
 from ena_dev.device.flow_steering cimport FlowTable
 from ena_dev.device.impairment cimport LINE_FULL, LINE_LOST, LINE_PASSES, WAY_IN, Line, line_take
+from ena_dev.device.shaper cimport SHAPER_DROPPED, SHAPER_PASSES, Shaper, shaper_take
 from ena_dev.packet.toeplitz cimport ToeplitzTable
 from ena_dev.port.port cimport PortMeta, PortQueue
 
@@ -43,7 +44,8 @@ cdef enum:
     DROP_PORT_ERROR = 8
     DROP_FAULT = 9             # lost on request
     DROP_MEMORY = 10           # the delay line is full
-    DROPS = 11
+    DROP_ALLOWANCE = 11        # beyond what the card may let through
+    DROPS = 12
 
 cdef struct Counters:
     uint64_t packets, bytes
@@ -142,6 +144,7 @@ cdef struct Card:
     uint32_t lose_interrupts   # fault: messages that are lost, of whatever IO vector
     Spoil spoil_tx, spoil_rx
     Line *line                 # faults of packets; NULL in service
+    Shaper *shaper             # allowances; NULL without limits
     PortQueue *egress[CARD_PORT_QUEUES]
     uint8_t *spill             # SPILL_BYTES: what a frame needs beyond the posted buffers
     uint8_t *bounce            # SPILL_BYTES: a frame that must leave the buffers it was read into
@@ -181,6 +184,16 @@ cdef inline bint card_impairs(Card *card, uint8_t way, uint16_t queue, const iov
     elif fate == LINE_FULL:
         counters.drops[DROP_MEMORY] += 1
     return fate != LINE_PASSES
+
+
+cdef inline int card_shapes(Card *card, uint8_t way, uint16_t queue, const iovec *pieces, int count, uint32_t length,
+                            const PortMeta *meta, uint64_t now) noexcept nogil:
+    """What the allowances make of a frame, SHAPER_*. It is counted when they drop it."""
+    cdef Counters *counters = &card.rx_total if way == WAY_IN else &card.tx_total
+    cdef int fate = shaper_take(card.shaper, way, queue, pieces, count, length, meta, now)
+    if fate == SHAPER_DROPPED:
+        counters.drops[DROP_ALLOWANCE] += 1
+    return fate
 
 
 cdef inline bint spoils(uint32_t *count) noexcept nogil:

@@ -47,4 +47,6 @@ cdef void line_set(Line *line, uint64_t seed, double loss, double duplication, d
                    uint64_t jitter) noexcept nogil
 cdef int line_take(Line *line, uint8_t way, uint16_t queue, const iovec *pieces, int count, uint32_t length, const PortMeta *meta,
                    uint64_t now) noexcept nogil
+cdef bint held_copy(Held *held, uint8_t way, uint16_t queue, const iovec *pieces, int count, uint32_t length,
+                    const PortMeta *meta) noexcept nogil
 cdef int line_step(void *ctx, uint64_t now, int budget) noexcept nogil

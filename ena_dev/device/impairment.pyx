@@ -77,19 +77,25 @@ cdef int keep(Line *line, uint8_t way, uint16_t queue, const iovec *pieces, int 
               uint64_t due) noexcept nogil:
     """Copy a frame into the line: 1, or 0 when it is full."""
     cdef Held held
-    if line.count == LINE_FRAMES:
+    if line.count == LINE_FRAMES or not held_copy(&held, way, queue, pieces, count, length, meta):
         line.refused += 1
         return 0
-    held.data = <uint8_t *> malloc(length if length else 1)
-    if held.data == NULL:
-        line.refused += 1
-        return 0
-    held.length = chain_peek(pieces, count, held.data, length)
-    held.due, held.order, held.meta, held.way, held.queue = due, line.order, meta[0], way, queue
+    held.due, held.order = due, line.order
     line.order += 1
     push(line, &held)
     line.task.deadline = line.heap[0].due
     return 1
+
+
+cdef bint held_copy(Held *held, uint8_t way, uint16_t queue, const iovec *pieces, int count, uint32_t length,
+                    const PortMeta *meta) noexcept nogil:
+    """A frame into memory of its own; False without memory."""
+    held.data = <uint8_t *> malloc(length if length else 1)
+    if held.data == NULL:
+        return False
+    held.length = chain_peek(pieces, count, held.data, length)
+    held.meta, held.way, held.queue = meta[0], way, queue
+    return True
 
 
 cdef inline bint before(const Held *a, const Held *b) noexcept nogil:

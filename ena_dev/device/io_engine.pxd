@@ -5,6 +5,7 @@ from ena_dev.bus.mmio cimport RegisterBar
 from ena_dev.device.card cimport Card, Counters, Cq, RxQueue, TxQueue
 from ena_dev.device.flow_steering cimport FlowSteering
 from ena_dev.device.impairment cimport Line
+from ena_dev.device.shaper cimport AllowanceShaper
 from ena_dev.port.port cimport Port
 
 cdef class IoEngine:
@@ -14,6 +15,7 @@ cdef class IoEngine:
     cdef readonly AddressSpace memory
     cdef readonly RegisterBar bar
     cdef readonly Port port
+    cdef readonly AllowanceShaper shaper
     cdef readonly bint closed
     cdef FlowSteering _flows
     cdef list _vectors

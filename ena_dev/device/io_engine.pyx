@@ -17,10 +17,12 @@ from ena_dev.bus.interrupts cimport MsixVector, Vector, vector_unmask_written
 from ena_dev.bus.memory cimport BUS_READ, BUS_WRITE, AddressSpace, bus_at
 from ena_dev.bus.mmio cimport RegisterBar
 from ena_dev.device.card cimport (CARD_PORT_QUEUES, CARD_QUEUES, DEFAULT_MTU, DROP_OVERRUN, DROP_PORT_ERROR, DROP_PORT_FULL, DROPS,
-                                  SPILL_BYTES, Card, Counters, Cq, Ingress, Posted, RxQueue, Spoil, TxQueue, add_counters)
+                                  SPILL_BYTES, Card, Counters, Cq, Ingress, Posted, RxQueue, Spoil, TxQueue, add_counters, card_impairs,
+                                  card_shapes)
 from ena_dev.device.flow_steering cimport FlowSteering
-from ena_dev.device.impairment cimport WAY_IN, Held, Line, line_close, line_init, line_set
+from ena_dev.device.impairment cimport WAY_IN, WAY_OUT, Held, Line, line_close, line_init, line_set
 from ena_dev.device.rx_engine cimport rx_announce, rx_announcer_step, rx_arrive, rx_deliver, rx_doorbell, rx_ingress_step
+from ena_dev.device.shaper cimport SHAPER_PASSES, AllowanceShaper
 from ena_dev.device.tx_engine cimport tx_doorbell, tx_step
 from ena_dev.device.tx_offload cimport TX_PIECES
 from ena_dev.packet.toeplitz cimport Toeplitz
@@ -31,23 +33,36 @@ from ena_dev.device.interfaces import DOORBELL_BASE, DOORBELL_STRIDE, UNMASK_BAS
 from ena_dev.errors import BusError, UsageError
 
 DROP_NAMES = ("none", "link_down", "not_mine", "malformed", "too_long", "overrun", "offload", "port_full", "port_error", "fault",
-              "no_memory")
+              "no_memory", "allowance")
 RX_DESCRIPTOR, TX_DESCRIPTOR = 16, 16
 RING_ALIGNMENT = 8               # bytes: what one store of a phase bit needs
 
 
-cdef void release_held(void *ctx, Held *held, uint64_t now) noexcept nogil:
-    """A frame leaves the delay line."""
+cdef void release_impaired(void *ctx, Held *held, uint64_t now) noexcept nogil:
+    """A frame leaves the delay line: one that comes in meets the allowances next."""
     cdef Card *card = <Card *> ctx
     cdef iovec piece
-    cdef PortQueue *port
-    cdef int reason
+    piece.iov_base, piece.iov_len = held.data, held.length
+    if held.way != WAY_IN:
+        to_port(card, held, &piece)
+    elif card.shaper == NULL or card_shapes(card, WAY_IN, 0, &piece, 1, held.length, &held.meta, now) == SHAPER_PASSES:
+        rx_arrive(card, &piece, 1, held.length, &held.meta, now)
+
+
+cdef void release_shaped(void *ctx, Held *held, uint64_t now) noexcept nogil:
+    """A frame had to wait for an allowance: one that goes out meets the faults next."""
+    cdef Card *card = <Card *> ctx
+    cdef iovec piece
     piece.iov_base, piece.iov_len = held.data, held.length
     if held.way == WAY_IN:
         rx_arrive(card, &piece, 1, held.length, &held.meta, now)
-        return
-    port = card.egress[held.queue]
-    reason = port.send(port.ctx, &piece, 1, &held.meta)
+    elif card.line == NULL or not card_impairs(card, WAY_OUT, held.queue, &piece, 1, held.length, &held.meta, now):
+        to_port(card, held, &piece)
+
+
+cdef void to_port(Card *card, const Held *held, const iovec *piece) noexcept nogil:
+    cdef PortQueue *port = card.egress[held.queue]
+    cdef int reason = port.send(port.ctx, piece, 1, &held.meta)
     if reason != PORT_SENT:
         card.tx_total.drops[DROP_PORT_FULL if reason == PORT_FULL else DROP_PORT_ERROR] += 1
 
@@ -76,7 +91,7 @@ cdef class IoEngine:
         self.card.ingress = <Ingress *> calloc(port.queues, sizeof(Ingress))
         if not (self.card.spill and self.card.bounce and self.card.ingress):
             raise MemoryError
-        if line_init(&self.line, release_held, released_all, &self.card):
+        if line_init(&self.line, release_impaired, released_all, &self.card):
             raise MemoryError
         for i in range(port.queues):
             self.card.ingress[i].parked = <uint8_t *> malloc(SPILL_BYTES)
@@ -86,6 +101,7 @@ cdef class IoEngine:
         memcpy(self.card.mac, <const uint8_t *> mac, 6)
         self.card.promiscuous, self.card.link, self.card.mtu = promiscuous, 1, DEFAULT_MTU
         self.card.max_rx_buffers, self.card.max_tx_buffers = max_rx_buffers, max_tx_buffers
+        self.shaper = AllowanceShaper()
         self._flows = FlowSteering(executor)
         self.card.flows = &self._flows.table
         self._rss = self._toeplitz = None
@@ -121,6 +137,7 @@ cdef class IoEngine:
         task_init(&self.card.announcer, rx_announcer_step, &self.card)
         self.executor.add(&self.card.announcer, self)
         self.executor.add(&self.line.task, self)
+        self.shaper.attach(self.executor, &self.card.shaper, release_shaped, released_all, &self.card)
         for i in range(self.port.queues):
             ingress = &self.card.ingress[i]
             self.card.egress[i] = ingress.port = self.port.port_queue(i)
@@ -143,6 +160,7 @@ cdef class IoEngine:
             for i in range(self.port.queues):
                 self.executor.remove(&self.card.ingress[i].task)
             self.executor.remove(&self.line.task)
+            self.shaper.detach()
             self.executor.remove(&self.card.announcer)
             for i in range(1, len(self._vectors)):
                 self.bar.disclaim(UNMASK_BASE + UNMASK_STRIDE * i)

@@ -16,10 +16,11 @@ from ena_dev.bus.atomic cimport store_release
 from ena_dev.bus.executor cimport task_wake
 from ena_dev.bus.interrupts cimport NOTIFY_RX
 from ena_dev.device.card cimport (DROP_LINK, DROP_MALFORMED, DROP_NONE, DROP_OVERRUN, DROP_TOO_LONG, FRAME_SLACK, LARGE_OFFER, SPILL_BYTES,
-                                  Card, Ingress, Posted, RxQueue, card_impairs, cq_notify)
+                                  Card, Ingress, Posted, RxQueue, card_impairs, card_shapes, cq_notify)
 from ena_dev.device.impairment cimport WAY_IN
 from ena_dev.device.rx_buffers cimport rx_complete, rx_fetch, rx_most, rx_patch, rx_reserve, rx_scatter
 from ena_dev.device.rx_verdict cimport Verdict, rx_judge
+from ena_dev.device.shaper cimport SHAPER_PASSES
 from ena_dev.packet.chain cimport chain_cut, chain_length, chain_peek, chain_skip
 from ena_dev.packet.segmentation cimport segment_tcp
 from ena_dev.port.port cimport PORT_EMPTY, PORT_GONE, PORT_PIECES, PortMeta
@@ -133,6 +134,8 @@ cdef int rx_deliver(void *ctx, const iovec *pieces, int count, const PortMeta *m
         return drop(card, DROP_TOO_LONG)
     if card.line != NULL and card_impairs(card, WAY_IN, 0, pieces, count, length, meta, now):
         return 0
+    if card.shaper != NULL and card_shapes(card, WAY_IN, 0, pieces, count, length, meta, now) != SHAPER_PASSES:
+        return 0
     if rx_arrive(card, pieces, count, length, meta, now):
         return 1
     if not card.announcer.ready:
@@ -207,6 +210,8 @@ cdef int settle(Ingress *ingress, iovec *pieces, int count, uint32_t length, con
         return drop(card, DROP_LINK)
     count = chain_cut(pieces, count, length)
     if card.line != NULL and card_impairs(card, WAY_IN, 0, pieces, count, length, meta, now):
+        return 0
+    if card.shaper != NULL and card_shapes(card, WAY_IN, 0, pieces, count, length, meta, now) != SHAPER_PASSES:
         return 0
     reason = rx_judge(card, pieces, count, length, meta, &v)
     if reason != DROP_NONE:

@@ -15,8 +15,9 @@ from posix.uio cimport iovec
 
 from ena_dev.abi.eth_io cimport L4_TCP, TX_L3_CSUM, TX_L4_CSUM, TX_L4_PARTIAL, TX_L4_PROTO_SHIFT, TX_TSO
 from ena_dev.device.card cimport (DROP_MALFORMED, DROP_NONE, DROP_OFFLOAD, DROP_PORT_ERROR, DROP_PORT_FULL, DROP_TOO_LONG, DEFAULT_MTU,
-                                  FRAME_SLACK, HEAD_BYTES, PAD_BYTES, card_impairs)
+                                  FRAME_SLACK, HEAD_BYTES, PAD_BYTES, card_impairs, card_shapes)
 from ena_dev.device.impairment cimport WAY_OUT
+from ena_dev.device.shaper cimport SHAPER_PASSES
 from ena_dev.packet.chain cimport chain_length, chain_peek, chain_skip
 from ena_dev.packet.checksum cimport (checksum_fold, checksum_ipv4_header, checksum_pseudo_v4, checksum_pseudo_v6,
                                       store_native16)
@@ -45,7 +46,7 @@ cdef struct Cut:               # a large packet being sent segment by segment
 
 
 cdef int send(TxQueue *q, const iovec *pieces, int count, uint32_t length, const PortMeta *meta, uint64_t now) noexcept nogil:
-    """One frame to the port: DROP_NONE, or why it didn't get there. A fault that takes it is none of the sender's business."""
+    """One frame to the port: DROP_NONE, or why it didn't get there. Allowances or a fault that take it are none of the sender's business."""
     cdef iovec padded[PORT_PIECES + 2]
     cdef int reason, i
     if length < PAD_BYTES and q.port.flags & PORT_PAD:
@@ -53,6 +54,8 @@ cdef int send(TxQueue *q, const iovec *pieces, int count, uint32_t length, const
             padded[i] = pieces[i]
         padded[count].iov_base, padded[count].iov_len = q.card.zeros, PAD_BYTES - length
         pieces, count, length = padded, count + 1, PAD_BYTES
+    if q.card.shaper != NULL and card_shapes(q.card, WAY_OUT, q.port_index, pieces, count, length, meta, now) != SHAPER_PASSES:
+        return DROP_NONE
     if q.card.line != NULL and card_impairs(q.card, WAY_OUT, q.port_index, pieces, count, length, meta, now):
         return DROP_NONE
     reason = q.port.send(q.port.ctx, pieces, count, meta)
