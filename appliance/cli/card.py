@@ -1,29 +1,31 @@
-"""`softena card`: a card for a driver that runs in a virtual machine.
+"""`softena card`: cards for drivers that run in virtual machines.
 
     softena card serve --vfio-user /run/card.sock --tap tap0 --queues 4
-    softena card serve --vfio-user /run/card.sock --pcap frames.pcap --faults loss=0.01,seed=7
-    softena card stats /run/card.sock
+    softena card serve --vfio-user /run/a.sock --tap tap0 --record a.pcapng --vfio-user /run/b.sock --pcap frames.pcap --faults loss=1%
+    softena card stats /run/a.sock
 
-`serve` says `ready PATH` on standard output when QEMU can be started, and serves guest after guest until SIGTERM. The other commands,
-in `card_commands`, ask a card that is served.
+`serve` says `ready PATH` on standard output for each card that QEMU can be connected to, and serves guest after guest until SIGTERM. The
+other commands, in `card_commands`, ask a card that is served.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from appliance.cli import card_commands
+from appliance.cli.each_card import EachCard
 from appliance.cli.reading import Format, Level
 from ena_dev.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="A card for a driver in a virtual machine.")
-for command in (card_commands.stats, card_commands.fault, card_commands.link):
-    app.command()(command)
+if TYPE_CHECKING:
+    from ena_dev.device.personality import Personality
 
-DEFAULT_MAC = "02:5e:00:00:00:01"
+app = typer.Typer(no_args_is_help=True, help="Cards for drivers in virtual machines.")
+for command in (card_commands.stats, card_commands.fault, card_commands.allow, card_commands.hint, card_commands.link, card_commands.reset):
+    app.command()(command)
 
 
 @app.callback()
@@ -31,31 +33,65 @@ def card() -> None:
     """What comes before the command."""
 
 
-@app.command()
+class Serve(EachCard):
+    """Reads all cards, then serves them."""
+
+    def invoke(self, ctx: Any) -> None:
+        import uvloop
+
+        from appliance.cli.logs import configure
+        from appliance.runtime.guest_card import cables, run
+
+        try:
+            cards = self.each(ctx)
+            cables(cards)
+        except UsageError as error:
+            raise typer.BadParameter(str(error)) from None
+        configure(ctx.params["log_format"], ctx.params["log_level"])
+        uvloop.run(run(cards, lambda path: print(f"ready {path}", flush=True)))
+
+
+@app.command(cls=Serve)
 def serve(
-    vfio_user: Annotated[Path, typer.Option(metavar="PATH", help="The unix socket that QEMU connects to.")],
+    vfio_user: Annotated[Path, typer.Option(metavar="PATH", help="The unix socket that QEMU connects to. Begins a card.")],
     tap: Annotated[str, typer.Option(metavar="NAME", help="The far side: a TAP device, made if it isn't there.")] = "",
     pcap: Annotated[Path | None, typer.Option(metavar="FILE", help="The far side: a capture, replayed to each guest.")] = None,
-    queues: Annotated[int, typer.Option(min=1, max=64, help="Queue pairs that the card offers.")] = 8,
-    mac: Annotated[str, typer.Option(help="The card's address.")] = DEFAULT_MAC,
+    cable: Annotated[Path | None, typer.Option(metavar="PATH", help="The far side: another card of this command.")] = None,
+    queues: Annotated[int, typer.Option(min=1, max=32, help="Queue pairs that the card offers.")] = 8,
+    mac: Annotated[str, typer.Option(help="The card's address.", show_default="made from PATH")] = "",
     mtu: Annotated[int, typer.Option(min=128, max=9216, help="The largest MTU that the card offers.")] = 9216,
-    faults: Annotated[str, typer.Option(metavar="SPEC", help="Faults of packets, as loss=1%,delay=5ms: see card fault.")] = "",
+    llq: Annotated[Literal["0", "128", "256"] | None, typer.Option(help="Bytes of a Tx queue's line in the card; 0: none there.")] = None,
+    faults: Annotated[str, typer.Option(metavar="SPEC", help="Faults of packets, as loss=1%,delay=5ms: see `card fault`.")] = "",
+    allowances: Annotated[str, typer.Option(metavar="SPEC", help="Limits, as bw-in=100M,pps=10k: see `card allow`.")] = "",
+    record: Annotated[Path | None, typer.Option(metavar="FILE", help="What passes the card's port, as pcapng.")] = None,
     log_format: Annotated[Format, typer.Option(envvar="SOFTENA_LOG_FORMAT", help="auto: coloured on a terminal.")] = "auto",
     log_level: Annotated[Level, typer.Option(envvar="SOFTENA_LOG_LEVEL", help="The least that is logged.")] = "info",
-) -> None:
-    """Serve one card to QEMU over vfio-user until SIGTERM."""
-    import uvloop
+) -> object:
+    """Serve cards to QEMU over vfio-user until SIGTERM.
 
-    from appliance.cli.logs import configure
+    Each --vfio-user begins a card, and the options behind it are that card's; those before the first are every card's.
+    A card has one far side. A cable joins two cards; it is enough that one of them names the other.
+    """
     from appliance.runtime.card_faults import read_packets
-    from appliance.runtime.guest_card import GuestCard, run
-    from ena_dev.device.personality import STRANGERS_FEATURES, Personality
+    from appliance.runtime.guest_card import GuestCard
+    from ena_dev.device.allowances import Allowances
 
-    if bool(tap) == (pcap is not None):
-        raise UsageError("a card has one far side: --tap NAME or --pcap FILE")
-    configure(log_format, log_level)
-    personality = Personality(mac=_address(mac), max_queues=queues, max_mtu=mtu, default_mtu=min(1500, mtu), features=STRANGERS_FEATURES)
-    uvloop.run(run([GuestCard(vfio_user, personality, read_packets(faults), tap, pcap)], lambda path: print(f"ready {path}", flush=True)))
+    personality = _personality(vfio_user, mac, queues, mtu, None if llq is None else int(llq))
+    return GuestCard(vfio_user, personality, read_packets(faults), Allowances.parse(allowances), tap, pcap, cable, record)
+
+
+def _personality(path: Path, mac: str, queues: int, mtu: int, llq: int | None) -> Personality:
+    from appliance.config.values import mac_of
+    from ena_dev.abi.features import FeatureId
+    from ena_dev.device.personality import STRANGERS_FEATURES, LlqLimits, Personality
+
+    features, limits = STRANGERS_FEATURES, LlqLimits()
+    if llq is not None:
+        features -= {FeatureId.LLQ}
+        if llq:
+            features, limits = features | {FeatureId.LLQ}, LlqLimits(recommended=llq)
+    address = _address(mac) if mac else mac_of(str(path.absolute()))
+    return Personality(mac=address, max_queues=queues, max_mtu=mtu, default_mtu=min(1500, mtu), features=features, llq=limits)
 
 
 def _address(text: str) -> bytes:
@@ -66,4 +102,3 @@ def _address(text: str) -> bytes:
     if len(mac) != 6:
         raise UsageError(f"{text!r} is no MAC address")
     return mac
-

@@ -31,7 +31,8 @@ def fault(
     """Make a running card misbehave.
 
     Of packets, until changed: loss, duplicate, reorder (0 to 1, or percents), delay, jitter (seconds, or 5ms), seed.
-    So many times, until a reset: miss-keep-alives, lose-interrupts, lose-admin-interrupts, withhold-completions.
+    So many times, until a reset: miss-keep-alives, lose-interrupts, lose-admin-interrupts, ignore-admin, withhold-completions,
+    spoil-tx, spoil-rx, malform-tx, malform-rx.
     For a time: link-flap=2s.
     """
     result = _ask(path, "fault", spec=spec)
@@ -40,6 +41,33 @@ def fault(
         return
     settings = result["faults"]["set"]
     typer.echo("packets: " + (_named({name: value for name, value in settings.items() if value and name != "seed"}) or "no faults"))
+
+
+def allow(
+    path: Card,
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="As bw-in=100M,pps=10k; the limits not named are none; '': all pass.")],
+) -> None:
+    """Limit what a running card lets through.
+
+    bw-in, bw-out (bit/s), pps (packets a second), conntrack (connections), linklocal (packets a second), max-wait (of a packet).
+    """
+    limits = _ask(path, "allow", spec=spec)["allowances"]["set"]
+    typer.echo("limits: " + (_named({name: value for name, value in limits.items() if value and name != "max_wait"}) or "none"))
+
+
+def hint(
+    path: Card,
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="As missing-tx-completion-timeout=2000, in ms; 0: the driver's own.")],
+) -> None:
+    """Propose timeouts to the driver of a running card, now and when the next one comes up."""
+    hints = _ask(path, "hint", spec=spec)["hints"]
+    typer.echo("hints: " + (_named({name: value for name, value in hints.items() if value}) or "none"))
+
+
+def reset(path: Card) -> None:
+    """Ask the driver of a running card for a reset."""
+    _ask(path, "reset")
+    typer.echo("asked the driver for a reset; `softena card stats` shows whether it came")
 
 
 def link(path: Card, state: Annotated[Literal["up", "down"], typer.Argument(help="The cable, plugged or pulled.")]) -> None:
@@ -72,12 +100,22 @@ def _facts(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "port", _named(card["port"])
     yield "faults", _named({name: value for name, value in card["faults"]["set"].items() if value and name != "seed"}) or "none"
     yield "met", _named({name: value for name, value in card["faults"]["met"].items() if value}) or "none"
+    limits = {name: value for name, value in card["allowances"]["set"].items() if value and name != "max_wait"}
+    yield "allowances", _named(limits) or "none"
+    yield "exceeded", _named({name: value for name, value in card["allowances"]["met"].items() if value}) or "none"
+    if card["recording"]:
+        yield "recording", _recording(card["recording"])
 
 
 def _driver(driver: Mapping[str, Any] | None) -> str:
     if driver is None:
         return "none"
     return f"{driver['system']} {driver['version']}{driver['module']}, {driver['distribution']} {driver['kernel']}".rstrip(", ")
+
+
+def _recording(recording: Mapping[str, Any]) -> str:
+    failed = f", ended: {recording['failed']}" if recording["failed"] else ""
+    return f"{recording['file']}, {recording['frames']:,} frames, {recording['lost']:,} not recorded{failed}"
 
 
 def _traffic(way: str, counters: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
     appliance     start, reload, stop, and what status shows: begin here
     cards         one nic: port, card, driver, on the shared executor
     guest         a virtual machine at the far side of a nic
-    guest_card    cards whose drivers run in virtual machines: no appliance around them
+    guest_card    cards whose drivers run in virtual machines: no appliance around them; replay: a capture for a far side
+    card_control  what such a card is asked while it runs: card_report what it shows, card_faults how it misbehaves
     decider       misses become flow entries, through the decision engine
     punts         frames handed over: ARP, ND, ICMP errors, what has to be fragmented
     neighbours    ARP and ND of each nic; adjacencies: the numbers behind them; link_messages: what is heard

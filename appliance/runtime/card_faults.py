@@ -19,7 +19,12 @@ ONCE: Final[dict[str, Callable[[Faults, int], None]]] = {
     "miss-keep-alives": Faults.miss_keep_alives,
     "lose-interrupts": Faults.lose_interrupts,
     "lose-admin-interrupts": Faults.lose_admin_interrupts,
+    "ignore-admin": Faults.ignore_admin,
     "withhold-completions": Faults.withhold_tx_completions,
+    "spoil-tx": Faults.spoil_tx_completions,
+    "spoil-rx": Faults.spoil_rx_completions,
+    "malform-tx": Faults.malform_tx_completions,
+    "malform-rx": Faults.malform_rx_completions,
 }
 FLAP: Final = "link-flap"
 NONE: Final = "none"
@@ -75,7 +80,7 @@ def read(text: str) -> FaultOrder:
 
 
 def read_packets(text: str) -> DataFaults:
-    """The faults that a card begins with. Raises UsageError, also for those that are spent once: the first driver's reset would end them."""
+    """The faults that a card begins with. Raises UsageError, also for those spent once: the first driver's reset would end them."""
     order = read(text) if text else FaultOrder({})
     wrong = [name for name, _ in order.once] + [FLAP] * bool(order.flap)
     if wrong:

@@ -12,12 +12,14 @@ from ena_dev.abi.admin import Direction
 from ena_dev.abi.features import HostInfo, OsType
 from ena_dev.device.io_engine import IoEngine
 from ena_dev.errors import UsageError
+from ena_dev.port.cable import CablePort
 from ena_dev.port.port import Port
+from ena_dev.port.recording import Recording
 from ena_dev.port.tap import TapPort
 from ena_dev.vfio_user.served import ServedCard
 
 
-def stats(card: ServedCard, port: Port) -> dict[str, Any]:
+def stats(card: ServedCard, port: Port, recording: Recording | None = None) -> dict[str, Any]:
     """Everything at a glance.
 
     socket, mac, connected, clients (so far), state (ready, resetting, failed), link, mtu,
@@ -26,7 +28,9 @@ def stats(card: ServedCard, port: Port) -> dict[str, Any]:
     rx, tx:  {packets, bytes, ..., drops: {reason: frames}}, since the start
     queues:  {rx: [{index, packets, bytes, ..., drops}], tx: [...]}, those that exist
     faults:  {set: {...}, met: {lost, duplicated, delayed, reordered, refused}}
+    allowances: {set: {...}, met: {packets that waited or were dropped by allowance, and conntrack_allowance_available}}
     port:    {kind, ...}
+    recording: {file, frames, lost, failed}, or None
     """
     device, engine = card.device, card.engine
     resets = [reason.name for reason in device.resets]
@@ -44,9 +48,21 @@ def stats(card: ServedCard, port: Port) -> dict[str, Any]:
         "rx": _counters(engine.counters(Direction.RX)),
         "tx": _counters(engine.counters(Direction.TX)),
         "queues": {way.name.lower(): list(_queues(engine, way, 2 * device.personality.max_queues)) for way in (Direction.RX, Direction.TX)},
-        "faults": {"set": asdict(device.faults.data), "met": engine.fault_counters()},
+        "faults": faults(card),
+        "allowances": allowances(card),
         "port": _port(port),
+        "recording": None if recording is None else _recording(recording),
     }
+
+
+def faults(card: ServedCard) -> dict[str, Any]:
+    """The faults of packets that are set, and packets that met one."""
+    return {"set": asdict(card.device.faults.data), "met": card.engine.fault_counters()}
+
+
+def allowances(card: ServedCard) -> dict[str, Any]:
+    """The limits that are set, and packets that went beyond one."""
+    return {"set": asdict(card.device.allowances), "met": asdict(card.device.allowance_statistics())}
 
 
 def _driver(info: HostInfo) -> dict[str, Any]:
@@ -86,4 +102,11 @@ def _counters(counted: dict[str, int]) -> dict[str, Any]:
 def _port(port: Port) -> dict[str, Any]:
     if isinstance(port, TapPort):
         return {"kind": "tap", "name": port.name, "steered": port.steered, **port.counters()}
+    if isinstance(port, CablePort):
+        return {"kind": "cable", "carried": port.carried, "lost": port.lost}
     return {"kind": type(port).__name__.removesuffix("Port").lower()}
+
+
+def _recording(recording: Recording) -> dict[str, Any]:
+    tape = recording.port
+    return {"file": str(recording.path), "frames": tape.frames, "lost": tape.lost, "failed": recording.failed}

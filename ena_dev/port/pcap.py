@@ -37,10 +37,10 @@ class PcapReplay:
         except OSError as error:
             raise PortError(f"{path}: can't be read: {error.strerror}") from error
         try:
-            self._reader = dpkt.pcap.Reader(self._file)
+            self._reader = dpkt.pcap.UniversalReader(self._file)
         except (dpkt.Error, ValueError) as error:
             self._file.close()
-            raise PortError(f"{path}: not a capture in pcap format; pcapng must be converted (editcap -F pcap)") from error
+            raise PortError(f"{path}: not a capture in pcap or pcapng format") from error
         if self._reader.datalink() != ETHERNET:
             self._file.close()
             raise PortError(f"{path}: link type {self._reader.datalink()}, but only Ethernet can be replayed")

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from scapy.utils import RawPcapReader, wrpcap
+from scapy.utils import RawPcapReader, wrpcap, wrpcapng
 
 from ena_dev.errors import PortError
 from ena_dev.port.pcap import PcapRecorder, PcapReplay
@@ -14,7 +14,7 @@ from tests.support.io_bench import IoBench
 
 
 def capture(path: Path, *stamps: float) -> list[bytes]:
-    """A capture written by scapy: one frame a time stamp."""
+    """A capture written by scapy, in the format that the name says: one frame a time stamp."""
     from scapy.layers.l2 import Ether
 
     packets = []
@@ -22,16 +22,17 @@ def capture(path: Path, *stamps: float) -> list[bytes]:
         packet = Ether(udp(30 + n))
         packet.time = stamp
         packets.append(packet)
-    wrpcap(str(path), packets)
+    (wrpcapng if path.suffix == ".pcapng" else wrpcap)(str(path), packets)
     return [udp(30 + n) for n in range(len(stamps))]
 
 
-def test_a_capture_reaches_the_card_at_its_pace(tmp_path: Path) -> None:
-    frames = capture(tmp_path / "in.pcap", 1000.0, 1000.5, 1000.5, 1003.0)
+@pytest.mark.parametrize("name", ["in.pcap", "in.pcapng"])
+def test_a_capture_reaches_the_card_at_its_pace(tmp_path: Path, name: str) -> None:
+    frames = capture(tmp_path / name, 1000.0, 1000.5, 1000.5, 1003.0)
     bench = IoBench()
     rx = bench.rx()
     rx.post(10)
-    replay = PcapReplay(tmp_path / "in.pcap", bench.wire)
+    replay = PcapReplay(tmp_path / name, bench.wire)
     seen = []
     for now in (50.0, 50.4, 50.5, 52.9, 53.0):
         replay.step(now)

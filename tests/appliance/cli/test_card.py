@@ -10,6 +10,7 @@ from pathlib import Path
 import dpkt
 import pytest
 
+from appliance.cli import main
 from tests.support.vfio_client import GuestRam, VfioClient
 
 
@@ -41,9 +42,38 @@ def test_a_card_is_served_until_sigterm(tmp_path: Path) -> None:
         card.wait()
 
 
-@pytest.mark.parametrize("arguments", ["", "--tap t0 --pcap f", "--pcap f --mac 02", "--pcap f --faults x=1"])
-def test_a_card_that_makes_no_sense_is_refused(tmp_path: Path, arguments: str) -> None:
-    card = program("--vfio-user", str(tmp_path / "card.sock"), *arguments.split())
-    assert card.wait(20) == 1
-    assert card.stderr is not None
-    assert card.stderr.read().startswith("softena: ")
+MISTAKES = [
+    ("", "one far side, not none"),
+    ("--tap t0 --pcap f", "one far side, not --tap and --pcap"),
+    ("--tap t0 --mac 02", "no MAC address"),
+    ("--tap t0 --mac 01:00:5e:00:00:01", "unicast"),
+    ("--tap t0 --faults x=1", "no fault"),
+    ("--tap t0 --faults miss-keep-alives=3", "softena card fault PATH"),
+    ("--tap t0 --allowances x=1", "no allowance"),
+    ("--tap t0 --llq 64", "llq"),
+    ("--tap t0 --queues 33", "queues"),
+    ("--cable nowhere", "is no card of this process"),
+    ("--cable CARD", "is the card itself"),
+    ("--tap t0 --vfio-user CARD --tap t1", "give each a --vfio-user PATH"),
+    ("--tap t0 --vfio-user b.sock --cable CARD", "not --tap and a cable"),
+    ("--vfio-user b.sock --cable CARD --vfio-user c.sock --cable CARD", "a cable and another cable"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "why"), MISTAKES)
+def test_cards_that_make_no_sense_are_mistakes_of_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str, why: str
+) -> None:
+    path = str(tmp_path / "card.sock")
+    monkeypatch.setattr(sys, "argv", ["softena", "card", "serve", "--vfio-user", path, *arguments.replace("CARD", path).split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert why in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_card_that_cannot_be_made_says_why_in_a_line(tmp_path: Path) -> None:
+    card = program("--vfio-user", str(tmp_path / "card.sock"), "--pcap", str(tmp_path / "nothing.pcap"))
+    said = card.communicate(timeout=30)[1]
+    assert (card.returncode, said) == (1, f"softena: {tmp_path}/nothing.pcap: can't be read: No such file or directory\n")
