@@ -82,7 +82,7 @@ def _guest(guest: Mapping[str, Any] | None) -> str:
     if guest is None:
         return ""
     if guest["driver"] is not None:
-        return f"{guest['driver']['system']} {guest['driver']['kernel']}".strip()
+        return f"{guest['driver']['system']} {guest['driver']['distribution']}".strip()  # drivers write their kernel's release there
     return "no driver" if guest["connected"] else "not connected"
 
 

@@ -55,7 +55,7 @@ class Guest:
         await self.card.stop()
 
     def status(self) -> dict[str, Any]:
-        """{socket, mac, connected, driver: {system, kernel, version, ...} or None, link}."""
+        """{socket, mac, connected, driver: {system, distribution, version, ...} or None, link}."""
         shown = stats(self.card, self._far)
         return {key: shown[key] for key in SHOWN}
 

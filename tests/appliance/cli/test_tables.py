@@ -57,8 +57,8 @@ def test_markup_in_names_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (False, None, "not connected"),
         (True, None, "no driver"),
-        (True, {"system": "linux", "kernel": "6.12.9-amd64"}, "linux 6.12.9-amd64"),
-        (True, {"system": "dpdk", "kernel": ""}, "dpdk"),
+        (True, {"system": "linux", "distribution": "6.12.9-amd64"}, "linux 6.12.9-amd64"),
+        (True, {"system": "dpdk", "distribution": ""}, "dpdk"),
     ],
 )
 def test_a_nic_shows_the_machine_behind_it(
