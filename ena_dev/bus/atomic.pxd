@@ -6,6 +6,7 @@ from libc.stdint cimport uint32_t, uint64_t
 cdef extern from * nogil:
     """
     #define softena_load_acquire(p)      __atomic_load_n((p), __ATOMIC_ACQUIRE)
+    #define softena_load_relaxed(p)      __atomic_load_n((p), __ATOMIC_RELAXED)
     #define softena_store_release(p, v)  __atomic_store_n((p), (v), __ATOMIC_RELEASE)
     #define softena_fetch_add(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
     #define softena_exchange(p, v)       __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
@@ -14,6 +15,7 @@ cdef extern from * nogil:
     uint32_t load_acquire "softena_load_acquire"(uint32_t *p)
     void store_release "softena_store_release"(uint32_t *p, uint32_t v)
     uint64_t load_acquire64 "softena_load_acquire"(uint64_t *p)
+    uint64_t load_relaxed64 "softena_load_relaxed"(uint64_t *p)         # once, neither merged nor repeated
     void store_release64 "softena_store_release"(uint64_t *p, uint64_t v)
     uint32_t fetch_add "softena_fetch_add"(uint32_t *p, int v)
     uint32_t exchange "softena_exchange"(uint32_t *p, uint32_t v)

@@ -23,6 +23,7 @@
       rx_engine       fetch posted buffers, read or copy frames into them, complete
       rx_verdict      what a received frame is, and which queue it goes to
       tx_engine       fetch descriptors, gather packets, complete
+      tx_lines        the same from lines in device memory (LLQ)
       tx_offload      checksums and segmentation of what is sent
       impairment      loss, delay and disorder on request
 

@@ -26,6 +26,7 @@ cdef enum:
     CARD_PORT_QUEUES = 64
     HEAD_BYTES = 256           # of a frame's start, copied out before anything in it is judged
     SPILL_BYTES = 0x11000      # holds any frame a port can hand over: 64 KiB and its headers
+    LINE_HEADER = 240          # bytes of a frame in a line of device memory, at most
     LARGE_OFFER = 65600        # bytes to offer a port that may hand over large packets
     FRAME_SLACK = 22           # Ethernet header and two VLAN tags, beside the MTU
     PAD_BYTES = 60
@@ -54,6 +55,7 @@ cdef struct Counters:
     uint64_t segmented         # large packets cut in software
     uint64_t summed            # checksums finished or verified in software
     uint64_t bad_doorbells     # tails that named descriptors which weren't there
+    uint64_t long_bursts       # doorbells for more lines than the card had asked for
 
 cdef struct Cq:
     uint64_t ring              # bus address
@@ -91,6 +93,14 @@ cdef struct Meta:              # what a Tx meta descriptor says
     uint32_t mss
     uint16_t l3_offset, l3_length, l4_words
 
+cdef struct Lines:             # of a Tx queue in device memory
+    uint8_t *memory            # line 0; NULL: the queue's descriptors are in host memory
+    uint32_t entry             # bytes of a line
+    uint32_t before, following # descriptors before the header, and in each further line
+    uint32_t burst             # lines between doorbells that the card asked for; 0: any
+    uint8_t cached_meta        # a packet may do without its meta descriptor
+    uint8_t header[LINE_HEADER] # of the packet being sent
+
 cdef struct TxQueue:
     Card *card
     Cq *cq
@@ -103,6 +113,7 @@ cdef struct TxQueue:
     uint32_t depth
     uint32_t doorbell          # atomic: as last written
     Meta meta                  # stored by the last meta descriptor that asked for it
+    Lines lines
     Counters counters
 
 cdef struct Ingress:
@@ -212,5 +223,6 @@ cdef inline void add_counters(Counters *total, const Counters *part) noexcept no
     total.segmented += part.segmented
     total.summed += part.summed
     total.bad_doorbells += part.bad_doorbells
+    total.long_bursts += part.long_bursts
     for i in range(DROPS):
         total.drops[i] += part.drops[i]

@@ -1,11 +1,12 @@
 from collections.abc import Iterable, Sequence
 
 from ena_dev.abi.admin import Direction
+from ena_dev.bus.device_memory import DeviceMemory
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.interrupts import MsixVector
 from ena_dev.bus.memory import AddressSpace
 from ena_dev.bus.mmio import RegisterBar
-from ena_dev.device.interfaces import BasicStats, DataFaults, FlowRule, RssSpec
+from ena_dev.device.interfaces import BasicStats, DataFaults, FlowRule, LineLayout, RssSpec
 from ena_dev.device.shaper import AllowanceShaper
 from ena_dev.port.port import Port
 
@@ -13,6 +14,7 @@ class IoEngine:
     executor: Executor
     memory: AddressSpace
     bar: RegisterBar
+    device_memory: DeviceMemory | None
     port: Port
     shaper: AllowanceShaper
     closed: bool
@@ -28,11 +30,13 @@ class IoEngine:
         promiscuous: bool = ...,
         max_rx_buffers: int = ...,
         max_tx_buffers: int = ...,
+        device_memory: DeviceMemory | None = ...,
     ) -> None: ...
     def close(self) -> None: ...
     def create_cq(self, index: int, vector: int | None, entry_words: int, depth: int, ring: int) -> None: ...
     def destroy_cq(self, index: int) -> None: ...
     def create_sq(self, index: int, direction: Direction, cq_index: int, depth: int, ring: int) -> None: ...
+    def create_llq(self, index: int, cq_index: int, depth: int, lines: LineLayout) -> None: ...
     def destroy_sq(self, index: int, direction: Direction) -> None: ...
     def stop(self) -> None: ...
     def set_rss(self, spec: RssSpec) -> None: ...

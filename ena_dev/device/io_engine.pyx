@@ -12,18 +12,20 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from posix.uio cimport iovec
 
+from ena_dev.bus.device_memory cimport DeviceMemory
 from ena_dev.bus.executor cimport Executor, task_init, task_wake
 from ena_dev.bus.interrupts cimport MsixVector, Vector, vector_unmask_written
 from ena_dev.bus.memory cimport BUS_READ, BUS_WRITE, AddressSpace, bus_at
 from ena_dev.bus.mmio cimport RegisterBar
 from ena_dev.device.card cimport (CARD_PORT_QUEUES, CARD_QUEUES, DEFAULT_MTU, DROP_OVERRUN, DROP_PORT_ERROR, DROP_PORT_FULL, DROPS,
-                                  SPILL_BYTES, Card, Counters, Cq, Ingress, Posted, RxQueue, Spoil, TxQueue, add_counters, card_impairs,
-                                  card_shapes)
+                                  SPILL_BYTES, Card, Counters, Cq, Ingress, Lines, Posted, RxQueue, Spoil, TxQueue, add_counters,
+                                  card_impairs, card_shapes)
 from ena_dev.device.flow_steering cimport FlowSteering
 from ena_dev.device.impairment cimport WAY_IN, WAY_OUT, Held, Line, line_close, line_init, line_set
 from ena_dev.device.rx_engine cimport rx_announce, rx_announcer_step, rx_arrive, rx_deliver, rx_doorbell, rx_ingress_step
 from ena_dev.device.shaper cimport SHAPER_PASSES, AllowanceShaper
 from ena_dev.device.tx_engine cimport tx_doorbell, tx_step
+from ena_dev.device.tx_lines cimport lines_init, tx_lines_doorbell
 from ena_dev.device.tx_offload cimport TX_PIECES
 from ena_dev.packet.toeplitz cimport Toeplitz
 from ena_dev.port.port cimport PORT_FULL, PORT_PIECES, PORT_SENT, Port, PortQueue
@@ -75,17 +77,20 @@ cdef class IoEngine:
     """The IO side of one card, between `memory`, `bar` and `port`. `vectors[v]` is MSI-X vector v; 0 is not for queues.
 
     `mac`: 6 bytes; frames to other addresses are dropped unless `promiscuous`. `max_rx_buffers`, `max_tx_buffers`: of one packet.
+    `device_memory`: where the driver may place Tx queues, if the card has it.
     The port belongs to the engine until `close`, and is closed by who opened it.
     """
 
     def __init__(self, Executor executor not None, AddressSpace memory not None, RegisterBar bar not None, Port port not None, vectors,
-                 bytes mac not None, *, bint promiscuous=False, int max_rx_buffers=17, int max_tx_buffers=19):
+                 bytes mac not None, *, bint promiscuous=False, int max_rx_buffers=17, int max_tx_buffers=19,
+                 DeviceMemory device_memory=None):
         cdef int i
         if len(mac) != 6 or not 0 < max_rx_buffers < PORT_PIECES or not 0 < max_tx_buffers <= TX_PIECES - 2:
             raise UsageError("a card has a MAC address of 6 bytes, and room for the buffers of a packet")
         if not 0 < port.queues <= CARD_PORT_QUEUES:
             raise UsageError(f"a card's port has 1 to {CARD_PORT_QUEUES} queues, not {port.queues}")
         self.executor, self.memory, self.bar, self.port, self._vectors = executor, memory, bar, port, list(vectors)
+        self.device_memory = device_memory
         self.card.bus, self.card.exec = &memory.bus, &executor.exec
         self.card.spill, self.card.bounce = <uint8_t *> malloc(SPILL_BYTES), <uint8_t *> malloc(SPILL_BYTES)
         self.card.ingress = <Ingress *> calloc(port.queues, sizeof(Ingress))
@@ -239,7 +244,16 @@ cdef class IoEngine:
             self._make_rx(index, cq, depth, ring)
             self._steer_port()
         else:
-            self._make_tx(index, cq, depth, ring)
+            self._make_tx(index, cq, depth, ring, NULL)
+
+    def create_llq(self, int index, int cq_index, uint32_t depth, lines):
+        """A Tx queue in device memory, where `lines` says."""
+        cdef Cq *cq = self._cq(cq_index)
+        cdef Lines made
+        if not 0 <= index < CARD_QUEUES or self.card.tx[index] != NULL or depth > cq.depth:
+            raise UsageError(f"queue {index} of {depth} lines exists, or can't")
+        lines_init(&made, self.device_memory, depth, lines)
+        self._make_tx(index, cq, depth, 0, &made)
 
     cdef int _make_rx(self, int index, Cq *cq, unsigned int depth, unsigned long long ring) except -1:
         cdef RxQueue *q = <RxQueue *> calloc(1, sizeof(RxQueue))
@@ -257,18 +271,21 @@ cdef class IoEngine:
             self.bar.claim(self.doorbell_offset(Direction.RX, index), rx_doorbell, q)
         return 0
 
-    cdef int _make_tx(self, int index, Cq *cq, unsigned int depth, unsigned long long ring) except -1:
+    cdef int _make_tx(self, int index, Cq *cq, unsigned int depth, unsigned long long ring, const Lines *lines) except -1:
+        """`lines`: in device memory; NULL: at `ring`."""
         cdef TxQueue *q = <TxQueue *> calloc(1, sizeof(TxQueue))
         if q == NULL:
             raise MemoryError
         q.card, q.cq, q.ring, q.depth, q.index = &self.card, cq, ring, depth, index
+        if lines != NULL:
+            q.lines = lines[0]
         task_init(&q.task, tx_step, q)
         with self.executor.held():
             self.card.tx[index] = q
             cq.users += 1
             self._rank()
             self.executor.add(&q.task, self)
-            self.bar.claim(self.doorbell_offset(Direction.TX, index), tx_doorbell, q)
+            self.bar.claim(self.doorbell_offset(Direction.TX, index), tx_doorbell if lines == NULL else tx_lines_doorbell, q)
         return 0
 
     def destroy_sq(self, int index, direction):
@@ -491,7 +508,7 @@ cdef class IoEngine:
 cdef dict describe(Counters counters):
     cdef int i
     named = {"packets": counters.packets, "bytes": counters.bytes, "copied": counters.copied, "segmented": counters.segmented,
-             "summed": counters.summed, "bad_doorbells": counters.bad_doorbells}
+             "summed": counters.summed, "bad_doorbells": counters.bad_doorbells, "long_bursts": counters.long_bursts}
     for i in range(1, DROPS):
         named["drop_" + DROP_NAMES[i]] = counters.drops[i]
     return named

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
+from ena_dev.bus.device_memory import DeviceMemory
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.interrupts import MsixVector
 from ena_dev.bus.memory import AddressSpace
@@ -20,9 +21,9 @@ from ena_dev.port.port import Port
 
 
 class PluggedCard:
-    """One card of a host. Everything a driver may touch is `bar`, `vectors` and the memory it was plugged into.
+    """One card of a host. Everything a driver may touch is `bar`, `device_memory`, `vectors` and the memory it was plugged into.
 
-    `bar`: the driver's way to the registers, where that isn't by calls.
+    `bar`: the driver's way to the registers, where that isn't by calls. `device_memory`: None unless the personality offers LLQ.
     """
 
     def __init__(
@@ -30,9 +31,10 @@ class PluggedCard:
     ) -> None:
         self.bar = RegisterBar() if bar is None else bar
         self.vectors = [MsixVector(executor, index) for index in range(personality.max_queues + 1)]
+        self.device_memory = DeviceMemory(personality.device_memory) if personality.device_memory else None
         self.engine = IoEngine(
             executor, memory, self.bar, port, self.vectors, personality.mac,
-            max_rx_buffers=personality.max_rx_buffers, max_tx_buffers=personality.max_tx_buffers,
+            max_rx_buffers=personality.max_rx_buffers, max_tx_buffers=personality.max_tx_buffers, device_memory=self.device_memory,
         )  # fmt: skip
         self.device = Device(personality, memory, self.engine, self.vectors, self._work)
         self.bar.control = self.device

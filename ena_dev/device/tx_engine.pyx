@@ -2,7 +2,7 @@
 """Sending: fetch descriptors, gather packets, hand them to the port, complete.
 
     doorbell --tail--> gather (meta, data ... last) --> tx_offload --> port
-                                                    `--> completion, whatever became of the packet
+                       host's, or by tx_lines       `--> completion, whatever became of the packet
 
 Descriptors are copied out one by one and judged then. A packet whose last descriptor isn't there yet stays in the ring; a broken chain
 is dropped and completed; an address that nobody owns stops the card. Source: ENA interface, Tx descriptor; Tx completion.
@@ -11,15 +11,15 @@ is dropped and completed; an address that nobody owns stops the card. Source: EN
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from ena_dev.abi.eth_io cimport (META_EXT_VALID, META_L3_OFFSET_SHIFT, META_L4_WORDS_SHIFT, META_MSS_HIGH_SHIFT, META_MSS_LOW_SHIFT,
-                                 META_STORE, TX_ADDRESS_HIGH, TX_CDESC_PHASE, TX_CDESC_ZERO, TX_FIRST, TX_LAST, TX_LENGTH, TX_META_DESC,
-                                 TX_PHASE, TX_REQ_ID_HIGH_SHIFT, TX_REQ_ID_LOW_SHIFT, TxCdesc, TxDesc)
+from ena_dev.abi.eth_io cimport TX_CDESC_PHASE, TX_CDESC_ZERO, TX_FIRST, TX_LAST, TX_META_DESC, TX_PHASE, TxCdesc, TxDesc
 from ena_dev.bus.atomic cimport load_acquire, store_release, store_release64
 from ena_dev.bus.executor cimport task_wake
 from ena_dev.bus.interrupts cimport NOTIFY_TX
 from ena_dev.bus.memory cimport BUS_READ, bus_at
 from ena_dev.device.card cimport Card, DROP_LINK, DROP_NONE, TxQueue, card_fatal, cq_notify, cq_slot, spoils
-from ena_dev.device.tx_offload cimport TX_PIECES, Outgoing, tx_transmit
+from ena_dev.device.tx_descriptors cimport tx_begin, tx_fetch, tx_read_data, tx_read_meta
+from ena_dev.device.tx_lines cimport tx_gather_lines
+from ena_dev.device.tx_offload cimport Outgoing, tx_transmit
 from ena_dev.ring cimport ring_phase, ring_slot, ring_used
 
 cdef enum:
@@ -32,50 +32,13 @@ cdef void tx_doorbell(void *ctx, uint32_t value) noexcept nogil:
     task_wake(&q.task)
 
 
-cdef void read_meta(TxQueue *q, const TxDesc *desc, Outgoing *packet) noexcept nogil:
-    """Fields without ext_valid mean nothing. What is stored applies to packets that bring no meta descriptor."""
-    if not desc.word[0] & META_EXT_VALID:
-        return
-    packet.meta.mss = (desc.word[0] >> META_MSS_HIGH_SHIFT & 0xF) << 10 | desc.word[2] >> META_MSS_LOW_SHIFT
-    packet.meta.l3_length = desc.word[2] & 0xFF
-    packet.meta.l3_offset = desc.word[2] >> META_L3_OFFSET_SHIFT & 0xFF
-    packet.meta.l4_words = desc.word[2] >> META_L4_WORDS_SHIFT & 0x3F
-    if desc.word[0] & META_STORE:
-        q.meta = packet.meta
-
-
-cdef bint read_data(TxQueue *q, const TxDesc *desc, Outgoing *packet) noexcept nogil:
-    """One buffer; False if its address is nobody's. Only the first names the request and the offloads."""
-    cdef uint32_t length = desc.word[0] & TX_LENGTH
-    cdef uint64_t address = <uint64_t> (desc.word[3] & TX_ADDRESS_HIGH) << 32 | desc.word[2]
-    cdef uint8_t *host
-    if not packet.named:
-        packet.named = 1
-        packet.req_id = <uint16_t> ((desc.word[0] >> TX_REQ_ID_HIGH_SHIFT & 0x3F) << 10 | desc.word[1] >> TX_REQ_ID_LOW_SHIFT)
-        packet.offloads = desc.word[1]
-    if not length:
-        return True
-    if packet.count == TX_PIECES or <uint32_t> packet.count == q.card.max_tx_buffers + 2:
-        packet.malformed = 1
-        return True
-    host = bus_at(q.card.bus, address, length, BUS_READ)
-    if host == NULL:
-        card_fatal(q.card, address)
-        return False
-    packet.pieces[packet.count].iov_base, packet.pieces[packet.count].iov_len = host, length
-    packet.count += 1
-    packet.length += length
-    return True
-
-
 cdef bint gather(TxQueue *q, const uint8_t *ring, uint16_t tail, Outgoing *packet) noexcept nogil:
     """The packet at the head of the ring; False if its rest isn't there yet, or an address is nobody's."""
     cdef uint16_t at = q.head
     cdef TxDesc desc
-    packet.count, packet.length, packet.offloads, packet.req_id, packet.named, packet.malformed = 0, 0, 0, 0, 0, 0
-    packet.meta = q.meta
+    tx_begin(q, packet)
     while at != tail:
-        memcpy(&desc, ring + ring_slot(at, q.depth) * sizeof(TxDesc), sizeof(TxDesc))
+        tx_fetch(ring + ring_slot(at, q.depth) * sizeof(TxDesc), &desc)
         if (desc.word[0] & TX_PHASE != 0) != ring_phase(at, q.depth):
             q.counters.bad_doorbells += 1
             return False
@@ -87,8 +50,8 @@ cdef bint gather(TxQueue *q, const uint8_t *ring, uint16_t tail, Outgoing *packe
         if desc.word[0] & TX_META_DESC:
             if at != q.head:
                 packet.malformed = 1
-            read_meta(q, &desc, packet)
-        elif not read_data(q, &desc, packet):
+            tx_read_meta(q, &desc, packet)
+        elif not tx_read_data(q, &desc, packet):
             return False
         at += 1
         if desc.word[0] & TX_LAST:
@@ -138,19 +101,20 @@ cdef int tx_step(void *ctx, uint64_t now, int budget) noexcept nogil:
     cdef Card *card = q.card
     cdef uint16_t tail = <uint16_t> load_acquire(&q.doorbell)
     cdef Outgoing packet
-    cdef uint8_t *ring
+    cdef uint8_t *ring = NULL
     cdef int done = 0, completed = 0, reason
     if tail == q.head or card.fatal:
         return 0
-    ring = bus_at(card.bus, q.ring, <uint64_t> q.depth * sizeof(TxDesc), BUS_READ)
-    if ring == NULL:
-        card_fatal(card, q.ring)
-        return 0
+    if q.lines.memory == NULL:
+        ring = bus_at(card.bus, q.ring, <uint64_t> q.depth * sizeof(TxDesc), BUS_READ)
+        if ring == NULL:
+            card_fatal(card, q.ring)
+            return 0
     if ring_used(tail, q.head) > q.depth:
         q.counters.bad_doorbells += 1
         tail = <uint16_t> (q.head + q.depth)
     while done < budget and q.head != tail and not card.fatal:
-        if not gather(q, ring, tail, &packet):
+        if not (gather(q, ring, tail, &packet) if ring != NULL else tx_gather_lines(q, tail, &packet)):
             break
         reason = tx_transmit(q, &packet, now, &done) if card.link else DROP_LINK
         if reason != DROP_NONE:
