@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ena_dev.abi.admin import Direction
 from ena_dev.abi.eth_io import RxCompletion, RxCompletionExtended, RxDescriptor, TxCompletion, TxDescriptor, TxMetaDescriptor
 from ena_dev.abi.record import BusAddress
+from ena_dev.bus.device_memory import DeviceMemory
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.interrupts import MsixVector
 from ena_dev.bus.memory import Memory
@@ -169,11 +170,11 @@ class IoBench:
     """`queues` pairs may be made with `rx` and `tx`; queue pair n interrupts vector n + 1."""
 
     def __init__(self, port: Port | None = None, *, vectors: int = 5, executor: Executor | None = None, memory: Memory | None = None,
-                 mac: bytes = MAC, budget: int = 64) -> None:
+                 mac: bytes = MAC, budget: int = 64, device_memory: DeviceMemory | None = None) -> None:
         self.memory, self.executor, self.bar = memory or Memory(256 << 20), executor or Executor(budget), RegisterBar()
         self.vectors = [MsixVector(self.executor, v) for v in range(vectors)]
         self.port = port or WirePort()
-        self.engine = IoEngine(self.executor, self.memory, self.bar, self.port, self.vectors, mac)
+        self.engine = IoEngine(self.executor, self.memory, self.bar, self.port, self.vectors, mac, device_memory=device_memory)
         self.now = 0.0
 
     @property
