@@ -30,7 +30,7 @@ from ena_dev.vfio_user.messages import MOST_FDS, Reply
 
 log = logging.getLogger(__name__)
 
-CHUNK: Final = 1 << 16  # bytes of one read: a turn of the event loop
+CHUNK: Final = 1 << 12  # bytes of one read: a turn of the event loop, about a hundred requests, so that no guest keeps others waiting
 MOST_UNSENT: Final = 1 << 20  # bytes of replies; a client that doesn't read them is not read either
 ANCILLARY: Final = socket.CMSG_SPACE(4 * MOST_FDS)
 
