@@ -38,10 +38,17 @@ class CardInLab:
 
     def __init__(self, socket: Path, port: Port, served: ServedCard) -> None:
         self.socket, self.port, self.served = socket, port, served
+        self.function_resets = 0  # by the bus: FLR, bus mastering taken away, the machine's own reset
+        self._reset = served.device.function_reset
+        served.device.function_reset = self._count_reset  # type: ignore[method-assign]
 
     @property
     def device(self) -> Device:
         return self.served.device
+
+    def _count_reset(self) -> None:
+        self.function_resets += 1
+        self._reset()
 
 
 class Cards:

@@ -16,7 +16,7 @@ ready() { until_true 150 carrier 1; }
 load() { insmod /mods/ena.ko "$@" && probed; }
 set_up() { interfaces 1 >/dev/null && addresses && ip link set "$IF" up && ready; }
 addresses() { ip addr add "169.254.9.$N/24" dev "$IF" && ip -6 addr add "fd09::$N/64" dev "$IF" nodad; }
-pinged() { /bin/ping -n -q -i 0.05 -c 10 -W 2 "$@" | tee /dev/stderr | grep -q ' 0% packet loss'; }
+pinged() { /bin/ping -n -q -i 0.05 -c 10 -W 2 "$@" >/tmp/ping; grep -v '^$' /tmp/ping; grep -q ' 0% packet loss' /tmp/ping; }
 iperf() { iperf3 -c "$PEER" -t 2 -J "$@" >/tmp/iperf && grep -q '"bytes":[[:space:]]*[1-9]' /tmp/iperf; }
 counter() { ethtool -S "$IF" | sed -n "s/^ *$1: //p"; }
 counters() { ethtool -S "$IF" | sed -n "s/^ *$1: //p" | { sum=0; while read -r n; do sum=$((sum+n)); done; echo $sum; }; }

@@ -1,0 +1,35 @@
+# The card misbehaves; the driver notices, says why, resets the card and goes on. The card's hints make its watchdogs quick.
+seq 1 100000 >/tmp/text
+moves() { host begin && nc "$PEER" 7000 </tmp/text >/dev/null && host took-stream && pinged "$PEER"; }
+up_count() { counter interface_up; }
+again() { [ "$(up_count)" -gt "$u" ]; }
+said() { dmesg | tail -n +$((lines+1)) | grep -iE "$1" | tail -1 | grep .; }
+# inject WORDS...: a fault now, and remember how things stand
+inject() { u=$(up_count) lines=$(dmesg | wc -l); host fault "$@"; }
+# recovered WORDS REASON...: the driver's log has the words, the card was reset for one of the reasons, and all works again
+recovered() { words=$1; shift; until_true 300 again && until_true 100 ready && said "$words" && moves && host reset-for "$@"; }
+knock() { /bin/ping -n -q -i 0.02 -c "$1" -W 1 "$PEER" >/dev/null; :; }
+
+keep_alive() { w=$(counter wd_expired) && inject miss-keep-alives 60 && recovered 'keep alive watchdog timeout' KEEP_ALIVE_TO && echo "wd_expired $w..$(counter wd_expired)" && [ "$(counter wd_expired)" -gt "$w" ]; }
+completion() { m=$(counters 'queue_[0-9]*_tx_missed_tx') && inject withhold-tx-completions 60 && knock 100 && recovered 'lost tx completions' MISS_TX_CMPL && [ "$(counters 'queue_[0-9]*_tx_missed_tx')" -gt "$m" ]; }
+interrupt() { inject lose-interrupts 1 && knock 100 && knock 100 && recovered 'lost tx completions|msix' MISS_TX_CMPL MISS_INTERRUPT; }
+tx_id() { inject spoil-tx-completions 1 && knock 20 && recovered 'req_id' INV_TX_REQ_ID; }
+rx_id() { inject spoil-rx-completions 1 && knock 20 && recovered 'req_id' INV_RX_REQ_ID; }
+request() { recovered 'reset' DEVICE_REQUEST; }
+link() {
+    c=$(cat /sys/class/net/$IF/carrier_changes) && inject link-flap 1.0 && until_true 100 carrier 0 && ready &&
+        [ "$(cat /sys/class/net/$IF/carrier_changes)" -ge $((c+2)) ] && moves && [ "$(up_count)" = "$u" ] && host no-reset
+}
+
+load && set_up && moves || { echo "FAIL faults: no card"; exit 1; }
+check fault-link link
+check fault-keep-alive keep_alive
+check fault-completion completion
+check fault-interrupt interrupt
+check fault-tx-id tx_id
+check fault-rx-id rx_id
+u=$(up_count) lines=$(dmesg | wc -l)
+if why=$(host request-reset); then check fault-request request; else cannot fault-request "the driver does not subscribe to that event ($why)"; fi
+check healthy-again moves
+dmesg | grep -iE 'ena ' | tail -40
+exit $fail
