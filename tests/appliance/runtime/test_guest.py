@@ -132,6 +132,18 @@ async def test_a_guest_talks_through_the_firewall_and_with_it(
     await send(bench, guest, IP(src=ADDRESS, dst="192.168.50.1") / ICMP(id=9))
 
 
+async def test_the_nics_other_settings_hold_for_a_guest_too(socket: Path, ram: GuestRam) -> None:
+    settings = "mtu: 1600, queues: 2, offloads: off, faults: {duplicate: 100%}"
+    async with ApplianceBench(FILE.format(socket=socket).replace("mtu: 1600", settings), threaded=True) as bench:
+        server = bench.station("wan", SERVER)
+        guest = await boot(socket, ram)
+        await until(bench, link=True)
+        await acquainted(bench, guest)
+        await send(bench, guest, IP(src=ADDRESS, dst=SERVER) / UDP(sport=5000, dport=7) / b"twice")
+        assert len(server.received(UDP)) == 2
+        assert await asyncio.to_thread(guest.client.irq_info, 2) == (1, 3)
+
+
 async def test_a_guest_that_is_killed_is_followed_by_the_next(
     bench: ApplianceBench, server: Station, socket: Path, ram: GuestRam
 ) -> None:
