@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from ena_dev.vfio_user.messages import Refused
@@ -23,6 +24,7 @@ VENDOR, DEVICE = 0x1D0F, 0xEC20
 COMMAND, BARS, INTERRUPT_LINE = 0x04, 0x10, 0x3C
 BUS_MASTER: Final = 0x0004
 COMMAND_MASK: Final = 0x0546  # memory decode, bus master, parity, SERR, INTx off
+PREFETCHABLE_64: Final = 0xC  # type bits of a BAR
 EXPRESS, MSIX = 0x70, 0xB0
 DEVICE_CONTROL = EXPRESS + 8
 INITIATE_FLR: Final = 0x8000
@@ -33,11 +35,15 @@ MOST_VECTORS: Final = 0x800
 
 
 class ConfigSpace:
-    """One function's configuration space. `bars`: sizes in bytes by number, powers of two; all 32-bit memory."""
+    """One function's configuration space.
 
-    def __init__(self, vectors: int, bars: Mapping[int, int]) -> None:
+    `bars`: sizes in bytes by number, powers of two, 32-bit memory. `prefetchable`: the same of 64-bit memory, which takes the number
+    after it too.
+    """
+
+    def __init__(self, vectors: int, bars: Mapping[int, int], prefetchable: Mapping[int, int] = MappingProxyType({})) -> None:
         self._bytes, self._mask = bytearray(SIZE), bytearray(SIZE)
-        self._header(bars)
+        self._header(bars, prefetchable)
         self._express()
         self._msix(vectors)
         self._initial = bytes(self._bytes)
@@ -74,7 +80,7 @@ class ConfigSpace:
     def _allow(self, form: str, offset: int, *masks: int) -> None:
         struct.pack_into("<" + form, self._mask, offset, *masks)
 
-    def _header(self, bars: Mapping[int, int]) -> None:
+    def _header(self, bars: Mapping[int, int], prefetchable: Mapping[int, int]) -> None:
         self._put("HHHH", 0x00, VENDOR, DEVICE, 0, 0x0010)  # status: has capabilities
         self._put("I", 0x08, 0x020000 << 8)  # class Ethernet, revision 0: registers are read through memory
         self._put("HH", 0x2C, VENDOR, DEVICE)  # subsystem
@@ -84,6 +90,9 @@ class ConfigSpace:
         self._allow("B", INTERRUPT_LINE, 0xFF)
         for bar, size in bars.items():
             self._allow("I", BARS + 4 * bar, ~(size - 1) & 0xFFFFFFF0)
+        for bar, size in prefetchable.items():
+            self._put("Q", BARS + 4 * bar, PREFETCHABLE_64)
+            self._allow("Q", BARS + 4 * bar, ~(size - 1) & 0xFFFFFFFFFFFFFFF0)
 
     def _express(self) -> None:
         self._put("BBH", EXPRESS, 0x10, MSIX, 0x0002)  # version 2, endpoint

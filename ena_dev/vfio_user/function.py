@@ -1,7 +1,7 @@
 """One card as a PCI function in front of a guest: what the protocol asks for, done on the card, its memory and its vectors.
 
-    regions --> registers, configuration space      memory --> GuestMemory, while the function may master the bus
-    interrupts --> eventfds of the card's vectors   resets --> the card's own function reset
+    regions --> registers, configuration space, the card's memory      interrupts --> eventfds of the card's vectors
+    memory --> GuestMemory, while the function may master the bus      resets --> the card's own function reset
 
 The MSI-X table is the client's: the function never sees it, and just signals. The guest may reset the whole machine, the function
 alone (FLR), or take bus mastering away; all three end every DMA, and the next driver finds a card that is ready.
@@ -10,17 +10,21 @@ alone (FLR), or take bus mastering away; all three end every DMA, and the next d
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from ena_dev.bus.device_memory import DeviceMemory
 from ena_dev.bus.guest_memory import GuestMemory
 from ena_dev.device.plugged import PluggedCard
 from ena_dev.errors import UsageError
 from ena_dev.vfio_user.config_space import ConfigSpace
 from ena_dev.vfio_user.messages import DmaMap, IrqFlag, IrqInfo, Refused, RegionFlag, RegionInfo, SetIrqs
-from ena_dev.vfio_user.regions import BAR0, BAR1, SIZES, check, read_registers, write_registers
+from ena_dev.vfio_user.regions import BAR0, BAR1, BAR2, SIZES, check, read_registers, write_registers
+
+log = logging.getLogger(__name__)
 
 MSIX, ERROR = 2, 3  # interrupt indexes
 BY_EVENTFD: Final = 1
@@ -32,13 +36,16 @@ class CardFunction:
 
     def __init__(self, card: PluggedCard, memory: GuestMemory) -> None:
         self._card, self._memory = card, memory
-        self._config = ConfigSpace(len(card.vectors), {BAR0: SIZES[BAR0], BAR1: SIZES[BAR1]})
+        device_memory = {BAR2: card.device_memory.size} if card.device_memory else {}
+        self._sizes = SIZES | device_memory
+        self._config = ConfigSpace(len(card.vectors), {BAR0: SIZES[BAR0], BAR1: SIZES[BAR1]}, device_memory)
         self._memory.enable(self._config.bus_master)
 
     def abandon(self) -> None:
-        """The client is gone: end all DMA, forget its memory and its eventfds."""
+        """The client is gone: end all DMA, forget its memory and its eventfds, and leave it alone with the card's."""
         self.reset()
         self._memory.unmap_all()
+        self._renew()
         for vector in self._card.vectors:
             vector.signal(None)
 
@@ -66,26 +73,50 @@ class CardFunction:
     # regions
 
     def region_info(self, request: RegionInfo) -> RegionInfo:
-        size = SIZES.get(request.index, 0)
-        return RegionInfo(RegionInfo.FORM.size, RegionFlag.READ | RegionFlag.WRITE if size else 0, request.index, 0, size, 0)
+        if request.argsz < RegionInfo.FORM.size:
+            raise Refused(errno.EINVAL, f"room for {request.argsz} bytes of a region's description")
+        size = self._sizes.get(request.index, 0)
+        flags = RegionFlag.READ | RegionFlag.WRITE if size else RegionFlag(0)
+        if request.index == BAR2 and size:
+            flags |= RegionFlag.MMAP
+        return RegionInfo(RegionInfo.FORM.size, flags, request.index, 0, size, 0)
 
     def region_file(self, region: int) -> int | None:
-        return None
+        return self._device_memory().fd if region == BAR2 and BAR2 in self._sizes else None
+
+    def _device_memory(self) -> DeviceMemory:
+        memory = self._card.device_memory
+        if memory is None or memory.fd < 0:
+            raise Refused(errno.EIO, "the card has no memory")
+        return memory
+
+    def _renew(self) -> None:
+        """Other memory for the next client: the last one may have kept what it was lent."""
+        if self._card.device_memory is None:
+            return
+        try:
+            self._card.device_memory.renew()
+        except OSError as error:  # tried again when the next client is gone
+            log.error("no device memory for the next guest: %s", error.strerror)
 
     def read(self, region: int, offset: int, count: int) -> bytes:
-        check(region, offset, count)
+        check(self._sizes, region, offset, count)
         match region:
             case 0:
                 return read_registers(self._card.bar, offset, count)
+            case 2:
+                return self._device_memory().read(offset, count)
             case 7:
                 return self._config.read(offset, count)
         return bytes(count)
 
     def write(self, region: int, offset: int, data: bytes) -> None:
-        check(region, offset, len(data))
+        check(self._sizes, region, offset, len(data))
         match region:
             case 0:
                 write_registers(self._card.bar, offset, data)
+            case 2:
+                self._device_memory().write(offset, data)
             case 7:
                 self._configure(offset, data)
 

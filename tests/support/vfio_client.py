@@ -43,6 +43,11 @@ class GuestRam:
         assert self._next <= self.size
         return address
 
+    def start_over(self) -> None:
+        """All is free again, and zeros."""
+        self._map[:] = bytes(self.size)
+        self._next = 0
+
     def peek(self, address: int, length: int) -> bytes:
         return self._map[address - self.base : address - self.base + length]
 
@@ -112,6 +117,18 @@ class VfioClient:
         _, flags, echoed, _, size, _ = struct.unpack("<IIIIQQ", self.request(5, struct.pack("<IIIIQQ", 32, 0, index, 0, 0, 0)))
         assert echoed == index
         return flags, size
+
+    def region_files(self, index: int) -> list[int]:
+        """The descriptors that came with a region's description; they are the caller's."""
+        request = self.send(5, struct.pack("<IIIIQQ", 32, 0, index, 0, 0, 0))
+        header, ancillary, _, _ = self.sock.recvmsg(16, socket.CMSG_SPACE(64), socket.MSG_CMSG_CLOEXEC)
+        assert struct.unpack("<HHIII", header) == (request, 5, 48, 1, 0)
+        self._exactly(32)
+        fds = array.array("i")
+        for level, kind, data in ancillary:
+            assert (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+            fds.frombytes(data)
+        return list(fds)
 
     def irq_info(self, index: int) -> tuple[int, int]:
         """Flags and count."""

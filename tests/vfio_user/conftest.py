@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import pytest
 import uvloop
 
+from ena_dev.abi.features import FeatureId
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.guest_memory import GuestMemory
-from ena_dev.device.personality import Personality
+from ena_dev.device.personality import STANDARD_FEATURES, Personality
 from ena_dev.device.plugged import PluggedCard
 from ena_dev.port.wire import WirePort
 from ena_dev.vfio_user.function import CardFunction
@@ -28,10 +29,10 @@ T = TypeVar("T")
 class Served:
     """The card, its far side and its server."""
 
-    def __init__(self, path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    def __init__(self, path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop], personality: Personality) -> None:
         self.path, self.wire, self.executor = path, WirePort(), Executor()
         self.memory = GuestMemory(self.executor)
-        self.card = PluggedCard(Personality(mac=MAC, max_queues=4), self.wire, self.memory, self.executor)
+        self.card = PluggedCard(personality, self.wire, self.memory, self.executor)
         self.function = CardFunction(self.card, self.memory)
         self.server = CardServer(path, self.function)
         self.loop = new_loop()
@@ -79,7 +80,17 @@ class Served:
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
-    served = Served(tmp_path / "card.sock", request.param)
+    served = Served(tmp_path / "card.sock", request.param, Personality(mac=MAC, max_queues=4))
+    served.start()
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def served_with_memory(tmp_path: Path) -> Iterator[Served]:
+    """A card that offers LLQ: 512 KiB of memory of its own."""
+    personality = Personality(mac=MAC, max_queues=4, features=STANDARD_FEATURES | {FeatureId.LLQ})
+    served = Served(tmp_path / "card.sock", asyncio.new_event_loop, personality)
     served.start()
     yield served
     served.stop()

@@ -59,6 +59,19 @@ def test_bars_tell_their_sizes() -> None:
     assert sizes == [0x4000, 0x2000, 0, 0, 0, 0]
 
 
+def test_the_cards_memory_is_64_bits_wide_and_prefetchable() -> None:
+    config = ConfigSpace(9, {0: 0x4000, 1: 0x2000}, {2: 0x80000})
+    assert word(config, 0x18, "Q") == 0xC
+    config.write(0x18, b"\xff" * 4)
+    assert word(config, 0x18) == 0xFFF8000C
+    config.write(0x1C, b"\xff" * 4)
+    assert word(config, 0x1C) == 0xFFFFFFFF
+    config.write(0x18, struct.pack("<Q", 0x38_0000_0000))
+    assert word(config, 0x18, "Q") == 0x38_0000_000C
+    config.reset()
+    assert word(config, 0x18, "Q") == 0xC
+
+
 def test_a_function_reset_is_asked_for_by_one_bit_that_never_shows() -> None:
     config = space()
     control = capabilities(config)[0x10] + 8
