@@ -13,7 +13,7 @@ mtu() {
     iperf3 -R -c "$PEER" -t 4 -J >/tmp/one & one=$!
     until_true 100 grows rx; for size in 1400 9001 1300; do ip link set "$IF" mtu $size && grows rx || return 1; done
     wait $one && grep -q '"bytes":[[:space:]]*[1-9]' /tmp/one || return 1
-    host begin && pinged -s 3000 "$PEER" && host largest $((14+1300-4)) && ip link set "$IF" mtu 1500 && moves && healthy
+    pinged -M do -s 1272 "$PEER" && host begin && { /bin/ping -n -q -c 1 -W 1 -s 3000 "$PEER"; host largest 1314; } && ip link set "$IF" mtu 1500 && moves && healthy
 }
 # more than a trickle of packets passes
 grows() { p=$(cat /sys/class/net/$IF/statistics/$1_packets); until_true 100 grown "$1" "$p"; }
