@@ -4,6 +4,7 @@
     registers   BAR 0: offsets and register values, reset reasons
     admin       admin commands and completions
     features    what GET_FEATURE and SET_FEATURE carry, the vendor feature for large receive
+    flow_steering, clocks   those of flow rules; of the PTP clock and time stamps
     events      asynchronous events
     eth_io      Tx and Rx descriptors and completions
 

@@ -10,7 +10,7 @@
     commands        one handler per opcode
     features        which feature a command names; `feature` says what one is
       attributes      fixed answers: identity, limits, offloads
-      mtu, host, hints, large_receive
+      mtu, host, hints, large_receive, flow_rules
     queues          which IO queues exist, and what they may be
     control_buffer  a command's buffer in the driver's memory; refusals
     rss, stats      receive-side scaling, counters
@@ -22,6 +22,7 @@
       card.pxd        the state of a card's IO side, as structs
       rx_engine       fetch posted buffers, read or copy frames into them, complete
       rx_verdict      what a received frame is, and which queue it goes to
+      flow_steering   rules that name a queue before the hash does
       tx_engine       fetch descriptors, gather packets, complete
       tx_lines        the same from lines in device memory (LLQ)
       tx_offload      checksums and segmentation of what is sent

@@ -42,6 +42,7 @@ class Attributes:
             phys_addr_width=width,
             virt_addr_width=width,
             mac=(*mine.mac,),
+            flow_steering_max_entries=mine.flow_rules if mine.offers(FeatureId.FLOW_STEERING_CONFIG) else 0,
             max_mtu=mine.max_mtu,
         )
 

@@ -27,6 +27,7 @@ from ena_dev.device.commands import Commands
 from ena_dev.device.faults import Faults
 from ena_dev.device.feature import FeatureGroup
 from ena_dev.device.features import Features
+from ena_dev.device.flow_rules import FlowRules
 from ena_dev.device.hints import HintsOffer
 from ena_dev.device.host import Host
 from ena_dev.device.interfaces import Engine, Memory, Vector
@@ -86,6 +87,7 @@ class Device:
             self._mtu,
             Rss(memory, engine, personality.rss_table_log),
             LargeReceive(self._queues),
+            FlowRules(memory, engine, personality.flow_rules, personality.max_queues),
             self._llq,
         )
         commands = Commands(Features(personality, self._groups), self._queues, self._stats)

@@ -31,7 +31,7 @@ STANDARD_FEATURES = frozenset(
         FeatureId.HOST_ATTR_CONFIG,
     }
 )
-STRANGERS_FEATURES = STANDARD_FEATURES - {FeatureId.RSS_HASH_INPUT}
+STRANGERS_FEATURES = STANDARD_FEATURES - {FeatureId.RSS_HASH_INPUT} | {FeatureId.FLOW_STEERING_CONFIG}
 """For drivers that aren't ours: as real cards. Linux complains of a hash input that is there but can't be chosen."""
 EVENT_GROUPS = frozenset({Group.LINK_CHANGE, Group.NOTIFICATION, Group.KEEP_ALIVE, Group.CONF_NOTIFICATIONS, Group.DEVICE_REQUEST_RESET})
 VERSION = Version.of(minor=10)
@@ -117,6 +117,7 @@ class Personality:
     hints: Hints = field(default_factory=Hints)
     moderation_resolution: int = 1  # microseconds a delay unit
     rss_table_log: int = 7
+    flow_rules: int = 128  # counts with the feature
     llq: LlqLimits = field(default_factory=LlqLimits)  # counts with the feature
     large_receive: bool = False
     version: Version = VERSION
@@ -130,6 +131,7 @@ class Personality:
             _require(_is_depth(depth), f"depths must be powers of two from {SMALLEST_DEPTH_LIMIT} to {LARGEST_DEPTH_LIMIT}")
         _require(128 <= self.default_mtu <= self.max_mtu <= 0xFFFF, "mtu must be 128 <= default_mtu <= max_mtu <= 65535")
         _require(0 <= self.rss_table_log <= 16, "rss_table_log must be 0..16")
+        _require(0 < self.flow_rules <= 128, "flow_rules must be 1..128")
         _require(self.caps.reset_timeout > 0, "caps must name a reset timeout")
         _require(1 <= self.moderation_resolution <= 0xFFFF, "moderation_resolution must be 1..65535")
 

@@ -9,7 +9,7 @@ from ctypes import Array, addressof, memset, sizeof
 
 import pytest
 
-from ena_dev.abi import admin, eth_io, events, features, registers
+from ena_dev.abi import admin, clocks, eth_io, events, features, flow_steering, registers
 from ena_dev.abi.record import WireRecord
 
 SIZES = {"u8": 8, "u16": 16, "u32": 32, "u64": 64}
@@ -187,6 +187,19 @@ LAYOUTS: dict[type[WireRecord], tuple[int, str]] = {
         COMPLETION
         + "8 u64 tx_bytes; 16 u64 tx_packets; 24 u64 rx_bytes; 32 u64 rx_packets; 40 u64 rx_drops; 48 u64 tx_drops; 56 u64 rx_overruns",
     ),
+    admin.EniStatsResponse: (
+        64,
+        COMPLETION
+        + """
+        8 u64 bw_in_allowance_exceeded
+        16 u64 bw_out_allowance_exceeded
+        24 u64 pps_allowance_exceeded
+        32 u64 conntrack_allowance_exceeded
+        40 u64 linklocal_allowance_exceeded
+        48 16B _reserved48
+        """,
+    ),
+    admin.CustomerMetricsResponse: (64, COMPLETION + "8 u64 reported_metrics; 16 48B _reserved16"),
     features.DeviceAttributes: (
         36,
         """
@@ -337,6 +350,51 @@ LAYOUTS: dict[type[WireRecord], tuple[int, str]] = {
         """,
     ),
     events.AenqEntry: (16, EVENT),
+    flow_steering.FlowSteering: (12, "0 u8 action; 1 u8 flow_type; 2 u16 queue; 4 u16 location; 6 u16 _reserved6; 8 u32 flags"),
+    flow_steering.FlowSpec: (
+        128,
+        """
+        0 16B destination
+        16 16B destination_mask
+        32 16B source
+        48 16B source_mask
+        64 u16 destination_port
+        66 u16 destination_port_mask
+        68 u16 source_port
+        70 u16 source_port_mask
+        72 u8 tos
+        73 u8 tos_mask
+        74 54B _reserved74
+        """,
+    ),
+    flow_steering.FlowLocation: (2, "0 u16 location"),
+    clocks.PhcConfig: (
+        28,
+        """
+        0 u8 version
+        1 3B _reserved1
+        4 u32 doorbell
+        8 u32 expire_timeout
+        12 u32 block_timeout
+        16 u32 response.low
+        20 u16 response.high
+        22 u16 response._reserved6
+        24 u32 response_length
+        """,
+    ),
+    clocks.PhcResponse: (
+        64,
+        """
+        0 u16 req_id
+        2 6B _reserved2
+        8 u64 timestamp
+        16 u64 _reserved16
+        24 u32 error_bound
+        28 u32 error_flags
+        32 32B _reserved32
+        """,
+    ),
+    clocks.HwTimestamp: (3, "0 u8 version; 1 u8 tx; 2 u8 rx"),
     events.RawEvent: (64, EVENT + "16 48B payload"),
     events.LinkChange: (64, EVENT + "16 0 link_up; 16 31:1 _link1; 20 44B _reserved20"),
     events.KeepAlive: (64, EVENT + "16 u64 rx_drops; 24 u64 tx_drops; 32 u64 rx_overruns; 40 24B _reserved40"),
@@ -491,7 +549,7 @@ def test_every_bit_of_a_record_has_exactly_one_row(record: type[WireRecord]) -> 
 
 
 def test_no_record_is_left_out() -> None:
-    modules = (registers, admin, features, events, eth_io)
+    modules = (registers, admin, features, flow_steering, clocks, events, eth_io)
     records = {value for module in modules for value in vars(module).values() if isinstance(value, type) and issubclass(value, WireRecord)}
     nested = {WireRecord, admin.BusAddress, admin.ControlBuffer}  # checked inside those that hold them
     assert records - nested == set(LAYOUTS)

@@ -6,7 +6,7 @@ from enum import Enum
 
 import pytest
 
-from ena_dev.abi import admin, eth_io, events, features, registers
+from ena_dev.abi import admin, clocks, eth_io, events, features, flow_steering, registers
 
 NUMBERS: dict[type[Enum], str] = {
     admin.Opcode: "CREATE_SQ 1, DESTROY_SQ 2, CREATE_CQ 3, DESTROY_CQ 4, GET_FEATURE 8, SET_FEATURE 9, GET_STATS 11",
@@ -24,6 +24,10 @@ NUMBERS: dict[type[Enum], str] = {
         "HOST_ATTR_CONFIG 28, PHC_CONFIG 29, FLOW_STEERING_CONFIG 30, HW_TIMESTAMP 31"
     ),
     features.Capability: "ENI_STATS 1, ENA_SRD_INFO 2, CUSTOMER_METRICS 4, EXTENDED_RESET_REASONS 8, CDESC_MBZ 16",
+    admin.CustomerMetric: (
+        "BW_IN_ALLOWANCE_EXCEEDED 1, BW_OUT_ALLOWANCE_EXCEEDED 2, PPS_ALLOWANCE_EXCEEDED 4, CONNTRACK_ALLOWANCE_EXCEEDED 8, "
+        "LINKLOCAL_ALLOWANCE_EXCEEDED 16, CONNTRACK_ALLOWANCE_AVAILABLE 32"
+    ),
     features.TxOffload: (
         "IPV4_CHECKSUM 1, L4_IPV4_PARTIAL 2, L4_IPV4_FULL 4, L4_IPV6_PARTIAL 8, L4_IPV6_FULL 16, TSO_IPV4 32, TSO_IPV6 64, TSO_ECN 128"
     ),
@@ -38,6 +42,10 @@ NUMBERS: dict[type[Enum], str] = {
         "TCP4 0, UDP4 1, TCP6 2, UDP6 3, IP4 4, IP6 5, IP4_FRAGMENT 6, NOT_IP 7, TCP6_EXTENSION 8, IP6_EXTENSION 9"
     ),
     features.OsType: "LINUX 1, WINDOWS 2, DPDK 3, FREEBSD 4, IPXE 5",
+    flow_steering.FlowAction: "ADD 1, REMOVE 2, REMOVE_ALL 3",
+    flow_steering.FlowType: "IPV4 1, IPV6 2, IPV4_TCP 3, IPV6_TCP 4, IPV4_UDP 5, IPV6_UDP 6",
+    clocks.PhcError: "TIMESTAMP 1, ERROR_BOUND 2",
+    clocks.TimestampMode: "NONE 0, ALL 1",
     events.Group: (
         "LINK_CHANGE 0, FATAL_ERROR 1, WARNING 2, NOTIFICATION 3, KEEP_ALIVE 4, REFRESH_CAPABILITIES 5, CONF_NOTIFICATIONS 6, "
         "DEVICE_REQUEST_RESET 7"
