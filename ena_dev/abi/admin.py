@@ -7,7 +7,7 @@ features stand in `features`. Source: ENA interface, Admin queue.
 # ruff: noqa: RUF012  (ctypes reads the field lists once, when the class is made)
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from ena_dev.abi.record import U8, U16, U32, U64, BusAddress, WireRecord
 
@@ -59,6 +59,17 @@ class StatsType(IntEnum):
     ENI = 2
     SRD = 3
     CUSTOMER_METRICS = 4
+
+
+class CustomerMetric(IntFlag):
+    """Bits of a customer metrics bitmap; the values stand in their order."""
+
+    BW_IN_ALLOWANCE_EXCEEDED = 1 << 0
+    BW_OUT_ALLOWANCE_EXCEEDED = 1 << 1
+    PPS_ALLOWANCE_EXCEEDED = 1 << 2
+    CONNTRACK_ALLOWANCE_EXCEEDED = 1 << 3
+    LINKLOCAL_ALLOWANCE_EXCEEDED = 1 << 4
+    CONNTRACK_ALLOWANCE_AVAILABLE = 1 << 5  # a gauge
 
 
 class StatsScope(IntEnum):
@@ -247,4 +258,26 @@ class BasicStatsResponse(AdminCompletion):
         ("rx_drops", U64),
         ("tx_drops", U64),
         ("rx_overruns", U64),
+    ]
+
+
+class EniStatsResponse(AdminCompletion):
+    """GET_STATS, ENI: packets that waited or were dropped because of an allowance. Source: ENA interface, GET_STATS payloads."""
+
+    _fields_ = [
+        ("bw_in_allowance_exceeded", U64),
+        ("bw_out_allowance_exceeded", U64),
+        ("pps_allowance_exceeded", U64),
+        ("conntrack_allowance_exceeded", U64),
+        ("linklocal_allowance_exceeded", U64),
+        ("_reserved48", U8 * 16),
+    ]
+
+
+class CustomerMetricsResponse(AdminCompletion):
+    """GET_STATS, customer metrics: which ones there are. Their values, u64 each, go to the control buffer."""
+
+    _fields_ = [
+        ("reported_metrics", U64),  # CustomerMetric
+        ("_reserved16", U8 * 48),
     ]

@@ -60,7 +60,7 @@ class Allowances:
             match = NUMBER.fullmatch(number)
             units = TIMES if key == "max-wait" else THOUSANDS
             if key not in keys or match is None or match[2] not in units:
-                raise UsageError(f"{part.strip()!r} is no allowance; write KEY=NUMBER as bw-in=100M or max-wait=20ms, of {', '.join(keys)}")
+                raise UsageError(f"{part.strip()!r} is no allowance; write KEY=NUMBER as in bw-in=100M, KEY is one of {', '.join(keys)}")
             value = float(match[1]) * units[match[2]]
             values[keys[key]] = value if units is TIMES else round(value)
         return cls(**values)

@@ -72,7 +72,7 @@ class Device:
         self._told_receiving = False
         self._gate = InterruptGate(vectors[0])
         self.allowances = Allowances()
-        self._stats = Stats(engine)
+        self._stats = Stats(personality, memory, engine)
         self._aenq = Aenq(personality.supported_groups, memory, self._stats.current, self._gate.event_posted)
         self._llq = LlqSetting(personality)
         self._queues = Queues(personality, engine, len(vectors), self._llq)

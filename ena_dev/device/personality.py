@@ -37,6 +37,7 @@ EVENT_GROUPS = frozenset({Group.LINK_CHANGE, Group.NOTIFICATION, Group.KEEP_ALIV
 VERSION = Version.of(minor=10)
 CONTROLLER_VERSION = ControllerVersion.of(subminor=1, implementation=1)
 CAPS = Caps.of(contiguous_queue_required=1, reset_timeout=31, dma_addr_width=48)  # 3.1 s; admin timeout the driver's
+CAPABILITIES = Capability.ENI_STATS | Capability.CUSTOMER_METRICS | Capability.EXTENDED_RESET_REASONS | Capability.CDESC_MBZ
 ALL_TX_OFFLOADS = TxOffload(0xFF)
 ALL_RX_OFFLOADS = RxOffload(0x0F)
 
@@ -112,7 +113,7 @@ class Personality:
     tx_offloads: TxOffload = ALL_TX_OFFLOADS
     rx_offloads: RxOffload = ALL_RX_OFFLOADS
     features: frozenset[FeatureId] = STANDARD_FEATURES
-    capabilities: Capability = Capability.EXTENDED_RESET_REASONS | Capability.CDESC_MBZ
+    capabilities: Capability = CAPABILITIES
     aenq_groups: frozenset[Group] = EVENT_GROUPS
     hints: Hints = field(default_factory=Hints)
     moderation_resolution: int = 1  # microseconds a delay unit

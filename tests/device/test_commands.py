@@ -12,11 +12,6 @@ def test_an_unknown_opcode_is_unsupported(bench: Bench, opcode: int) -> None:
     assert bench.driver.command(opcode).status == 3
 
 
-@pytest.mark.parametrize("kind", [1, 2, 3, 4, 5, 255])
-def test_statistics_other_than_basic_are_unsupported(bench: Bench, kind: int) -> None:
-    assert bench.driver.stats(kind).status == 3
-
-
 def test_a_mistake_of_the_card_is_answered_and_logged(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
@@ -110,10 +110,13 @@ allowed = st.builds(
     Allowances, bw_in=rates, bw_out=rates, pps=st.sampled_from([0, 0, 100, 9_999, 10**6]), max_wait=st.sampled_from([0, 0.001, 0.05, 1])
 )
 gaps = st.one_of(st.just(0), st.integers(0, 100_000), st.integers(0, 20 * MS))
+BOTH_WAYS = [(0, way, 60_000) for way in (IN, OUT)] * 3  # one waits for bandwidth, the other for packets a second
 arrivals = st.lists(st.tuples(gaps, st.sampled_from([IN, OUT]), st.sampled_from([4, 600, MSS, 10_000, 60_000])), max_size=60)
 
 
 @settings(max_examples=120, deadline=None)
+@example(allowances=Allowances(bw_in=10**6, pps=1000, max_wait=1), arrivals=BOTH_WAYS)
+@example(allowances=Allowances(bw_out=10**6, pps=1000, max_wait=1), arrivals=BOTH_WAYS)
 @given(allowances=allowed, arrivals=arrivals)
 def test_packets_go_when_the_buckets_by_definition_let_them(allowances: Allowances, arrivals: list[Arrival]) -> None:
     lab, model = play(allowances, arrivals)
