@@ -16,7 +16,7 @@ from ena_dev.polled.bar import PolledBar
 
 ASKING: Final[tuple[Register, ...]] = (Register.AQ_DB, Register.AENQ_HEAD_DB, Register.PHC_DB, Register.MMIO_REG_READ)
 TRIGGERS: Final[tuple[Register, ...]] = (Register.DEV_CTL, *ASKING)
-STATES: Final[tuple[Register, ...]] = tuple(register for register in Register if register.access is Access.WRITE and register not in TRIGGERS)
+STATES: Final = tuple(register for register in Register if register.access is Access.WRITE and register not in TRIGGERS)
 SHOWN: Final = tuple(register for register in Register if register.access is Access.READ)
 MAILBOX: Final = (Register.MMIO_REG_READ, Register.MMIO_RESP_LO, Register.MMIO_RESP_HI)
 """Written right behind a reset, before it is answered."""

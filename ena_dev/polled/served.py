@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from ena_dev.bus.executor import Executor
+from ena_dev.device.io_engine import IoEngine
 from ena_dev.device.model import Device
 from ena_dev.device.personality import Personality
 from ena_dev.device.plugged import PluggedCard
@@ -51,6 +52,10 @@ class PolledCard:
     @property
     def device(self) -> Device:
         return self._plugged.device
+
+    @property
+    def engine(self) -> IoEngine:
+        return self._plugged.engine
 
     @property
     def connected(self) -> bool:

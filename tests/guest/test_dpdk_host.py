@@ -1,0 +1,170 @@
+"""DPDK's unmodified driver for the card, natively on this machine: what testpmd counts is what stood on the wire, frame by frame.
+
+Witnesses: testpmd's own counters, frames parsed and summed by scapy, the RSS hash by its definition. Nothing here says how fast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Raw
+
+from ena_dev.abi.admin import Direction
+from tests.guest.desks import toeplitz
+from tests.guest.testpmd import DpdkBench, huge_pages, mounted_below, on_card
+from tests.guest.witness import right
+from tests.support.frames import CARD, PEER, tcp, udp
+
+pytestmark = pytest.mark.guest
+
+ONE = ("--total-num-mbufs=4096", "--nb-cores=1")
+FOUR = (*ONE, "--rxq=4", "--txq=4", "--rss-ip", "--rss-udp")
+MIXED = [make(length, version=version) for length in (6, 18, 100, 999, 1400) for make in (udp, tcp) for version in (4, 6)]
+
+
+def swapped(frame: bytes) -> bytes:
+    return frame[6:12] + frame[:6] + frame[12:]
+
+
+async def swaps(bench: DpdkBench) -> None:
+    """Each of a few hundred frames comes back, its addresses swapped."""
+    frames = [udp(length, sport=1000 + length) for length in range(18, 218)] + MIXED
+    padded = [frame.ljust(60, b"\0") for frame in frames]
+    assert sorted(await bench.through(frames)) == sorted(map(swapped, padded))
+
+
+async def test_frames_come_back_byte_for_byte_and_are_counted_alike_on_both_sides(tmp_path: Path) -> None:
+    async with on_card(tmp_path, *ONE) as bench:
+        await bench.tell("set fwd macswap", "start")
+        out = await bench.through(MIXED)
+        assert out == [swapped(frame.ljust(60, b"\0")) for frame in MIXED]
+        await bench.tell("stop")
+        seen, told = await bench.counters(), bench.engine.statistics()
+        size = sum(map(len, out))
+        assert [seen[f"{way}_{what}"] for way in ("rx_good", "tx_good") for what in ("packets", "bytes")] == [len(out), size] * 2
+        assert (told.rx_packets, told.rx_bytes, told.tx_packets, told.tx_bytes) == (len(out), size) * 2
+        assert seen["rx_q0_cnt"] == seen["tx_q0_cnt"] == len(out)
+        assert not [name for name, value in seen.items() if value and re.search("error|bad|fail|missed|wd_", name)]
+
+
+async def test_what_it_makes_itself_stands_on_the_wire_and_what_found_no_room_is_counted(tmp_path: Path) -> None:
+    async with on_card(tmp_path, *ONE) as bench:
+        await bench.tell("set txpkts 64,100,200", "set fwd txonly", "start")
+        await asyncio.sleep(0.2)
+        stopped = asyncio.create_task(bench.tell("stop"))
+        frames = await bench.settled()
+        words = await stopped
+        frames += await bench.settled()
+        seen = await bench.counters()
+        assert right(frames) == seen["tx_good_packets"] > 1000
+        assert {len(frame) for frame in frames} == {364}
+        assert seen["tx_good_bytes"] == 364 * len(frames)
+        sent = int(re.findall(r"TX-packets: (\d+)", words)[-1])
+        assert seen["tx_q0_cnt"] >= sent >= seen["tx_good_packets"]
+
+
+async def test_it_answers_arp_and_pings(tmp_path: Path) -> None:
+    ask = Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ARP(hwsrc=PEER, psrc="10.0.0.1", pdst="10.0.0.2")
+    ping = Ether(src=PEER, dst=CARD) / IP(src="10.0.0.1", dst="10.0.0.2") / ICMP(id=7, seq=3) / Raw(bytes(range(200)))
+    async with on_card(tmp_path, *ONE) as bench:
+        await bench.tell("set fwd icmpecho", "start")
+        told, answer = await bench.through([bytes(ask), bytes(ping)])
+        assert (Ether(told)[ARP].hwsrc, Ether(told)[ARP].psrc) == (CARD, "10.0.0.2")
+        assert right([answer]) == 1
+        assert (Ether(answer)[ICMP].type, Ether(answer)[ICMP].seq, Ether(answer)[ICMP].load) == (0, 3, bytes(range(200)))
+
+
+def queue_of(frame: bytes, key: bytes, table: list[int]) -> int:
+    """Where a frame has to go, by the definition of the hash."""
+    ip = Ether(frame).payload
+    ends = ip_address(ip.src).packed + ip_address(ip.dst).packed
+    return table[toeplitz(key, ends + ip.payload.sport.to_bytes(2) + ip.payload.dport.to_bytes(2)) % len(table)]
+
+
+async def test_flows_spread_over_queues_as_key_and_table_say(tmp_path: Path) -> None:
+    flows = [udp(100, sport=1000 + n, version=version) for n in range(100) for version in (4, 6)]
+    async with on_card(tmp_path, *FOUR) as bench:
+        await bench.tell("set fwd rxonly", "start")
+        for change in ("rss reta (0,3),(5,3),(17,1),(64,0),(127,2)", f"rss-hash-key ipv4-udp {'6d5a56da' * 10}", "rss reta (1,2)"):
+            key = bytes.fromhex((await bench.tell("show port 0 rss-hash key")).split("RSS key:")[1].split()[0])
+            shown = await bench.tell("show port 0 rss reta 128 (0xffffffffffffffff,0xffffffffffffffff)")
+            table = [int(queue) for queue in re.findall(r"hash index=\d+, queue=(\d+)", shown)]
+            before = await bench.counters()
+            await bench.through(flows)
+            after = await bench.counters()
+            wanted = Counter(queue_of(frame, key, table) for frame in flows)
+            assert {queue: after[f"rx_q{queue}_cnt"] - before[f"rx_q{queue}_cnt"] for queue in range(4)} == dict(wanted)
+            assert len(wanted) == 4
+            await bench.tell(f"port config 0 {change}")
+
+
+async def by_card(bench: DpdkBench, *more: str) -> None:
+    """Forward with all checksums left to the card."""
+    await bench.tell("port stop 0", *(f"csum set {layer} hw 0" for layer in ("ip", "udp", "tcp")), *more, "port start 0")
+    await bench.tell("set fwd csum", "start")
+
+
+async def test_the_card_fills_checksums_in_and_finds_wrong_ones(tmp_path: Path) -> None:
+    async with on_card(tmp_path, *ONE, "--enable-rx-cksum") as bench:
+        await by_card(bench)
+        out = await bench.through(MIXED)
+        assert right(out) == len(MIXED)
+        assert [frame[14:] for frame in out] == [frame.ljust(60, b"\0")[14:] for frame in MIXED]
+        assert bench.engine.counters(Direction.TX)["summed"] == len(MIXED)
+        packet = Ether(udp())
+        packet[UDP].chksum ^= 0x101
+        wrong_udp, packet[UDP].chksum, packet[IP].chksum = bytes(packet), packet[UDP].chksum ^ 0x101, packet[IP].chksum ^ 0x101
+        await bench.through([wrong_udp] * 3 + [bytes(packet)] * 2)
+        words = await bench.tell("stop")
+        assert re.findall(r"Bad-ipcsum: (\d+)\s+Bad-l4csum: (\d+)", words)[-1] == ("2", "3")
+        seen = await bench.counters()
+        assert (seen["rx_q0_l3_csum_bad"], seen["rx_q0_l4_csum_bad"]) == (2, 3)
+
+
+async def test_jumbo_frames_come_in_several_buffers_and_leave_as_segments_or_whole(tmp_path: Path) -> None:
+    large = tcp(8900)
+    async with on_card(tmp_path, *ONE) as bench:
+        await bench.tell("port stop 0", "port config mtu 0 9001", "port start 0", "set fwd macswap", "start")
+        assert bench.device.mtu == 9001
+        assert await bench.through([large]) == [swapped(large)]
+        await bench.tell("stop")
+        await by_card(bench, "tso set 800 0")
+        segments = [Ether(frame) for frame in await bench.through([large])]
+        assert right(map(bytes, segments)) == 12
+        assert {len(segment[TCP].payload) for segment in segments[:-1]} == {800}
+        assert [segment[TCP].seq for segment in segments] == [1000 + 800 * n for n in range(12)]
+        assert b"".join(bytes(segment[TCP].payload) for segment in segments) == bytes(Ether(large)[TCP].payload)
+
+
+async def test_queues_are_made_and_unmade_again_and_again(tmp_path: Path) -> None:
+    async with on_card(tmp_path, *ONE) as bench:
+        await bench.tell("set fwd macswap", "start")
+        for queues in (1, 1, 4, 2):
+            await swaps(bench)
+            await bench.tell("stop", "port stop 0", f"port config all rxq {queues}", f"port config all txq {queues}")
+            await bench.tell("port start 0", "start")
+        await swaps(bench)
+        await bench.testpmd.quit()
+
+
+async def test_a_driver_that_is_killed_leaves_a_card_for_the_next(tmp_path: Path) -> None:
+    pages = huge_pages()
+    async with on_card(tmp_path, *ONE) as bench:
+        for _ in range(2):
+            await bench.tell("set fwd macswap", "start")
+            await swaps(bench)
+            await bench.testpmd.kill()
+            await bench.start()
+        await bench.tell("set fwd macswap", "start")
+        await swaps(bench)
+        await bench.testpmd.quit()
+        assert bench.card.drivers == 3
+    assert not mounted_below(tmp_path)
+    assert huge_pages() == pages

@@ -1,0 +1,203 @@
+"""DPDK's testpmd on this machine, on a card in a directory: its commands and its words, and frames that go in and come out.
+
+    async with on_card(tmp_path, "--rxq=4", "--txq=4") as bench:
+        await bench.tell("set fwd macswap", "start")
+        assert await bench.through([frame]) == [swapped]
+        assert (await bench.counters())["rx_good_packets"] == 1
+
+The program is the distribution's, unmodified, and so is its driver. It runs out of the tree that make-guest has made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ena_dev.bus.executor import Executor
+from ena_dev.device.io_engine import IoEngine
+from ena_dev.device.model import Device
+from ena_dev.polled.served import PolledCard
+from ena_dev.port.wire import WirePort
+from tests.guest.cards import personality
+from tests.guest.lab import CACHE, HERE
+
+PROMPT = b"testpmd> "
+PATIENCE = 30.0
+PAUSE = 0.005
+QUIET = 0.2  # seconds without a frame: no more come
+
+
+def need_dpdk() -> None:
+    """Skip, saying why, where testpmd can't run."""
+    if os.geteuid():
+        pytest.skip("not root: no huge pages and no physical addresses")
+    if not (CACHE / "chroot" / ".ready-dpdk").exists():
+        pytest.skip(f"no DPDK in {CACHE}: run GUEST_DPDK=1 tests/guest/make-guest {CACHE}")
+
+
+class Testpmd:
+    """One run of testpmd. `said` is all that it and its driver have said."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process, self._heard = process, b""
+        self.said = ""
+
+    async def tell(self, *commands: str) -> str:
+        """Have commands done, one after the other; returns what it said to the last one."""
+        assert self._process.stdin is not None
+        answer = ""
+        for command in commands:
+            self._process.stdin.write(f"{command}\n".encode())
+            answer = await self.prompted()
+            assert "Bad arguments" not in answer and "Command not found" not in answer, f"{command}: {answer}"
+        return answer
+
+    async def prompted(self) -> str:
+        """What it says until it wants the next command."""
+        while PROMPT not in self._heard:
+            await self._hear()
+        words, _, self._heard = self._heard.partition(PROMPT)
+        self.said += words.decode(errors="replace")
+        return words.decode(errors="replace")
+
+    async def _hear(self) -> None:
+        assert self._process.stdout is not None
+        chunk = await asyncio.wait_for(self._process.stdout.read(1 << 16), PATIENCE)
+        self._heard += chunk
+        assert chunk, f"testpmd ended: {self.said}{self._heard.decode(errors='replace')}"
+
+    async def quit(self) -> str:
+        """Let it end; returns its last words. It must end well."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(b"quit\n")
+        self._process.stdin.close()
+        rest = await asyncio.wait_for(self._process.stdout.read(), PATIENCE)
+        words = (self._heard + rest).decode(errors="replace")
+        self.said += words
+        assert await self._process.wait() == 0, self.said
+        assert "Bye..." in words, self.said
+        return words
+
+    async def kill(self) -> None:
+        """SIGKILL to the program itself: no time to say goodbye to its card."""
+        os.kill(_descendant(self._process.pid, "dpdk-testpmd"), signal.SIGKILL)
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Wait until nothing of it is left."""
+        assert self._process.stdout is not None
+        await asyncio.wait_for(self._process.stdout.read(), PATIENCE)
+        await asyncio.wait_for(self._process.wait(), PATIENCE)
+
+    async def close(self) -> None:
+        """End it, in whatever state. Nothing of it stays behind."""
+        if self._process.returncode is None:
+            if self._process.stdin is not None:
+                self._process.stdin.close()  # it quits at the end of its commands
+            await self.ended()
+
+
+def _descendant(pid: int, name: str) -> int:
+    """The process of this name below another."""
+    below = [pid]
+    for each in below:
+        if Path(f"/proc/{each}/comm").read_text().strip() == name:
+            return each
+        below += map(int, Path(f"/proc/{each}/task/{each}/children").read_text().split())
+    raise AssertionError(f"no {name} below process {pid}")
+
+
+def huge_pages() -> int:
+    """Huge pages that the machine keeps."""
+    return int(Path("/proc/sys/vm/nr_hugepages").read_text())
+
+
+def mounted_below(directory: Path) -> list[str]:
+    """Mount points below a directory."""
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [point for point in points if Path(point).is_relative_to(directory)]
+
+
+class DpdkBench:
+    """A card, its far side, and the testpmd that drives it now."""
+
+    def __init__(self, card: PolledCard, wire: WirePort, arguments: tuple[str, ...]) -> None:
+        self.card, self.wire, self._arguments = card, wire, arguments
+        self.testpmd: Testpmd
+
+    @property
+    def device(self) -> Device:
+        return self.card.device
+
+    @property
+    def engine(self) -> IoEngine:
+        return self.card.engine
+
+    async def start(self, *arguments: str, devargs: str = "") -> Testpmd:
+        """Run testpmd, until it wants commands."""
+        command = [str(HERE / "host-testpmd"), str(CACHE), str(self.card.directory), *(arguments or self._arguments)]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, "DEVARGS": devargs, "LIMIT": "120"},
+        )
+        self.testpmd = Testpmd(process)
+        await self.testpmd.prompted()
+        return self.testpmd
+
+    async def tell(self, *commands: str) -> str:
+        return await self.testpmd.tell(*commands)
+
+    async def counters(self) -> dict[str, int]:
+        """`show port xstats`: the card's counters as the driver got them, and the driver's own."""
+        answer = await self.tell("show port xstats 0")
+        return {name: int(value) for name, value in re.findall(r"^(\w+): (\d+)\s*$", answer, re.MULTILINE)}
+
+    async def settled(self) -> list[bytes]:
+        """What comes out of the port, until nothing more comes."""
+        frames: list[bytes] = []
+        quiet = 0.0
+        while quiet < QUIET:
+            more = self.wire.take()
+            frames += more
+            quiet = 0.0 if more else quiet + PAUSE
+            await asyncio.sleep(PAUSE)
+        return frames
+
+    async def through(self, frames: Iterable[bytes], burst: int = 64) -> list[bytes]:
+        """Put frames on the wire; returns what comes out, until nothing more comes."""
+        out: list[bytes] = []
+        for n, frame in enumerate(frames, 1):
+            assert self.wire.inject(frame), "the wire is full"
+            if n % burst == 0:
+                await asyncio.sleep(PAUSE)
+                out += self.wire.take()
+        return out + await self.settled()
+
+
+@asynccontextmanager
+async def on_card(directory: Path, *arguments: str, devargs: str = "", **values: Any) -> AsyncIterator[DpdkBench]:
+    """A card in `directory`, with testpmd on it. `values` are those of the card's personality."""
+    need_dpdk()
+    executor, wire = Executor(), WirePort()
+    executor.start()
+    try:
+        async with PolledCard(directory, personality(**values), wire, executor) as card:
+            bench = DpdkBench(card, wire, arguments)
+            try:
+                await bench.start(devargs=devargs)
+                yield bench
+            finally:
+                await bench.testpmd.close()
+    finally:
+        executor.stop()
