@@ -53,17 +53,17 @@ class Serve(EachCard):
 
 @app.command(cls=Serve)
 def serve(
-    vfio_user: Annotated[Path, typer.Option(metavar="PATH", help="The unix socket that QEMU connects to. Begins a card.")],
+    vfio_user: Annotated[Path, typer.Option(metavar="PATH", readable=False, help="The unix socket that QEMU connects to. Begins a card.")],
     tap: Annotated[str, typer.Option(metavar="NAME", help="The far side: a TAP device, made if it isn't there.")] = "",
     pcap: Annotated[Path | None, typer.Option(metavar="FILE", help="The far side: a capture, replayed to each guest.")] = None,
-    cable: Annotated[Path | None, typer.Option(metavar="PATH", help="The far side: another card of this command.")] = None,
+    cable: Annotated[Path | None, typer.Option(metavar="PATH", readable=False, help="The far side: another card of this command.")] = None,
     queues: Annotated[int, typer.Option(min=1, max=32, help="Queue pairs that the card offers.")] = 8,
     mac: Annotated[str, typer.Option(help="The card's address.", show_default="made from PATH")] = "",
     mtu: Annotated[int, typer.Option(min=128, max=9216, help="The largest MTU that the card offers.")] = 9216,
     llq: Annotated[Literal["0", "128", "256"] | None, typer.Option(help="Bytes of a Tx queue's line in the card; 0: none there.")] = None,
     faults: Annotated[str, typer.Option(metavar="SPEC", help="Faults of packets, as loss=1%,delay=5ms: see `card fault`.")] = "",
     allowances: Annotated[str, typer.Option(metavar="SPEC", help="Limits, as bw-in=100M,pps=10k: see `card allow`.")] = "",
-    record: Annotated[Path | None, typer.Option(metavar="FILE", help="What passes the card's port, as pcapng.")] = None,
+    record: Annotated[Path | None, typer.Option(metavar="FILE", readable=False, help="What passes the card's port, as pcapng.")] = None,
     log_format: Annotated[Format, typer.Option(envvar="SOFTENA_LOG_FORMAT", help="auto: coloured on a terminal.")] = "auto",
     log_level: Annotated[Level, typer.Option(envvar="SOFTENA_LOG_LEVEL", help="The least that is logged.")] = "info",
 ) -> object:

@@ -11,7 +11,7 @@ import typer
 from appliance.cli.reading import AsJson, show_json
 from appliance.cli.tables import show
 
-Card = Annotated[Path, typer.Argument(metavar="PATH", help="The card's --vfio-user socket.", show_default=False)]
+Card = Annotated[Path, typer.Argument(metavar="PATH", help="The card's --vfio-user socket.", show_default=False, readable=False)]
 
 
 def stats(path: Card, as_json: AsJson = False) -> None:

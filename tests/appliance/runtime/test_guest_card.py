@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -104,6 +105,32 @@ async def test_two_guests_on_a_cable_and_what_their_cards_tell(tmp_path: Path, r
         a.client.close()
     assert recorded(record) == [FRAME]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.pcapng"]
+
+
+def pour(guest: ScriptedGuest, frame: bytes) -> int:
+    """Send until the machine's end, at most as the ring has room; how often it went well."""
+    sent = 0
+    with contextlib.suppress(OSError, AssertionError):
+        while sent < 200:
+            guest.send(frame)
+            guest.client.read(0, 0, 4)  # worked off
+            sent += 1
+    return sent
+
+
+async def test_the_end_amid_traffic_leaves_a_whole_recording_and_no_file(tmp_path: Path, ram: Callable[[], GuestRam]) -> None:
+    paths, record = (tmp_path / "a.sock", tmp_path / "b.sock"), tmp_path / "a.pcapng"
+    async with AsyncExitStack() as stack:
+        await serve([card(paths[0], 1, cable=paths[1], record=record), card(paths[1], 2)], stack)
+        a, b = [await blocking(drive, path, ram()) for path in paths]
+        pouring = asyncio.create_task(blocking(pour, a, FRAME))
+        await until(lambda: ask(paths[0], "stats"), lambda shown: shown["tx"]["packets"] > 20)
+        os.close(b.client.sock.detach())  # this machine is killed first
+        await until(lambda: ask(paths[1], "stats"), lambda shown: not shown["connected"])
+    sent = await pouring
+    assert 20 < len(recorded(record)) <= sent + 1
+    assert set(recorded(record)) == {FRAME}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pcapng"]
 
 
 def recorded(path: Path) -> list[bytes]:
