@@ -200,19 +200,6 @@ LAYOUTS: dict[type[WireRecord], tuple[int, str]] = {
         """,
     ),
     admin.CustomerMetricsResponse: (64, COMPLETION + "8 u64 reported_metrics; 16 48B _reserved16"),
-    admin.EniStatsResponse: (
-        64,
-        COMPLETION
-        + """
-        8 u64 bw_in_allowance_exceeded
-        16 u64 bw_out_allowance_exceeded
-        24 u64 pps_allowance_exceeded
-        32 u64 conntrack_allowance_exceeded
-        40 u64 linklocal_allowance_exceeded
-        48 16B _reserved48
-        """,
-    ),
-    admin.CustomerMetricsResponse: (64, COMPLETION + "8 u64 reported_metrics; 16 48B _reserved16"),
     features.DeviceAttributes: (
         36,
         """
