@@ -111,12 +111,15 @@ allowed = st.builds(
 )
 gaps = st.one_of(st.just(0), st.integers(0, 100_000), st.integers(0, 20 * MS))
 BOTH_WAYS = [(0, way, 60_000) for way in (IN, OUT)] * 3  # one waits for bandwidth, the other for packets a second
+SMALL_AFTER_LARGE = [(0, IN, 60_000), (0, IN, 60_000), (0, OUT, 4)]  # it waits only if that is not for bandwidth
 arrivals = st.lists(st.tuples(gaps, st.sampled_from([IN, OUT]), st.sampled_from([4, 600, MSS, 10_000, 60_000])), max_size=60)
 
 
 @settings(max_examples=120, deadline=None)
 @example(allowances=Allowances(bw_in=10**6, pps=1000, max_wait=1), arrivals=BOTH_WAYS)
 @example(allowances=Allowances(bw_out=10**6, pps=1000, max_wait=1), arrivals=BOTH_WAYS)
+@example(allowances=Allowances(bw_in=10**6, pps=1000, max_wait=1), arrivals=SMALL_AFTER_LARGE)
+@example(allowances=Allowances(pps=1000, max_wait=1), arrivals=SMALL_AFTER_LARGE)
 @given(allowances=allowed, arrivals=arrivals)
 def test_packets_go_when_the_buckets_by_definition_let_them(allowances: Allowances, arrivals: list[Arrival]) -> None:
     lab, model = play(allowances, arrivals)
