@@ -30,6 +30,7 @@ from ena_dev.device.features import Features
 from ena_dev.device.flow_rules import FlowRules
 from ena_dev.device.hints import HintsOffer
 from ena_dev.device.host import Host
+from ena_dev.device.host_clock import ClockReading, host_clock
 from ena_dev.device.interfaces import Engine, Memory, Vector
 from ena_dev.device.interrupt_gate import InterruptGate
 from ena_dev.device.large_receive import LargeReceive
@@ -38,6 +39,7 @@ from ena_dev.device.link import Link
 from ena_dev.device.llq import LlqSetting
 from ena_dev.device.mtu import MtuSetting
 from ena_dev.device.personality import Hints, Personality
+from ena_dev.device.phc import Phc
 from ena_dev.device.queues import Queues
 from ena_dev.device.register_file import RegisterFile
 from ena_dev.device.rss import Rss
@@ -60,8 +62,9 @@ class Device:
         engine: Engine,
         vectors: Sequence[Vector],
         on_work: Callable[[], None] = lambda: None,
+        clock: Callable[[], ClockReading] = host_clock,
     ) -> None:
-        """`vectors[0]` is the admin vector, the others are those of queues, which the engine fires itself."""
+        """`vectors[0]` is the admin vector, the others are those of queues, which the engine fires itself. `clock`: what the PHC tells."""
         self.personality = personality
         self.on_work = on_work
         self._engine = engine
@@ -79,6 +82,7 @@ class Device:
         self._mtu = MtuSetting(personality, engine)
         self._host = Host(memory)
         self._hints = HintsOffer(personality.hints)
+        self._phc = Phc(memory, clock)
         self._groups: tuple[FeatureGroup, ...] = (
             Attributes(personality),
             self._hints,
@@ -88,12 +92,13 @@ class Device:
             Rss(memory, engine, personality.rss_table_log),
             LargeReceive(self._queues),
             FlowRules(memory, engine, personality.flow_rules, personality.max_queues),
+            self._phc,
             self._llq,
         )
         commands = Commands(Features(personality, self._groups), self._queues, self._stats)
         self._admin = AdminQueue(memory, commands.execute, self._gate.completion_posted)
         self.faults = Faults(engine, self._admin, self._gate, self._link, self.work)
-        self._registers = RegisterFile(self, personality, memory, self._admin, self._aenq, self._gate)
+        self._registers = RegisterFile(self, personality, memory, self._admin, self._aenq, self._gate, self._phc)
         self._forget()
 
     def read(self, offset: int) -> int:

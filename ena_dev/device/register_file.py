@@ -1,7 +1,7 @@
 """The control registers: each read and write named once, and handed to the part it belongs to.
 
 Reads and writes of offsets nobody owns do nothing (a read yields 0), as on the card. Both ways of reading work in every state:
-directly, and readless, where the answer is in the driver's memory before the write that asked for it returns.
+directly, and readless, where the answer is in the driver's memory before the write that asked for it returns; so is the clock's.
 Source: ENA interface, Register file; Readless register reads.
 """
 
@@ -16,6 +16,7 @@ from ena_dev.device.aenq import Aenq
 from ena_dev.device.interfaces import Memory
 from ena_dev.device.interrupt_gate import InterruptGate
 from ena_dev.device.personality import Personality
+from ena_dev.device.phc import Phc
 from ena_dev.errors import BusError
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,10 @@ class Card(Protocol):
 class RegisterFile:
     """Page 0 of BAR 0. No write raises, whatever its offset and value."""
 
-    def __init__(self, card: Card, personality: Personality, memory: Memory, admin: AdminQueue, aenq: Aenq, gate: InterruptGate) -> None:
-        self._card, self._personality, self._memory = card, personality, memory
+    def __init__(
+        self, card: Card, personality: Personality, memory: Memory, admin: AdminQueue, aenq: Aenq, gate: InterruptGate, phc: Phc
+    ) -> None:
+        self._card, self._personality, self._memory, self._phc = card, personality, memory, phc
         self._admin, self._aenq, self._gate = admin, aenq, gate
         self._answer_low = self._answer_high = 0
 
@@ -104,6 +107,8 @@ class RegisterFile:
             case Register.AQ_DB:
                 self._admin.ring_doorbell(value)
                 self._card.work()
+            case Register.PHC_DB:
+                self._phc.ring(value)
             case Register.AENQ_BASE_LO:
                 self._aenq.ring.low = value
             case Register.AENQ_BASE_HI:
