@@ -129,3 +129,6 @@ def test_a_machine_lives_behind_the_firewall_dies_and_another_comes(site: Site, 
     second = site.boot(kernel)
     assert second.well, second
     assert not [entry for entry in site.fw.child.log if entry["level"] in ("error", "critical")]
+    assert site.socket.exists(), "as nobody, it can't remove what root made: the next start takes its place"
+    site.fw.start()
+    assert not site.vm()["guest"]["connected"]
