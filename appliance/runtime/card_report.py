@@ -29,7 +29,7 @@ def stats(card: ServedCard, port: Port, recording: Recording | None = None) -> d
     queues:  {rx: [{index, packets, bytes, ..., drops}], tx: [...]}, those that exist
     faults:  {set: {...}, met: {lost, duplicated, delayed, reordered, refused}}
     allowances: {set: {...}, met: {packets that waited or were dropped by allowance, and conntrack_allowance_available}}
-    port:    {kind, ...}
+    port:    {kind, gone (an interface that was removed), ...}
     recording: {file, frames, lost, failed}, or None
     """
     device, engine = card.device, card.engine
@@ -50,7 +50,7 @@ def stats(card: ServedCard, port: Port, recording: Recording | None = None) -> d
         "queues": {way.name.lower(): list(_queues(engine, way, 2 * device.personality.max_queues)) for way in (Direction.RX, Direction.TX)},
         "faults": faults(card),
         "allowances": allowances(card),
-        "port": _port(port),
+        "port": {**_port(port), "gone": engine.port_gone},
         "recording": None if recording is None else _recording(recording),
     }
 

@@ -13,6 +13,7 @@ import errno as numbers
 import fcntl
 import logging
 import os
+import socket
 import struct
 
 import pytun
@@ -167,13 +168,16 @@ cdef class TapPort(Port):
     def __init__(self, str name not None, int queues=1, *, bint vnet=True, bint offloads=True, bint tun=False, bytes mac=b"\2\0\0\0\0\1"):
         if not 0 < queues <= TAP_QUEUES:
             raise UsageError(f"a TAP has 1 to {TAP_QUEUES} queues, not {queues}")
-        if not 0 < len(name) <= NAME_LONGEST:
-            raise PortError(f"{name!r} is no name of an interface: it has 1 to {NAME_LONGEST} characters")
+        if not 0 < len(name) <= NAME_LONGEST or set(name) & set("/:%") or not name.isprintable() or " " in name:
+            raise PortError(f"{name!r} is no name of an interface: it has 1 to {NAME_LONGEST} characters, without spaces, /, : and %")
         if len(mac) != 6:
             raise UsageError("a MAC address has 6 bytes")
         self.name, self.queues, self.offloads = name, queues, vnet and offloads
         self._devices = open_queues(name, queues, vnet, tun)
         self._steering, self._refused = None, False
+        if attached(name) > queues:
+            self.close()
+            raise PortError(why_not(name, numbers.EBUSY, queues, tun))
         try:
             self._prepare(vnet, tun, mac)
         except OSError as error:
@@ -276,6 +280,17 @@ def open_queues(str name, int queues, bint vnet, bint tun):
             failure = failure or error
     number = failure.errno if isinstance(failure, OSError) else failure.args[0]
     raise PortError(why_not(name, number, queues, tun)) from failure
+
+
+def attached(str name):
+    """How many queues of the interface are open, by whomever; 0 where /sys doesn't show it. Frames would be dealt out among all of them."""
+    try:
+        with open(f"/sys/class/net/{name}/ifindex") as file:
+            if int(file.read()) != socket.if_nametoindex(name):
+                return 0                         # /sys is of another network namespace
+        return len([queue for queue in os.listdir(f"/sys/class/net/{name}/queues") if queue.startswith("tx-")])
+    except OSError:
+        return 0
 
 
 def why_not(str name, number, int queues, bint tun):

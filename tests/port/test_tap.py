@@ -239,9 +239,31 @@ def test_a_persistent_interface_with_several_queues_serves_one_too() -> None:
     port.close()
 
 
-def test_a_bad_name_is_refused_before_the_kernel_is_asked() -> None:
+def test_several_queues_are_not_shared_with_another_process() -> None:
+    """The kernel would deal frames out to both. It shows its queues in a /sys of this network."""
+    program = f"""if True:
+        from ena_dev.port.tap import TapPort
+        first = TapPort({NAME!r}, 2)
+        for queues in (1, 2):
+            try:
+                TapPort({NAME!r}, queues)
+            except Exception as error:
+                print(error)
+        first.close()
+        TapPort({NAME!r}, 3).close()
+        print("free again")"""
+    fresh = 'mount -t sysfs none /sys && exec "$0" -c "$1"'
+    command = ["unshare", "--mount", "--net", "sh", "-c", fresh, sys.executable, program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.stdout == f"{NAME}: in use by another process\n" * 2 + "free again\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["a-name-beyond-fifteen", "", "a/b", "tap%d", "a b", "eth0:1", "tab\t"])
+def test_a_bad_name_is_refused_before_the_kernel_is_asked(name: str) -> None:
     with pytest.raises(PortError, match="1 to 15 characters"):
-        TapPort("a-name-beyond-fifteen")
+        TapPort(name)
 
 
 def test_an_unprivileged_user_is_told_what_to_do() -> None:

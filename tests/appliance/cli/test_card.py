@@ -1,13 +1,16 @@
-"""`softena card serve` as a program: it says when it can be connected to, serves, and ends by a signal."""
+"""`softena card` as a program: what it says, does and leaves behind."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
-import dpkt
 import pytest
 
 from appliance.cli import main
@@ -19,27 +22,69 @@ def program(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_card_is_served_until_sigterm(tmp_path: Path) -> None:
-    capture, path = tmp_path / "frames.pcap", tmp_path / "card.sock"
-    with capture.open("wb") as file:
-        dpkt.pcap.Writer(file).writepkt(bytes(60), ts=1.0)
-    card = program("--vfio-user", str(path), "--pcap", str(capture), "--queues", "2", "--faults", "loss=0.5,seed=3")
+class Softena(Protocol):
+    def __call__(self, *arguments: str) -> tuple[int, str, str]: ...
+
+
+@pytest.fixture
+def softena(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Softena:
+    """`softena card ARGUMENTS...` in this process: exit status, and what it said on both ways out."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["softena", "card", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+@contextmanager
+def ready(*paths: Path, arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The program, once it has said that its cards are there."""
+    card = program(*arguments.split())
     try:
         assert card.stdout is not None
-        assert card.stdout.readline() == f"ready {path}\n"
-        ram = GuestRam()
-        for _ in range(2):
-            client = VfioClient(path)
-            client.attach(ram)
-            assert client.irq_info(2) == (1, 3)
-            client.close()
-        ram.close()
-        card.send_signal(signal.SIGTERM)
-        _, said = card.communicate(timeout=20)
-        assert (card.returncode, path.exists()) == (0, False), said
+        assert [card.stdout.readline() for _ in paths] == [f"ready {path}\n" for path in paths]
+        yield card
     finally:
         card.kill()
         card.wait()
+        for pipe in (card.stdout, card.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def test_cards_are_served_until_sigterm_and_do_as_they_are_told(tmp_path: Path, softena: Softena) -> None:
+    a, b, record = tmp_path / "a.sock", tmp_path / "b.sock", tmp_path / "a.pcapng"
+    arguments = f"--queues 2 --vfio-user {a} --record {record} --vfio-user {b} --cable {a} --faults loss=0.5,seed=3 --log-level debug"
+    with ready(a, b, arguments=arguments) as killed:
+        killed.kill()
+    assert softena("stats", str(a))[0] == 5
+    with ready(a, b, arguments=arguments) as card:
+        ram = GuestRam()
+        for _ in range(2):
+            client = VfioClient(a)
+            client.attach(ram)
+            assert client.irq_info(2) == (1, 3)
+            status, shown, _ = softena("stats", str(a))
+            assert (status, "guest:      connected" in shown, "0 frames, 0 not recorded" in shown) == (0, True, True), shown
+            client.close()
+        ram.close()
+        shown = softena("stats", str(b), "--json")[1]
+        assert json.loads(shown)["result"]["faults"]["set"]["loss"] == 0.5
+        assert softena("fault", str(b), "loss=1%,link-flap=1s") == (0, "packets: loss 0.01\n", "")
+        assert softena("allow", str(b), "pps=10k") == (0, "limits: pps 10000\n", "")
+        assert softena("hint", str(b), "missing-tx-completion-timeout=9") == (0, "hints: missing_tx_completion_timeout 9\n", "")
+        assert softena("link", str(b), "down") == (0, "link down\n", "")
+        assert softena("reset", str(b)) == (1, "", "softena: no driver is up that can be asked for a reset\n")
+        assert softena("fault", str(b), "nonsense=1")[0] == 1
+        card.send_signal(signal.SIGTERM)
+        _, said = card.communicate(timeout=20)
+        assert card.returncode == 0, said
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pcapng"]
+    status, _, why = softena("stats", str(a))
+    assert (status, why.count("\n"), "softena card serve --vfio-user PATH" in why) == (5, 1, True)
 
 
 MISTAKES = [
@@ -61,15 +106,11 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "why"), MISTAKES)
-def test_cards_that_make_no_sense_are_mistakes_of_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str, why: str
-) -> None:
+def test_cards_that_make_no_sense_are_mistakes_of_the_command_line(tmp_path: Path, softena: Softena, arguments: str, why: str) -> None:
     path = str(tmp_path / "card.sock")
-    monkeypatch.setattr(sys, "argv", ["softena", "card", "serve", "--vfio-user", path, *arguments.replace("CARD", path).split()])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert why in " ".join(capsys.readouterr().err.split())
+    status, _, said = softena("serve", "--vfio-user", path, *arguments.replace("CARD", path).split())
+    assert status == 2
+    assert why in " ".join(said.split())
     assert list(tmp_path.iterdir()) == []
 
 
