@@ -170,6 +170,30 @@ def test_a_large_packet_counts_as_its_segments() -> None:
     assert lab.over() == [0, 0, 42]
 
 
+def test_a_packet_larger_than_the_buckets_goes_when_they_are_full() -> None:
+    """60,000 bytes in segments of 100: 600 packets, and 66 bytes of headers in each."""
+    lab = Lab(Allowances(bw_in=10**6, pps=1000, max_wait=1))
+    large = FrameMeta(partial=True, csum_start=34, csum_offset=16, segment=100, header_length=66)
+    for tag in range(2):
+        lab.bench.wire.inject(packet(tag, 60_000), meta=large)
+        lab.settle()
+    lab.until(2000 * MS)
+    assert lab.gone == [(0, IN, 0), (8 * 600 * 166 * 1000, IN, 1)]
+    assert lab.over() == [600, 0, 600]
+
+
+def test_nobody_is_overtaken_when_the_card_is_late() -> None:
+    lab = Lab(Allowances(pps=100_000))
+    for tag in range(800):
+        lab.bench.wire.inject(packet(tag, 4))
+    lab.settle()
+    lab.now += 1000 * MS  # and more wait than one turn of the task releases
+    lab.bench.wire.inject(packet(800, 4))
+    lab.settle()
+    assert [tag for _, _, tag in lab.gone] == list(range(801))
+    assert lab.over() == [0, 0, 300]
+
+
 def test_packets_wait_for_max_wait_and_are_dropped_beyond() -> None:
     """1 Mbit/s: 64 KiB at once, then a packet of 1,514 bytes each 12.1 ms."""
     arrivals = [(0, OUT, MSS)] * 52
@@ -199,8 +223,9 @@ def test_what_waits_is_bounded_whatever_the_limits_say() -> None:
     bench = IoBench()
     bench.rx(depth=4096).post(4000, 128)
     bench.engine.shaper.set(Allowances(pps=1000, max_wait=10))
+    frame = udp(4)
     for _ in range(3000):
-        bench.wire.inject(udp(4))
+        bench.wire.inject(frame)
     bench.run()
     assert bench.engine.counters(Direction.RX)["drop_allowance"] == 3000 - 64 - 2048
     assert bench.engine.statistics().rx_drops == 3000 - 64 - 2048
