@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ena_dev.device.personality import Hints
+from ena_dev.abi.features import FeatureId
+from ena_dev.device.personality import STRANGERS_FEATURES, Hints
 from ena_dev.port.tap import TapPort
 from tests.guest.cards import CardInLab, Cards, personality
 from tests.guest.desks import CardDesk, FrameDesk, TrafficDesk, commands
@@ -38,6 +39,8 @@ class Chapter:
 CHAPTERS = (
     Chapter("traffic", ("probe", "ping", "tcp", "udp", "jumbo", "views")),
     Chapter("offloads", ("checksum-on", "checksum-off", "tso-on", "tso-off", "rss", "rss-set", "channels", "rings", "moderation"), smp=4),
+    Chapter("llq", ("llq",), values={"features": STRANGERS_FEATURES | {FeatureId.LLQ}}),
+    Chapter("statistics", ("statistics",)),
     Chapter("life", ("mtu", "down-up", "reload", "flr-bound", "flr-unbound")),
     Chapter("two", ("two-cards",), cards=2),
     Chapter(

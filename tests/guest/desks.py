@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 
 import dpkt
@@ -17,7 +18,9 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
+from ena_dev.abi.admin import Direction
 from ena_dev.abi.features import OsType
+from ena_dev.device.allowances import Allowances
 from tests.guest.cards import CardInLab, Cards
 from tests.guest.lab import Answer, Far
 from tests.guest.witness import Witness, packets, right, stream
@@ -104,10 +107,14 @@ class TrafficDesk:
         assert seen == (int(count), int(length)), f"the driver says {count} frames of {length} bytes, the port {seen}"
         return f"{seen[0]} frames"
 
-    def segmented(self, count: str) -> str:
-        """The driver handed over far fewer packets than came out as frames."""
+    def segmented(self, count: str, length: str) -> str:
+        """The driver handed over fewer packets than came out as frames: the card cut some up, and each cut cost one more header."""
         frames = self._witness.settled()
-        assert int(count) * 2 < len(frames), f"{count} packets became {len(frames)} frames"
+        cuts = len(frames) - int(count)
+        assert cuts > 0, f"{count} packets became {len(frames)} frames"
+        (frame, segment), *_ = packets(frames, lambda ip: isinstance(ip.data, dpkt.tcp.TCP) and bool(ip.data.data))
+        grown = sum(map(len, frames)) - int(length)
+        assert grown == cuts * (len(frame) - len(segment.data.data)), f"{count} packets became {len(frames)} frames, {grown} bytes longer"
         return f"{count} packets became {len(frames)} frames"
 
     def largest(self, length: str) -> str:
@@ -181,6 +188,7 @@ class CardDesk:
     def __init__(self, cards: Cards, card: CardInLab) -> None:
         self._cards, self._card = cards, card
         self._resets = self._function_resets = 0
+        self._lines = b""
 
     def probed(self) -> str:
         """A driver of Linux said who it is."""
@@ -228,6 +236,29 @@ class CardDesk:
         count = self._card.function_resets - self._function_resets
         assert count, "the bus did not reset the card"
         return str(count)
+
+    def allow(self, text: str) -> None:
+        """Allowances from now on, as `softena card allow` takes them."""
+        self._cards.call(self._card.device.set_allowances, Allowances.parse(text))
+
+    def exceeded(self, *told: str) -> str:
+        """The card counts what its driver tells: NAME=VALUE each."""
+        counted = asdict(self._cards.call(self._card.device.allowance_statistics))
+        seen = {name: int(value) for name, _, value in (each.partition("=") for each in told)}
+        assert seen, "the driver tells nothing"
+        assert seen == {name: counted[name] for name in seen}, f"the driver tells {seen}, the card counts {counted}"
+        return " ".join(told)
+
+    def lines_written(self) -> None:
+        """Since the last time, the driver wrote into the card's memory, and nothing there was refused."""
+        engine = self._card.served.engine
+        memory = engine.device_memory
+        assert memory is not None, "the card has no memory"
+        before, self._lines = self._lines, self._cards.call(memory.read, 0, memory.size)
+        assert self._lines != before, "no line was written"
+        counted = self._cards.call(engine.counters, Direction.TX)
+        bad = {name: counted[name] for name in ("bad_doorbells", "long_bursts", "drop_malformed") if counted[name]}
+        assert not bad, f"the card refused {bad}"
 
     def link(self, state: str) -> None:
         """Plug or pull the cable."""

@@ -28,7 +28,7 @@ KERNELS = ("6.1", "6.12", "backports")
 PROGRAMS = {"dpdk-host": "test_dpdk_host.py", "dpdk-guest": "test_dpdk_guest.py"}
 """Columns whose tests print their verdicts themselves."""
 TITLES = {"6.1": "Linux {}", "6.12": "Linux {}", "backports": "Linux {}", "dpdk-host": "DPDK, no guest", "dpdk-guest": "DPDK in a guest"}
-SIGNS = {"ok": "✓", "FAIL": "✗", "n/a": "–"}
+SIGNS = {"ok": "✓", "FAIL": "✗", "n/a": "n/a"}
 
 Cells = dict[str, Verdict]
 Results = dict[str, dict[str, object]]

@@ -51,7 +51,7 @@ def test_a_reason_is_told_once_below_the_table() -> None:
     made = table({"6.1": {"version": "6.1.7", "cells": cells}, "6.12": {"version": "", "cells": cells}})
     assert "| Linux 6.1.7 | Linux 6.12 |" in made
     assert made.count("no memory") == made.count("lost") == 1
-    assert f"| {CAPABILITIES['ping']} | ✓ | ✓ | – (" in made
+    assert f"| {CAPABILITIES['ping']} | ✓ | ✓ | n/a (" in made
 
 
 def test_a_table_replaces_the_one_before() -> None:

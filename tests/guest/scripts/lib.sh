@@ -1,7 +1,7 @@
 # What every guest script may use; it stands before the script. A check is a command: `check NAME COMMAND WORDS...` prints its verdict.
 dmesg -n 1      # the kernel's words stay in its log: they would break lines of ours
 fail=0
-check() { name=$1; shift; if "$@" >/tmp/out 2>&1; then echo "ok $name"; else echo "FAIL $name: $(tail -3 /tmp/out | tr '\n' ' ')"; fail=1; fi; }
+check() { checked=$1; shift; if "$@" >/tmp/out 2>&1; then echo "ok $checked"; else echo "FAIL $checked: $(tail -3 /tmp/out | tr '\n' ' ')"; fail=1; fi; }
 cannot() { echo "n/a $1: $2"; }
 # host COMMAND WORDS...: have the lab do something, wait until it is done, print its answer
 host() { echo "@@HOST $*" >/dev/console; read -r verdict answer </dev/console; echo "$answer"; [ "$verdict" = ok ]; }
@@ -20,5 +20,10 @@ pinged() { /bin/ping -n -q -i 0.05 -c 10 -W 2 "$@" >/tmp/ping; grep -v '^$' /tmp
 iperf() { iperf3 -c "$PEER" -t 2 -J "$@" >/tmp/iperf && grep -q '"bytes":[[:space:]]*[1-9]' /tmp/iperf; }
 counter() { ethtool -S "$IF" | sed -n "s/^ *$1: //p"; }
 counters() { ethtool -S "$IF" | sed -n "s/^ *$1: //p" | { sum=0; while read -r n; do sum=$((sum+n)); done; echo $sum; }; }
+# compared COMMAND: what was sent since `marked`, by the driver's count, against the port. A frame between the two counts is worth a second look.
+sent() { counters "queue_[0-9]*_tx_$1"; }
+marked() { host begin && sent_frames=$(sent cnt) sent_bytes=$(sent bytes); }
+compared() { until_true 5 compare "$1"; }
+compare() { host "$1" $(($(sent cnt)-sent_frames)) $(($(sent bytes)-sent_bytes)); }
 # every error counter of the driver is 0
 healthy() { ! ethtool -S "$IF" | grep -E '(total_resets|reset_fail|tx_timeout|wd_expired|bad_|missing|malformed|invalid|admin_to|lost_interrupt|missed_tx|csum_bad|no_completion|_err)[^:]*: [1-9]'; }

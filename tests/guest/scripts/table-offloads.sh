@@ -1,7 +1,6 @@
 # What the card does for its driver: checksums, segmentation, spreading of flows, fewer interrupts. Needs four processors.
 seq 1 100000 >/tmp/text
 outward() { nc "$1" 7000 </tmp/text >/dev/null; }
-sent() { counters 'queue_[0-9]*_tx_cnt'; }
 bad() { counters 'queue_[0-9]*_rx_csum_bad'; }
 good() { counters 'queue_[0-9]*_rx_csum_good'; }
 refused() { awk '/^Udp:/ && !n { for (i = 1; i <= NF; i++) if ($i == "InCsumErrors") n = i; next } /^Udp:/ { print $n }' /proc/net/snmp; }
@@ -18,8 +17,7 @@ checksums() { ethtool -K "$IF" tx "$1" rx "$1" && outgoing && incoming "$2" "$3"
 segmentation() {
     ethtool -K "$IF" tso "$1" && ethtool -k "$IF" | grep -q "tcp-segmentation-offload: $1" || return 1
     for peer in "$PEER" "$PEER6"; do
-        host begin && n=$(sent) && b=$(counters 'queue_[0-9]*_tx_bytes') && outward "$peer" && host took-stream || return 1
-        if [ "$1" = on ]; then host segmented $(($(sent)-n)); else host agrees $(($(sent)-n)) $(($(counters 'queue_[0-9]*_tx_bytes')-b)); fi || return 1
+        marked && outward "$peer" && host took-stream && if [ "$1" = on ]; then compared segmented; else compared agrees; fi || return 1
     done
 }
 key() { ethtool -x "$IF" | sed -n 's/^\(..:[0-9a-f:]*\)$/\1/p'; }
