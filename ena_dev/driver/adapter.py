@@ -168,6 +168,7 @@ class Adapter:
 
     async def _reset(self, reason: ResetReason) -> ResetReport:
         """Two resets of the card, as every driver does: one with the reason, one to begin anew."""
+        self.control.registers.announce_response()  # the card may have forgotten: a reset that failed half-way, or one from the bus
         await check_versions(self.control.registers)  # a card that does not answer is left alone for now
         undone = 0
 

@@ -160,6 +160,14 @@ async def test_a_reset_keeps_pairs_settings_and_buffers(host: Host) -> None:
     assert struct.unpack_from("<I", told["SET 14"].raw, 20) == (4000,)
 
 
+async def test_a_card_that_forgot_where_answers_go_is_reset_all_the_same(host: Host) -> None:
+    adapter = await up(host, readless=True)
+    host.bar.write(0x60, 0)
+    host.bar.write(0x64, 0)
+    await adapter.reset(ResetReason.USER_TRIGGER)
+    assert adapter.state is State.UP
+
+
 @pytest.mark.parametrize("change", ["mac", "max_mtu", "queues"])
 async def test_another_card_after_a_reset_is_not_driven(host: Host, change: str) -> None:
     adapter = await up(host)
