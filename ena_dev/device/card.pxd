@@ -145,6 +145,7 @@ cdef struct Card:
     uint16_t *table            # indirection: device Rx SQ indices
     uint32_t table_size        # a power of two, or 0
     const FlowTable *flows     # rules that come before the hash
+    uint64_t clock_offset      # ns from the executor's clock to the card's own, which stamps completions
     uint8_t mac[6]
     uint8_t promiscuous, link, large
     uint32_t mtu

@@ -156,6 +156,9 @@ class Engine(Protocol):
     def set_flow_rules(self, rules: Iterable[FlowRule]) -> None:
         """In place of all that were there; `stop` forgets them."""
 
+    def set_clock_offset(self, offset: int) -> None:
+        """Nanoseconds from the engine's monotonic clock to the card's, by which large completions are stamped. A reset keeps it."""
+
     def set_mtu(self, mtu: int) -> None:
         """Largest packet without its Ethernet header, in bytes."""
 

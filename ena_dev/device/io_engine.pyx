@@ -7,7 +7,7 @@
 Every change of what the tasks read happens under the executor's barrier, so a queue that is destroyed is neither in use nor used again.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from posix.uio cimport iovec
@@ -401,6 +401,11 @@ cdef class IoEngine:
     def set_flow_rules(self, rules):
         """Which packets go to a queue of their own, in place of all earlier rules."""
         self._flows.set(rules)
+
+    def set_clock_offset(self, int64_t offset):
+        """Nanoseconds from the executor's clock to the one that completions are stamped by."""
+        with self.executor.held():
+            self.card.clock_offset = <uint64_t> offset
 
     def set_mtu(self, uint32_t mtu):
         """Longer packets are dropped, large ones that the driver accepts apart."""

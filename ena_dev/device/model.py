@@ -44,6 +44,7 @@ from ena_dev.device.queues import Queues
 from ena_dev.device.register_file import RegisterFile
 from ena_dev.device.rss import Rss
 from ena_dev.device.stats import Stats
+from ena_dev.device.timestamps import Timestamps
 from ena_dev.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Device:
         on_work: Callable[[], None] = lambda: None,
         clock: Callable[[], ClockReading] = host_clock,
     ) -> None:
-        """`vectors[0]` is the admin vector, the others are those of queues, which the engine fires itself. `clock`: what the PHC tells."""
+        """`vectors[0]` is the admin vector, the others are those of queues, which the engine fires itself. `clock`: the card's own."""
         self.personality = personality
         self.on_work = on_work
         self._engine = engine
@@ -82,7 +83,7 @@ class Device:
         self._mtu = MtuSetting(personality, engine)
         self._host = Host(memory)
         self._hints = HintsOffer(personality.hints)
-        self._phc = Phc(memory, clock)
+        self._phc, self._timestamps = Phc(memory, clock), Timestamps(engine, clock)
         self._groups: tuple[FeatureGroup, ...] = (
             Attributes(personality),
             self._hints,
@@ -93,6 +94,7 @@ class Device:
             LargeReceive(self._queues),
             FlowRules(memory, engine, personality.flow_rules, personality.max_queues),
             self._phc,
+            self._timestamps,
             self._llq,
         )
         commands = Commands(Features(personality, self._groups), self._queues, self._stats)
@@ -115,6 +117,7 @@ class Device:
         try:
             self._check_engine()
             self._admin.process()
+            self._timestamps.refresh()
             self._aenq.poll(now, self.faults.beat)
         except ContractBroken as broken:
             self._fail(broken)

@@ -176,4 +176,5 @@ cdef inline void rx_write_completion(RxQueue *q, uint8_t *slot, const Posted *po
     if q.cq.entry >= EXTENDED:
         c.address_low, c.address_high = <uint32_t> posted.address, <uint16_t> (posted.address >> 32)
         c.segment = v.segment
+        now += q.card.clock_offset
         c.timestamp_low, c.timestamp_high = <uint32_t> now, <uint32_t> (now >> 32)

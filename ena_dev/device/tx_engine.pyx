@@ -81,6 +81,7 @@ cdef void complete(TxQueue *q, uint16_t req_id, uint64_t now) noexcept nogil:
         completion.flags |= TX_CDESC_ZERO
     if q.cq.entry >= EXTENDED:
         times = <uint32_t *> (slot + sizeof(TxCdesc))
+        now += q.card.clock_offset
         times[0], times[1] = <uint32_t> now, <uint32_t> (now >> 32)
     memcpy(&word, &completion, sizeof(word))
     store_release64(<uint64_t *> slot, word)

@@ -23,7 +23,7 @@ def started(personality: Personality) -> Bench:
 def test_device_attributes(bench: Bench) -> None:
     fields = struct.unpack_from("<6I6sHI", bench.driver.get(1).payload)
     features = sum(1 << bit for bit in (3, 7, 10, 11, 12, 14, 18, 20, 24, 26, 28))
-    assert fields == (1, 0x0A, features, 0b11000, 48, 48, MAC, 0, 9216)
+    assert fields == (1, 0x0A, features, 0b11101, 48, 48, MAC, 0, 9216)
 
 
 def test_queue_limits_in_their_extended_version(bench: Bench) -> None:

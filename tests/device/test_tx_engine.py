@@ -252,6 +252,22 @@ def test_spoiled_completions_name_no_request_or_are_malformed_and_then_all_is_we
     assert [(int.from_bytes(raw[at : at + 2], "little"), raw[at + 3]) for at in (0, 8, 16)] == [(0xFFFF - 7, 1), (8, 0xC1), (9, 1)]
 
 
+def test_large_completions_are_stamped_by_the_cards_own_clock() -> None:
+    bench = IoBench()
+    tx, rx = bench.tx(entry=16), bench.rx(entry=32)
+    rx.post(2)
+    noon = 1_700_000_000_000_000_000
+    bench.now = 5.0
+    for offset in (noon, -2_000_000_000):
+        bench.engine.set_clock_offset(offset)
+        tx.send(udp(30))
+        bench.wire.inject(udp(30))
+        bench.run()
+    sent = [int.from_bytes(bench.memory.read(tx.cq + at + 8, 8), "little") for at in (0, 16)]
+    received = [done.timestamp_low | done.timestamp_high << 32 for packet in rx.receive() for done in packet.completions]
+    assert sent == received == [noon + 5_000_000_000, 3_000_000_000]
+
+
 def test_a_full_port_costs_the_frame_and_not_the_completion() -> None:
     bench = IoBench()
     tx = bench.tx(depth=8192)

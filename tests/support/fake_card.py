@@ -106,6 +106,7 @@ class FakeEngine:
     lost: dict[int | None, int] = field(default_factory=dict)  # by vector; None: of any
     spoiled: list[tuple[Direction, int, int]] = field(default_factory=list)  # wrong ids, malformed
     flow_rules: tuple[FlowRule, ...] = ()
+    clock_offset: int | None = None
     stats: BasicStats = field(default_factory=BasicStats)
     shaper: FakeShaper = field(default_factory=FakeShaper)
     stops: int = 0
@@ -150,6 +151,9 @@ class FakeEngine:
 
     def set_flow_rules(self, rules: Iterable[FlowRule]) -> None:
         self.flow_rules = tuple(rules)
+
+    def set_clock_offset(self, offset: int) -> None:
+        self.clock_offset = offset
 
     def set_mtu(self, mtu: int) -> None:
         self.mtu = mtu
