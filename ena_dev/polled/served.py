@@ -34,7 +34,7 @@ LOOK: Final = 0.1  # seconds between looks for pages that come and go with nothi
 class PolledCard:
     """A card in `directory`, from `start` to `stop`, or inside `async with`. The port stays its opener's.
 
-    The directory gets the files `bar0` and `bar2`, for one driver at a time; DPDK's huge pages are expected in its folder `huge`. When the
+    The directory gets `bar0` and `bar2`, for one driver at a time; DPDK's huge pages are expected in its folder `huge`. When the
     driver's process ends, in whatever way, the card is reset and ready for the next. It knows a page only after a look: pages that are
     added while frames flow must be there 0.1 s, or an admin command, before a descriptor names them.
     """
@@ -110,7 +110,6 @@ class PolledCard:
     def _make_files(self) -> None:
         """New files for the BARs, also where a driver has cut one short."""
         self._bar.detach()
-        os.close(_file(self.directory / "bar2", 0))
         fd = _file(self.directory / "bar0", BAR0_BYTES)
         try:
             self._bar.attach(fd)
@@ -123,6 +122,17 @@ class PolledCard:
         self.device.function_reset()
         self._pages.drop()
         self._control.reset()
+        self._offer_memory()
+
+    def _offer_memory(self) -> None:
+        """`bar2`: fresh memory of the card, by a link to its descriptor, for it has no name; an empty file if the card has none."""
+        path, memory = self.directory / "bar2", self._plugged.device_memory
+        if memory is None:
+            os.close(_file(path, 0))
+            return
+        memory.renew()
+        path.unlink(missing_ok=True)
+        path.symlink_to(f"/proc/{os.getpid()}/fd/{memory.fd}")
 
     def _written(self) -> None:
         self._look()

@@ -57,7 +57,7 @@ class Testpmd:
         for command in commands:
             self._process.stdin.write(f"{command}\n".encode())
             answer = await self.prompted()
-            assert "Bad arguments" not in answer and "Command not found" not in answer, f"{command}: {answer}"
+            assert not re.search("Bad arguments|Command not found|Fail to|Not all ports|diag = -", answer), f"{command}: {answer}"
         return answer
 
     async def prompted(self) -> str:
