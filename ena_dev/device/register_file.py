@@ -46,7 +46,11 @@ class RegisterFile:
         self._answer_low = self._answer_high = 0
 
     def reset(self) -> None:
-        """Forget where readless answers go; drivers tell it anew while the reset is in progress."""
+        """Forget where readless answers go; drivers tell it anew while the reset is in progress.
+
+        Also after a reset by the bus, of which a driver may know nothing: its next readless reads find no answer, until it resets the
+        card itself. Nothing better is right: whose memory that address is by then, only the host knows.
+        """
         self._answer_low = self._answer_high = 0
 
     def read(self, offset: int) -> int:
