@@ -1,7 +1,8 @@
 # cython: language_level=3
 """Loads, stores and fences between the data thread and the event loop's thread."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 cdef extern from * nogil:
     """
@@ -20,3 +21,11 @@ cdef extern from * nogil:
     uint32_t fetch_add "softena_fetch_add"(uint32_t *p, int v)
     uint32_t exchange "softena_exchange"(uint32_t *p, uint32_t v)
     void fence "softena_fence"()
+
+
+cdef inline void load_once16(const uint8_t *shared, void *out) noexcept nogil:
+    """Copy 16 bytes that somebody else may be writing, at a multiple of 8: each half is loaded once, whatever the compiler would like."""
+    cdef uint64_t halves[2]
+    halves[0] = load_relaxed64(<uint64_t *> shared)
+    halves[1] = load_relaxed64(<uint64_t *> shared + 1)
+    memcpy(out, halves, sizeof(halves))

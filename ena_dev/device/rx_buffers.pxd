@@ -8,11 +8,11 @@ Source: ENA interface, queue model; Rx descriptor; Rx completion.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memmove
+from libc.string cimport memmove
 from posix.uio cimport iovec
 
 from ena_dev.abi.eth_io cimport RXC_BUFFER, RXC_FIRST, RXC_LAST, RXC_PHASE, RXC_ZERO, RX_PHASE, RxCdesc, RxCdescExt, RxDesc
-from ena_dev.bus.atomic cimport load_acquire, store_release
+from ena_dev.bus.atomic cimport load_acquire, load_once16, store_release
 from ena_dev.bus.memory cimport BUS_READ, BUS_WRITE, bus_at
 from ena_dev.device.card cimport Card, Posted, RxQueue, card_fatal, cq_slot, spoils
 from ena_dev.device.rx_verdict cimport Verdict
@@ -44,7 +44,7 @@ cdef inline void rx_fetch(RxQueue *q) noexcept nogil:
         q.counters.bad_doorbells += 1
         new = room
     while new:
-        memcpy(&desc, ring + ring_slot(q.fetched, q.depth) * sizeof(RxDesc), sizeof(RxDesc))
+        load_once16(ring + ring_slot(q.fetched, q.depth) * sizeof(RxDesc), &desc)
         if desc.control & RX_PHASE != ring_phase(q.fetched, q.depth):
             q.counters.bad_doorbells += 1
             return

@@ -6,22 +6,18 @@ Source: ENA interface, Tx descriptor and Tx meta descriptor.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
 from ena_dev.abi.eth_io cimport (META_EXT_VALID, META_L3_OFFSET_SHIFT, META_L4_WORDS_SHIFT, META_MSS_HIGH_SHIFT, META_MSS_LOW_SHIFT,
                                  META_STORE, TX_ADDRESS_HIGH, TX_LENGTH, TX_REQ_ID_HIGH_SHIFT, TX_REQ_ID_LOW_SHIFT, TxDesc)
-from ena_dev.bus.atomic cimport load_relaxed64
+from ena_dev.bus.atomic cimport load_once16
 from ena_dev.bus.memory cimport BUS_READ, bus_at
 from ena_dev.device.card cimport TxQueue, card_fatal
 from ena_dev.device.tx_offload cimport TX_PIECES, Outgoing
 
 
 cdef inline void tx_fetch(const uint8_t *slot, TxDesc *desc) noexcept nogil:
-    """Copy a descriptor out. Each half is loaded once, whatever the compiler would like."""
-    cdef uint64_t halves[2]
-    halves[0] = load_relaxed64(<uint64_t *> slot)
-    halves[1] = load_relaxed64(<uint64_t *> slot + 1)
-    memcpy(desc, halves, sizeof(TxDesc))
+    """Copy a descriptor out."""
+    load_once16(slot, desc)
 
 
 cdef inline void tx_begin(TxQueue *q, Outgoing *packet) noexcept nogil:
