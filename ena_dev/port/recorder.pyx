@@ -136,14 +136,14 @@ cdef int recorded_deliver(void *ctx, const iovec *buffers, int count, const Port
 # -- the port ----------------------------------------------------------------------------------------------------------
 
 cdef class RecordingPort(Port):
-    """`inner`, recorded on a tape of `tape` bytes (a power of two, at least four large frames). It stays its opener's to close.
+    """`inner`, recorded on a tape of `tape` bytes (a power of two with room for a large frame). It stays its opener's to close.
 
     Interface 0 of the blocks; times are nanoseconds since 1970 by a clock that never goes back.
     """
 
     def __cinit__(self, Port inner not None, *, uint64_t tape=TAPE):
-        if tape & (tape - 1) or tape < 4 * BLOCK_MOST:
-            raise UsageError(f"a tape has a power of two of bytes, at least {4 * BLOCK_MOST}, not {tape}")
+        if tape & (tape - 1) or tape < BLOCK_MOST:
+            raise UsageError(f"a tape has a power of two of bytes, at least {BLOCK_MOST}, not {tape}")
         if not 0 < inner.queues <= RECORDER_QUEUES:
             raise UsageError(f"a port of 1 to {RECORDER_QUEUES} queues can be recorded, not of {inner.queues}")
         self.inner, self.queues = inner, inner.queues
