@@ -31,7 +31,7 @@ STANDARD_FEATURES = frozenset(
         FeatureId.HOST_ATTR_CONFIG,
     }
 )
-ON_STRANGERS_REQUEST = frozenset({FeatureId.PHC_CONFIG, FeatureId.FLOW_STEERING_CONFIG, FeatureId.HW_TIMESTAMP})
+ON_STRANGERS_REQUEST = frozenset({FeatureId.LLQ, FeatureId.PHC_CONFIG, FeatureId.FLOW_STEERING_CONFIG, FeatureId.HW_TIMESTAMP})
 STRANGERS_FEATURES = STANDARD_FEATURES - {FeatureId.RSS_HASH_INPUT} | ON_STRANGERS_REQUEST
 """For drivers that aren't ours: as real cards. Linux complains of a hash input that is there but can't be chosen."""
 EVENT_GROUPS = frozenset({Group.LINK_CHANGE, Group.NOTIFICATION, Group.KEEP_ALIVE, Group.CONF_NOTIFICATIONS, Group.DEVICE_REQUEST_RESET})
