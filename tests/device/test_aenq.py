@@ -7,6 +7,8 @@ import struct
 import pytest
 
 from ena_dev.device.interfaces import BasicStats
+from ena_dev.device.personality import Hints
+from ena_dev.errors import UsageError
 from tests.device.conftest import Bench
 from tests.support.scripted_driver import AENQ, AENQ_HEAD_DB, DEV_STS, INTR_MASK
 
@@ -117,6 +119,69 @@ def test_a_full_ring_drops_keep_alives_but_keeps_the_latest_link(open_bench: Ben
     assert (len(held), links(held)) == (16, [UP])
     open_bench.device.poll(driver.now)
     assert links(driver.events()) == [DOWN], "once, and the latest"
+
+
+def hints(bench: Bench, keep_alive: int) -> None:
+    bench.device.set_hints(Hints(driver_watchdog_timeout=keep_alive))
+    bench.device.poll(bench.driver.now)
+
+
+def test_hints_are_told_when_they_change_and_asked_for_anew(bench: Bench) -> None:
+    bench.driver.enable_groups(0x19)
+    bench.driver.open_events()
+    hints(bench, 30000)
+    told = [(syndrome, struct.unpack_from("<8H", payload)) for group, syndrome, payload in bench.driver.events() if group == 3]
+    assert told == [(2, (0, 30000, 0, 0, 0, 0, 0, 0))]
+    bench.driver.reset()
+    bench.driver.set_up_admin()
+    assert struct.unpack_from("<8H", bench.driver.get(3).payload) == (0, 30000, 0, 0, 0, 0, 0, 0)
+
+
+def test_hints_that_nobody_listens_to_are_only_asked_for(open_bench: Bench) -> None:
+    hints(open_bench, 30000)
+    open_bench.driver.enable_groups(0x19)
+    open_bench.driver.elapse(0.5)
+    assert [group for group, _, _ in open_bench.driver.events()] == [LINK]
+    assert open_bench.driver.get(3).u16(10) == 30000
+
+
+def test_a_full_ring_keeps_the_latest_event_of_each_group(bench: Bench) -> None:
+    bench.driver.enable_groups(0xD9)
+    bench.driver.open_events()
+    bench.driver.elapse(40)
+    bench.device.request_reset()
+    for keep_alive in (1, 2, 3):
+        hints(bench, keep_alive)
+    bench.device.notify_configuration([1, 3])
+    bench.driver.elapse(2)
+    assert len(bench.driver.events()) == 16
+    bench.device.poll(bench.driver.now)
+    late = [(group, payload[:8]) for group, _, payload in bench.driver.events() if group != KEEP_ALIVE]
+    assert late == [(7, bytes(8)), (3, struct.pack("<4H", 0, 3, 0, 0)), (6, struct.pack("<Q", 5))]
+
+
+def test_what_waits_is_forgotten_when_its_group_is_switched_off_or_the_card_reset(bench: Bench) -> None:
+    bench.driver.enable_groups(0xD9)
+    bench.device.request_reset()
+    bench.driver.enable_groups(0x51)
+    bench.driver.enable_groups(0xD9)
+    bench.device.notify_configuration([64])
+    bench.driver.reset()
+    bench.driver.set_up_admin()
+    bench.driver.enable_groups(0xD9)
+    bench.driver.open_events()
+    bench.device.poll(bench.driver.now)
+    assert [group for group, _, _ in bench.driver.events()] == [LINK]
+
+
+def test_nobody_is_asked_who_does_not_listen(open_bench: Bench) -> None:
+    with pytest.raises(UsageError, match="no driver is up that can be asked"):
+        open_bench.device.request_reset()
+    with pytest.raises(UsageError, match="no driver is up that listens"):
+        open_bench.device.notify_configuration([1])
+    for codes in ([0], [65], [-1]):
+        with pytest.raises(UsageError, match="64, not"):
+            open_bench.device.notify_configuration(codes)
 
 
 def test_the_ring_wraps_for_many_laps(open_bench: Bench) -> None:

@@ -7,7 +7,10 @@ import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.device.conftest import Bench, make_bench
+from ena_dev.device.personality import ON_STRANGERS_REQUEST, STANDARD_FEATURES, Personality
+from tests.device.conftest import MAC, Bench, make_bench
+
+EVERYTHING = Personality(mac=MAC, max_queues=4, features=STANDARD_FEATURES | ON_STRANGERS_REQUEST, large_receive=True)
 
 OFFSETS = st.one_of(st.sampled_from([*range(0, 0x6C, 4), 0x100]), st.integers(0, 0xFFF))
 WORDS = st.one_of(st.sampled_from([0, 1, 0xFFFFFFFF, 64 << 16 | 32, 64 << 16 | 2, 16, 17, 0x80000000]), st.integers(0, 0xFFFFFFFF))
@@ -27,7 +30,7 @@ def comes_back(bench: Bench) -> None:
 @settings(max_examples=150, deadline=None)
 @given(writes=st.lists(st.tuples(OFFSETS, WORDS, st.booleans()), max_size=40))
 def test_any_register_writes_are_survived(writes: list[tuple[int, int, bool]]) -> None:
-    bench = make_bench()
+    bench = make_bench(EVERYTHING)
     bench.driver.reset()
     bench.driver.set_up_admin()
     for offset, value, poll in writes:
@@ -41,7 +44,7 @@ def test_any_register_writes_are_survived(writes: list[tuple[int, int, bool]]) -
 @settings(max_examples=150, deadline=None)
 @given(commands=st.lists(st.tuples(OPCODES, st.binary(min_size=60, max_size=60)), max_size=20))
 def test_any_commands_are_answered(commands: list[tuple[int, bytes]]) -> None:
-    bench = make_bench()
+    bench = make_bench(EVERYTHING)
     bench.driver.reset()
     bench.driver.set_up_admin()
     for opcode, body in commands:
@@ -49,7 +52,7 @@ def test_any_commands_are_answered(commands: list[tuple[int, bytes]]) -> None:
     comes_back(bench)
 
 
-FEATURES = st.one_of(st.sampled_from([1, 3, 7, 10, 11, 12, 14, 18, 20, 24, 26, 28]), st.integers(0, 255))
+FEATURES = st.one_of(st.sampled_from([1, 3, 7, 10, 11, 12, 14, 18, 20, 24, 26, 28, 29, 30, 31]), st.integers(0, 255))
 
 
 @settings(max_examples=150, deadline=None)
@@ -61,7 +64,7 @@ FEATURES = st.one_of(st.sampled_from([1, 3, 7, 10, 11, 12, 14, 18, 20, 24, 26, 2
     shift=st.integers(-8, 600),
 )
 def test_any_control_buffer_is_answered(opcode: int, feature: int, payload: bytes, length: int, shift: int) -> None:
-    bench = make_bench()
+    bench = make_bench(EVERYTHING)
     bench.driver.reset()
     bench.driver.set_up_admin()
     address = bench.memory.allocate(512) + shift
