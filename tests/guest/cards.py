@@ -30,7 +30,8 @@ PATIENCE = 30.0  # seconds for what a call may take
 
 def personality(last: int = 1, **values: Any) -> Personality:
     """A card for strangers' drivers; `last` is the last byte of its address."""
-    return Personality(**{"mac": bytes([2, 0x5E, 0, 0, 0, last]), "max_queues": 4, "features": STRANGERS_FEATURES} | values)
+    usual: dict[str, Any] = {"mac": bytes([2, 0x5E, 0, 0, 0, last]), "max_queues": 4, "features": STRANGERS_FEATURES}
+    return Personality(**usual | values)
 
 
 class CardInLab:

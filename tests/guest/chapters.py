@@ -58,7 +58,8 @@ def run(chapter: Chapter, kernel: str) -> Said:
         far = stack.enter_context(Far("table"))
         assert isinstance(far, Far)
         cards = stack.enter_context(Cards())
-        served, desks = [], {}
+        served: list[CardInLab] = []
+        desks: dict[str, Answer] = {}
         for number in range(1, chapter.cards + 1):
             card, witness = _plug(directory, far, cards, number, chapter.values)
             stack.callback(witness.close)

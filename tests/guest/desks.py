@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 
@@ -46,7 +46,7 @@ def commands(*desks: object) -> dict[str, Answer]:
     return found
 
 
-def _do(method: Answer, words: list[str]) -> str | None:
+def _do(method: Callable[..., str | None], words: list[str]) -> str | None:
     return method(*words)
 
 
@@ -82,10 +82,10 @@ class TrafficDesk:
         """So many echo requests with so many bytes by each IP, unfragmented, and nothing wrong beside them."""
         frames = self._witness.settled()
         right(frames, int(mtu))
-        for kind, length in ((dpkt.icmp.ICMP, 14 + 28 + int(size4)), (dpkt.icmp6.ICMP6, 14 + 48 + int(size6))):
-            requests = packets(frames, lambda ip, kind=kind: isinstance(ip.data, kind) and ip.data.type in (8, 128))
-            assert len(requests) == int(count), f"{len(requests)} requests of {kind.__name__}"
-            assert {len(frame) for frame, _ in requests} == {length}, f"other frames than those of {length} bytes"
+        for kind, code, length in ((dpkt.icmp.ICMP, 8, 42 + int(size4)), (dpkt.icmp6.ICMP6, 128, 62 + int(size6))):
+            messages = [(frame, ip.data) for frame, ip in packets(frames, lambda ip: True) if isinstance(ip.data, kind)]
+            sizes = [len(frame) for frame, message in messages if message.type == code]
+            assert sizes == [length] * int(count), f"requests of {kind.__name__}: frames of {sizes} bytes"
         return f"{len(frames)} frames"
 
     def saw_datagrams(self, count: str, length: str) -> str:
@@ -123,7 +123,7 @@ class TrafficDesk:
         assert found == int(length), f"the largest frame has {found} bytes"
         return f"{found} bytes"
 
-    def _accept(self, listener: socket.socket, serve: Answer) -> None:
+    def _accept(self, listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
         while True:
             connection, _ = listener.accept()
             with connection:

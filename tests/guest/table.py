@@ -54,7 +54,8 @@ def main() -> int:
 
 def _try_kernel(kernel: str, only: Sequence[str] | None) -> tuple[str, Cells]:
     """All chapters, or some, with one kernel."""
-    version, cells = "", {}
+    version = ""
+    cells: Cells = {}
     for chapter in CHAPTERS:
         if only is None or chapter.name in only:
             print(f"== {kernel}: {chapter.name}", flush=True)
