@@ -21,6 +21,7 @@ from ena_dev.abi.admin import (
     DestroyCq,
     DestroySq,
     Direction,
+    EniStatsResponse,
     FeatureCommand,
     GetStats,
     Opcode,
@@ -115,5 +116,12 @@ class Commands:
 
     async def basic_statistics(self) -> BasicStatsResponse:
         """The card's own counters. Raises AdminError."""
-        command = GetStats(opcode=Opcode.GET_STATS, stats_type=StatsType.BASIC, scope=StatsScope.DEVICE, device_id=0xFFFF)
-        return await self._admin.execute(command, BasicStatsResponse)
+        return await self._admin.execute(_statistics(StatsType.BASIC), BasicStatsResponse)
+
+    async def allowance_statistics(self) -> EniStatsResponse:
+        """Packets that waited or were dropped because of the card's allowances. Raises AdminError."""
+        return await self._admin.execute(_statistics(StatsType.ENI), EniStatsResponse)
+
+
+def _statistics(kind: StatsType) -> GetStats:
+    return GetStats(opcode=Opcode.GET_STATS, stats_type=kind, scope=StatsScope.DEVICE, device_id=0xFFFF)

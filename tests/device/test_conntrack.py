@@ -7,7 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
@@ -37,6 +37,7 @@ TALKS = [
     Talk("tcp", "2001:db8::2", "2001:db8::1", (1000, 80)),
     Talk("udp", "192.0.2.1", "198.51.100.2", (1000, 80)),
     Talk("udp", "203.0.113.9", "192.0.2.1", (53, 53)),
+    Talk("udp", "203.0.113.9", "203.0.113.9", (53, 54)),  # with itself, it seems
     Talk("udp", "2001:db8::1", "2001:db8::2", (53, 53)),
     Talk("echo", "192.0.2.1", "198.51.100.2", (7, 7)),
     Talk("echo", "192.0.2.1", "198.51.100.2", (8, 8)),
@@ -141,16 +142,24 @@ class Card:
         return self.bench.engine.shaper.statistics().conntrack_allowance_available
 
 
-steps = st.tuples(
-    st.sampled_from([0, 0, 0, 0.5, 9, 10, 29.999999999, 30, 60, 180, 350, 599, 600]),
-    st.sampled_from(TALKS),
-    st.sampled_from([OUT, IN]),
-    st.sampled_from(["S", "SA", "A", "A", "FA", "R", "RA"]),
-)
+gaps = st.sampled_from([0, 0, 0, 0.5, 9, 10, 29.999999999, 30, 60, 180, 350, 599, 600])
+flags = st.sampled_from(["S", "SA", "A", "A", "FA", "R", "RA"])
+
+
+def conversations(talks: list[Talk]) -> st.SearchStrategy[list[tuple[float, Talk, int, str]]]:
+    return st.lists(st.tuples(gaps, st.sampled_from(talks), st.sampled_from([OUT, IN]), flags), max_size=60)
+
+
+said = st.lists(st.sampled_from(TALKS), min_size=1, max_size=8, unique=True).flatmap(conversations)
+START, BOTH_END = [(0, TALKS[0], OUT, "S"), (0, TALKS[0], IN, "SA")], [(0, TALKS[0], OUT, "FA"), (0, TALKS[0], IN, "FA")]
 
 
 @settings(max_examples=150, deadline=None)
-@given(room=st.integers(1, 6), said=st.lists(steps, max_size=60))
+@example(room=1, said=[*((0, TALKS[4], way, "") for way in (OUT, IN, OUT)), (30, TALKS[5], OUT, "")])
+@example(room=1, said=[*((0, TALKS[4], way, "") for way in (OUT, IN, OUT, IN)), (30, TALKS[5], OUT, ""), (150, TALKS[5], OUT, "")])
+@example(room=1, said=[*START, *BOTH_END, (10, TALKS[1], OUT, "S")])
+@example(room=1, said=[*START, *BOTH_END, START[0], (60, TALKS[1], OUT, "S")])
+@given(room=st.integers(1, 6), said=said)
 def test_the_table_is_a_dictionary_that_forgets_what_is_idle(room: int, said: list[tuple[float, Talk, int, str]]) -> None:
     card, register = Card(room), Register(room)
     for gap, talk, way, flags in said:
