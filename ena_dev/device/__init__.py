@@ -15,6 +15,7 @@
     queues          which IO queues exist, and what they may be
     control_buffer  a command's buffer in the driver's memory; refusals
     rss, stats      receive-side scaling, counters
+    allowances      what the card lets through, as data and as people write it
     aenq            asynchronous events: link, keep-alive; a group of features, as rss is
     interrupt_gate  vector 0 and its mask
     link            up, down, or down for a while
@@ -27,6 +28,7 @@
       tx_engine       fetch descriptors, gather packets, complete
       tx_lines        the same from lines in device memory (LLQ)
       tx_offload      checksums and segmentation of what is sent
+      shaper          allowances: who passes, waits or is dropped; connections are in `conntrack`
       impairment      loss, delay and disorder on request
 
 The control plane is Python without a clock, a task or a socket: writes come in, effects go to the engine, time is an argument. The
