@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.config.models import Nic
+from appliance.runtime.card_control import control_server
 from appliance.runtime.card_report import stats
 from appliance.runtime.cards import Card
 from ena_dev.bus.executor import Executor
@@ -30,13 +31,14 @@ SHOWN: Final = ("socket", "mac", "connected", "driver", "link")
 
 
 class Guest:
-    """The far side of one nic. `near` is the port for the nic's card."""
+    """The far side of one nic. `near` is the port for the nic's card. It answers `softena card stats PATH`, as every served card."""
 
     def __init__(self, name: str, path: Path, personality: Personality, executor: Executor) -> None:
         self.name, self.path = name, path
         self.near: Port
         self.near, self._far = cable(personality.max_queues)
         self.card = ServedCard(path, personality, self._far, executor, SOCKET_MODE)
+        self._control = control_server(self.card, self._far)
 
     def plug(self, near: Card) -> None:
         """Tell each card of the other: before they start, so that no link is up for a moment."""
@@ -49,9 +51,11 @@ class Guest:
             hint = f"make it for the group that QEMU runs in: install -d -m 2750 -g GROUP {self.path.parent}"
             raise HostError(f"nic {self.name}: no place for the socket {self.path}", "its directory is not there", hint)
         await self.card.start()
+        await self._control.start()
 
     async def stop(self) -> None:
         """Drop the guest, and pull its card out. Idempotent."""
+        await self._control.stop()
         await self.card.stop()
 
     def status(self) -> dict[str, Any]:
