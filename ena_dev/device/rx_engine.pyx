@@ -112,8 +112,12 @@ cdef void from_software(Verdict *v) noexcept nogil:
 
 
 cdef int rx_arrive(Card *card, const iovec *pieces, int count, uint32_t length, const PortMeta *meta, uint64_t now) noexcept nogil:
-    """A frame that lies in memory which is not its queue's: judge, then copy. 0, or 1 when it was dropped and counted."""
+    """A frame that lies in memory which is not its queue's: judge, then copy. 0, or 1 when it was dropped and counted.
+
+    Of fewer than PORT_PIECES. A sender may still write to it: the start that was judged is the start that arrives.
+    """
     cdef Verdict v
+    cdef iovec judged[PORT_PIECES]
     cdef int reason
     if not card.link:
         return drop(card, DROP_LINK)
@@ -122,7 +126,8 @@ cdef int rx_arrive(Card *card, const iovec *pieces, int count, uint32_t length, 
         return drop(card, reason)
     if v.cut:
         return deliver_cut(card, &v, pieces, count, meta.segment, now)
-    return copy_in(card, &v, pieces, count, length, now)
+    judged[0].iov_base, judged[0].iov_len = v.head, v.head_length
+    return copy_in(card, &v, judged, 1 + chain_skip(pieces, count, v.head_length, judged + 1), length, now)
 
 
 cdef int rx_deliver(void *ctx, const iovec *pieces, int count, const PortMeta *meta) noexcept nogil:
@@ -130,7 +135,7 @@ cdef int rx_deliver(void *ctx, const iovec *pieces, int count, const PortMeta *m
     cdef Card *card = <Card *> ctx
     cdef uint64_t now = card.exec.now
     cdef uint32_t length = chain_length(pieces, count)
-    if count > PORT_PIECES or length > SPILL_BYTES:
+    if count >= PORT_PIECES or length > SPILL_BYTES:
         return drop(card, DROP_TOO_LONG)
     if card.line != NULL and card_impairs(card, WAY_IN, 0, pieces, count, length, meta, now):
         return 0

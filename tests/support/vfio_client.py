@@ -6,6 +6,7 @@ It shares no table with the server. Blocking: the server runs in another thread 
 from __future__ import annotations
 
 import array
+import ctypes
 import mmap
 import os
 import select
@@ -42,6 +43,15 @@ class GuestRam:
         self._next += (size + 4095) & -4096
         assert self._next <= self.size
         return address
+
+    @property
+    def host_address(self) -> int:
+        """Where this process sees it."""
+        return ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+
+    @property
+    def inode(self) -> int:
+        return os.fstat(self.fd).st_ino
 
     def start_over(self) -> None:
         """All is free again, and zeros."""

@@ -1,0 +1,70 @@
+"""A second build of the compiled modules, for fuzzing: AddressSanitizer, and counters that guide the fuzzer. In `build/fuzz`, apart from all else.
+
+Sources are copied when they changed, then compiled when they, or a declaration they use, did. Needs clang, and atheris for its runtime.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TREE = ROOT / "build" / "fuzz"
+COPIED = (".py", ".pyx", ".pxd", ".typed")
+FLAGS = (
+    "-O1", "-g1", "-fPIC", "-shared", "-fwrapv", "-fno-omit-frame-pointer", "-w",
+    "-fsanitize=address,fuzzer-no-link", "-fno-sanitize-address-use-odr-indicator",
+)  # fmt: skip
+
+
+def build() -> Path:
+    """Bring the build up to date; returns where `ena_dev` is imported from. Raises RuntimeError with what a compiler said."""
+    compiler = shutil.which("clang")
+    if compiler is None:
+        raise RuntimeError("clang is missing: apt-get install clang libclang-rt-dev")
+    _copy()
+    made = _translate()
+    stale = [source for source in made if not _object(source).exists() or _object(source).stat().st_mtime < source.stat().st_mtime]
+    with ThreadPoolExecutor() as pool:
+        for source in pool.map(lambda source: _compile(compiler, source), stale):
+            print(f"compiled {source.relative_to(TREE)}", flush=True)
+    return TREE
+
+
+def _copy() -> None:
+    """Only what differs, so that the times of files tell what changed."""
+    wanted = {path.relative_to(ROOT) for path in (ROOT / "ena_dev").rglob("*") if path.suffix in COPIED}
+    for path in wanted:
+        target, data = TREE / path, (ROOT / path).read_bytes()
+        if not target.exists() or target.read_bytes() != data:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+    for path in (TREE / "ena_dev").rglob("*"):
+        if path.suffix in COPIED and path.relative_to(TREE) not in wanted:
+            path.unlink()
+
+
+def _translate() -> list[Path]:
+    """C of every module, made again where its source or what it cimports is newer."""
+    from Cython.Build import cythonize
+    from setuptools import Extension
+
+    sources = sorted((TREE / "ena_dev").rglob("*.pyx"))
+    modules = [Extension(".".join(path.relative_to(TREE).with_suffix("").parts), [str(path)]) for path in sources]
+    cythonize(modules, language_level=3, include_path=[str(TREE)], quiet=True)
+    return [path.with_suffix(".c") for path in sources]
+
+
+def _object(source: Path) -> Path:
+    return source.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+
+
+def _compile(compiler: str, source: Path) -> Path:
+    command = [compiler, *FLAGS, f"-I{sysconfig.get_path('include')}", str(source), "-o", str(_object(source))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return source

@@ -1,0 +1,97 @@
+"""Fuzzing by coverage: builds, then runs each target for its seconds, and says what came of it. The command is `tests/fuzz/run`.
+
+A finding ends the run of its target and stays in `build/fuzz/findings/TARGET`; `--replay FILE` runs it alone. What a run learns is kept in
+`build/fuzz/corpus/TARGET` and begins the next one; the committed corpus is small, and only read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.fuzz.build import ROOT, build
+from tests.fuzz.targets import CORPUS, TARGETS
+
+WORK = ROOT / "build" / "fuzz"
+SANITIZER = "detect_leaks=0:quarantine_size_mb=32:allocator_may_return_null=1:handle_sigbus=0:detect_stack_use_after_return=0:symbolize=1"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One target's run. `features`: libFuzzer's count of edges with how often they were taken."""
+
+    target: str
+    seconds: float
+    executions: int
+    edges: int
+    features: int
+    corpus: int
+    finding: str  # empty: none
+
+    def __str__(self) -> str:
+        found = self.finding or "nothing found"
+        figures = f"{self.executions:8d} executions, {self.edges:5d} edges, {self.features:6d} features, corpus {self.corpus:4d}"
+        return f"{self.target:10s} {self.seconds:4.0f} s: {figures}; {found}"
+
+
+def environment(tree: Path) -> dict[str, str]:
+    import atheris
+
+    runtime = Path(atheris.path()) / "asan_with_fuzzer.so"
+    return os.environ | {
+        "LD_PRELOAD": str(runtime),
+        "ASAN_OPTIONS": SANITIZER,
+        "PYTHONPATH": f"{tree}:{ROOT}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def fuzz(target: str, tree: Path, arguments: list[str], seconds: float) -> Outcome:
+    """Run libFuzzer over one target; prints its output when it ends badly."""
+    kept, findings = WORK / "corpus" / target, WORK / "findings" / target
+    for folder in (kept, findings):
+        folder.mkdir(parents=True, exist_ok=True)
+    options = [f"-max_total_time={seconds:.0f}", "-timeout=60", "-rss_limit_mb=4096", "-max_len=4096", "-len_control=0", f"-artifact_prefix={findings}/"]
+    where = arguments or [*options, str(kept), *([str(CORPUS / target)] if (CORPUS / target).exists() else [])]
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "tests.fuzz.inside", target, "-print_final_stats=1", *where]
+    done = subprocess.run(command, cwd=tree, env=environment(tree), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+    if done.returncode:
+        print(done.stdout[-6000:], flush=True)
+    return read(target, done.stdout, done.returncode, time.monotonic() - begun)
+
+
+def read(target: str, said: str, status: int, seconds: float) -> Outcome:
+    last = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)/", said)
+    edges, features, corpus = map(int, last[-1]) if last else (0, 0, 0)
+    runs = re.findall(r"stat::number_of_executed_units: (\d+)", said) or re.findall(r"^#(\d+)", said, re.MULTILINE)
+    artifact = re.findall(r"Test unit written to (\S+)", said)
+    finding = "" if not status else f"FAILED: {artifact[-1] if artifact else f'status {status}'}"
+    return Outcome(target, seconds, int(runs[-1]) if runs else 0, edges, features, corpus, finding)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests/fuzz/run", description="Fuzz the card, its bus and its driver under AddressSanitizer.")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all by default")
+    parser.add_argument("--seconds", type=float, default=30, help="of each target")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="run the one TARGET with this input only")
+    given = parser.parse_args()
+    unknown = set(given.targets) - set(TARGETS)
+    if unknown or (given.replay and len(given.targets) != 1):
+        parser.error(f"no such target: {', '.join(sorted(unknown))}" if unknown else "--replay needs one target")
+    tree, failed = build(), False
+    for target in given.targets or TARGETS:
+        outcome = fuzz(target, tree, [str(given.replay.resolve())] if given.replay else [], given.seconds)
+        print(outcome, flush=True)
+        failed |= bool(outcome.finding)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

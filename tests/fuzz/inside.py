@@ -1,0 +1,52 @@
+"""The fuzzing process itself: one target, driven by libFuzzer, over modules that were built for it. Started by `run`."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+
+import atheris
+
+GROWN = 256  # bytes of one more execution: what is left behind each time counts as a leak
+EVERY = 2000  # executions between two looks at memory
+REPEATS = 30
+
+
+def allocated() -> int:
+    """Bytes in use: by compiled code, as AddressSanitizer counts them, and by blocks of the interpreter's own."""
+    count = ctypes.CDLL(None).__sanitizer_get_current_allocated_bytes
+    count.restype = ctypes.c_size_t
+    gc.collect()
+    return int(count()) + 64 * sys.getallocatedblocks()
+
+
+def main() -> None:
+    name = sys.argv[1]
+    with atheris.instrument_imports(include=["ena_dev"], enable_loader_override=False):
+        from tests.fuzz.targets import TARGETS
+    target, count = TARGETS[name], 0
+
+    def once(data: bytes) -> None:
+        nonlocal count
+        target(data)
+        count += 1
+        if count % EVERY == 0:
+            look_for_leaks(data)
+
+    def look_for_leaks(data: bytes) -> None:
+        target(data)
+        before, files = allocated(), len(os.listdir("/proc/self/fd"))
+        for _ in range(REPEATS):
+            target(data)
+        grown = (allocated() - before) // REPEATS
+        assert grown < GROWN, f"{grown} bytes are left behind by each execution"
+        assert len(os.listdir("/proc/self/fd")) <= files, "descriptors are left behind"
+
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], once)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
