@@ -30,6 +30,7 @@ class Talk(NamedTuple):
     ports: tuple[int, int] = (0, 0)
 
 
+ITSELF = Talk("udp", "203.0.113.9", "203.0.113.9", (53, 54))
 TALKS = [
     Talk("tcp", "192.0.2.1", "198.51.100.2", (1000, 80)),
     Talk("tcp", "192.0.2.1", "198.51.100.2", (1001, 80)),
@@ -37,7 +38,7 @@ TALKS = [
     Talk("tcp", "2001:db8::2", "2001:db8::1", (1000, 80)),
     Talk("udp", "192.0.2.1", "198.51.100.2", (1000, 80)),
     Talk("udp", "203.0.113.9", "192.0.2.1", (53, 53)),
-    Talk("udp", "203.0.113.9", "203.0.113.9", (53, 54)),  # with itself, it seems
+    ITSELF,
     Talk("udp", "2001:db8::1", "2001:db8::2", (53, 53)),
     Talk("echo", "192.0.2.1", "198.51.100.2", (7, 7)),
     Talk("echo", "192.0.2.1", "198.51.100.2", (8, 8)),
@@ -159,6 +160,7 @@ START, BOTH_END = [(0, TALKS[0], OUT, "S"), (0, TALKS[0], IN, "SA")], [(0, TALKS
 @example(room=1, said=[*((0, TALKS[4], way, "") for way in (OUT, IN, OUT, IN)), (30, TALKS[5], OUT, ""), (150, TALKS[5], OUT, "")])
 @example(room=1, said=[*START, *BOTH_END, (10, TALKS[1], OUT, "S")])
 @example(room=1, said=[*START, *BOTH_END, START[0], (60, TALKS[1], OUT, "S")])
+@example(room=1, said=[(0, ITSELF, way, "") for way in (OUT, IN)])
 @given(room=st.integers(1, 6), said=said)
 def test_the_table_is_a_dictionary_that_forgets_what_is_idle(room: int, said: list[tuple[float, Talk, int, str]]) -> None:
     card, register = Card(room), Register(room)
