@@ -1,4 +1,4 @@
-"""A second build of the compiled modules, for fuzzing: AddressSanitizer, and counters that guide the fuzzer. In `build/fuzz`, apart from all else.
+"""A second build of the compiled modules, for fuzzing: with AddressSanitizer and counters that guide the fuzzer, in `build/fuzz`.
 
 Sources are copied when they changed, then compiled when they, or a declaration they use, did. Needs clang, and atheris for its runtime.
 """
@@ -50,11 +50,11 @@ def _copy() -> None:
 def _translate() -> list[Path]:
     """C of every module, made again where its source or what it cimports is newer."""
     from Cython.Build import cythonize
-    from setuptools import Extension
+    from setuptools import Extension  # type: ignore[import-untyped]
 
     sources = sorted((TREE / "ena_dev").rglob("*.pyx"))
     modules = [Extension(".".join(path.relative_to(TREE).with_suffix("").parts), [str(path)]) for path in sources]
-    cythonize(modules, language_level=3, include_path=[str(TREE)], quiet=True)
+    cythonize(modules, language_level=3, include_path=[str(TREE)], quiet=True)  # type: ignore[no-untyped-call]
     return [path.with_suffix(".c") for path in sources]
 
 

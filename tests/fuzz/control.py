@@ -110,13 +110,13 @@ def body(rig: Rig, dice: Decisions, opcode: int) -> bytes:
         return control((where, dice.number(2))) + bytes((dice.byte() & 1, feature, dice.byte() & 3, 0)) + dice.take(dice.byte() & 0x3F)
     match opcode:
         case 1:
-            form = (dice.below(4) << 5, 0, dice.choice((1, 1, 3, 3, 0x11)), 1, dice.below(10), depth(dice), low, high, 0)
-            return struct.pack("<BBBBHHIHH", *form)
+            direction, placement, cq = dice.below(4) << 5, dice.choice((1, 1, 3, 3, 0x11)), dice.below(10)
+            return struct.pack("<BBBBHHIHH", direction, 0, placement, 1, cq, depth(dice), low, high, 0)
         case 2:
             return struct.pack("<HB", dice.below(10), dice.below(4) << 5)
         case 3:
-            form = (dice.byte() & 0x20, dice.choice((2, 4, 8, 0, 255)), depth(dice), dice.choice((1, 2, 4, 5, 0xFFFFFFFF)), low, high, 0)
-            return struct.pack("<BBHIIHH", *form)
+            interrupts, words, size = dice.byte() & 0x20, dice.choice((2, 4, 8, 0, 255)), depth(dice)
+            return struct.pack("<BBHIIHH", interrupts, words, size, dice.choice((1, 2, 4, 5, 0xFFFFFFFF)), low, high, 0)
         case 4:
             return struct.pack("<H", dice.below(10))
         case 11:

@@ -7,6 +7,7 @@ A finding ends the run of its target and stays in `build/fuzz/findings/TARGET`; 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
 import subprocess
@@ -41,7 +42,7 @@ class Outcome:
 
 
 def environment(tree: Path) -> dict[str, str]:
-    import atheris
+    import atheris  # type: ignore[import-untyped]
 
     runtime = Path(atheris.path()) / "asan_with_fuzzer.so"
     return os.environ | {
@@ -57,14 +58,16 @@ def fuzz(target: str, tree: Path, arguments: list[str], seconds: float) -> Outco
     kept, findings = WORK / "corpus" / target, WORK / "findings" / target
     for folder in (kept, findings):
         folder.mkdir(parents=True, exist_ok=True)
-    options = [f"-max_total_time={seconds:.0f}", "-timeout=60", "-rss_limit_mb=4096", "-max_len=4096", "-len_control=0", f"-artifact_prefix={findings}/"]
+    options = [f"-max_total_time={seconds:.0f}", "-timeout=60", "-rss_limit_mb=4096", "-max_len=4096", "-len_control=0"]
+    options.append(f"-artifact_prefix={findings}/")
     where = arguments or [*options, str(kept), *([str(CORPUS / target)] if (CORPUS / target).exists() else [])]
     begun = time.monotonic()
     command = [sys.executable, "-m", "tests.fuzz.inside", target, "-print_final_stats=1", *where]
-    done = subprocess.run(command, cwd=tree, env=environment(tree), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+    done = subprocess.run(command, cwd=tree, env=environment(tree), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    said = done.stdout.decode(errors="replace")
     if done.returncode:
-        print(done.stdout[-6000:], flush=True)
-    return read(target, done.stdout, done.returncode, time.monotonic() - begun)
+        print(said[-6000:], flush=True)
+    return read(target, said, done.returncode, time.monotonic() - begun)
 
 
 def read(target: str, said: str, status: int, seconds: float) -> Outcome:
@@ -85,6 +88,8 @@ def main() -> int:
     unknown = set(given.targets) - set(TARGETS)
     if unknown or (given.replay and len(given.targets) != 1):
         parser.error(f"no such target: {', '.join(sorted(unknown))}" if unknown else "--replay needs one target")
+    if importlib.util.find_spec("atheris") is None:
+        parser.error("atheris is missing: pip install atheris")
     tree, failed = build(), False
     for target in given.targets or TARGETS:
         outcome = fuzz(target, tree, [str(given.replay.resolve())] if given.replay else [], given.seconds)

@@ -40,7 +40,9 @@ class QueuePair:
         self._ram.poke(self.tx + 16 * slot, struct.pack("<IIII", *words))
 
 
-def passes_frames(driver: ScriptedDriver, ram: GuestRam, wire: WirePort, bell: Callable[[int, int], None], settle: Callable[[], None]) -> None:
+def passes_frames(
+    driver: ScriptedDriver, ram: GuestRam, wire: WirePort, bell: Callable[[int, int], None], settle: Callable[[], None]
+) -> None:
     """From a reset to a frame received and one sent. AssertionError if anything is not as it should be."""
     driver.reset()
     driver.set_up_admin()

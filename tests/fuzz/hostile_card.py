@@ -1,7 +1,7 @@
 """The target of the in-process driver: a card that lies in registers, completions, events and answers, and then is honest again.
 
-The card is a real one, so that the driver gets far; between it and the driver, bytes change. Whatever it says, the driver raises nothing but
-the product's own errors, loses no buffer, and is up again soon after the last lie; what it can't notice, a reset mends.
+The card is a real one, so that the driver gets far; between it and the driver, bytes change. Whatever it says, the driver raises nothing
+but the product's own errors, loses no buffer, and is up again soon after the last lie; what it can't notice, a reset mends.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ async def story(dice: Decisions) -> None:
 
 
 async def recovers(bench: Bench, adapter: Adapter) -> None:
-    """A frame each way, in the end. Rings that a forged completion has put out of step may look idle for ever: then a reset is asked for."""
+    """A frame each way, in the end. Rings that a forged completion put out of step may look idle for ever: then a reset is asked for."""
     for attempt in range(2):
         for _ in range(PATIENCE):
             await asyncio.sleep(1.0)

@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 
-import atheris
+import atheris  # type: ignore[import-untyped]
 
 GROWN = 256  # bytes of one more execution: what is left behind each time counts as a leak
 EVERY = 2000  # executions between two looks at memory

@@ -100,7 +100,8 @@ class Hostile:
         dice = self.dice
         direction, depth, where = dice.choice((1, 2)), 1 << 1 + dice.below(9), self.address()
         words = dice.choice((2, 2, 4)) if direction == 1 else dice.choice((4, 8))
-        cq = self.command(3, struct.pack("<BBHIIHH", 0x20, words, depth, dice.choice((1, 1, 2, 99)), where & 0xFFFFFFFF, where >> 32 & 0xFFFF, 0))
+        vector = dice.choice((1, 1, 2, 99))
+        cq = self.command(3, struct.pack("<BBHIIHH", 0x20, words, depth, vector, where & 0xFFFFFFFF, where >> 32 & 0xFFFF, 0))
         if cq is None:
             return
         index, ring = struct.unpack_from("<H", cq)[0], self.address()

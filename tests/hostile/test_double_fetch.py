@@ -1,7 +1,7 @@
 """What a card reads from a guest it reads once: the guest may change its memory between any two accesses.
 
-Two proofs. The accesses themselves are noted, one machine instruction at a time, while each byte read is changed at once, so that a second
-read would see something else. And a thread changes memory all the time while the data thread works, for whatever the first did not think of.
+Two proofs. The accesses themselves are noted, one machine instruction at a time, while each byte read is changed at once, so that a
+second read would see something else. And a thread changes memory all the time while the data thread works.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from ena_dev.port.cable import cable
 from tests.fuzz.good_driver import ARRIVING, HERE, LEAVING, QueuePair, done
 from tests.fuzz.rig import Rig
 from tests.hostile.access_log import compiled, watching
+from tests.support.scripted_driver import control
+
+Transport = type[TCP] | type[UDP]
 
 TCP_CHECKSUM, UDP_CHECKSUM, IP_CHECKSUM, SEGMENT = 0x4000 | 1 << 8, 0x4000 | 2 << 8, 0x2000, 0x80
 DESCRIPTOR, HALF, CHUNK = 16, 8, 8
@@ -57,7 +60,8 @@ class Driven:
             meta = 1 << 23 | 1 << 14 | 1 << 20 | 1 << 26 | (mss >> 10) << 16
             slots.append(struct.pack("<IIII", meta | 1 << 24, 0, 20 | 14 << 8 | 5 << 16 | (mss & 0x3FF) << 22, 0))
         first = 0 if mss else 1 << 26
-        slots.append(struct.pack("<IIII", len(frame) | first | 1 << 27 | 1 << 28 | 1 << 24, offloads, self.buffer & 0xFFFFFFFF, self.buffer >> 32))
+        control = len(frame) | first | 1 << 27 | 1 << 28 | 1 << 24
+        slots.append(struct.pack("<IIII", control, offloads, self.buffer & 0xFFFFFFFF, self.buffer >> 32))
         for n, slot in enumerate(slots):
             self.ram.poke(self.pair.tx + DESCRIPTOR * n, slot)
         self.rig.bar.write(self.pair.tx_bell, len(slots))
@@ -69,7 +73,7 @@ def driven() -> Iterator[Driven]:
         yield Driven(rig)
 
 
-def frame(kind: type[TCP] | type[UDP], size: int = 1000) -> bytes:
+def frame(kind: Transport, size: int = 1000) -> bytes:
     there, ip = Ether(src=HERE.hex(":"), dst="02:5e:00:00:00:fe"), IP(src="192.0.2.1", dst="198.51.100.2")
     return bytes(there / ip / kind(sport=1000, dport=2000) / Raw(bytes(n & 0xFF for n in range(size))))
 
@@ -128,8 +132,8 @@ def test_an_admin_entry_is_read_once_and_carried_out_as_read(driven: Driven, lib
 def test_a_control_buffer_is_read_once_and_used_as_read(driven: Driven, library: ctypes.CDLL) -> None:
     where, queue = driven.ram.allocate(4096), driven.pair.rx_index
     driven.ram.poke(where, struct.pack("<HH", queue, 0) * 128)
-    body = struct.pack("<IIHH", 512, where & 0xFFFFFFFF, where >> 32, 0) + bytes((0, 12, 0, 0)) + struct.pack("<HHHBBI", 0, 0, 7, 0, 0, 0xFFFFFFFF)
-    driven.driver.submit(9, body)
+    feature = bytes((0, 12, 0, 0)) + struct.pack("<HHHBBI", 0, 0, 7, 0, 0, 0xFFFFFFFF)
+    driven.driver.submit(9, control((where, 512)) + feature)
     with watching(library, driven.ram, flip=CHUNK) as log:
         driven.rig.settle()
     once(log.read_between(driven.at(where), driven.at(where) + 512), 512)
@@ -139,7 +143,7 @@ def test_a_control_buffer_is_read_once_and_used_as_read(driven: Driven, library:
 
 
 @pytest.mark.parametrize(("kind", "checksum"), [(TCP, 50), (UDP, 40)])
-def test_headers_are_judged_and_sent_from_one_copy(driven: Driven, library: ctypes.CDLL, kind: type[TCP] | type[UDP], checksum: int) -> None:
+def test_headers_are_judged_and_sent_from_one_copy(driven: Driven, library: ctypes.CDLL, kind: Transport, checksum: int) -> None:
     original = frame(kind)
     driven.send(original, IP_CHECKSUM | (TCP_CHECKSUM if kind is TCP else UDP_CHECKSUM))
     with watching(library, driven.ram, flip=CHUNK) as log:
