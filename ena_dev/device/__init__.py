@@ -11,6 +11,7 @@
     features        which feature a command names; `feature` says what one is
       attributes      fixed answers: identity, limits, offloads
       mtu, host, hints, large_receive, flow_rules
+      llq             Tx queues in device memory: what is chosen, where each lies
       phc, timestamps the PTP clock, and stamps by it; `host_clock` is what it tells
     queues          which IO queues exist, and what they may be
     control_buffer  a command's buffer in the driver's memory; refusals

@@ -116,7 +116,11 @@ class Queues:
         """Have the engine make it, in device memory or in the host's."""
         if command.placement == Placement.DEVICE:
             lines = self._llq.place(command.depth)
-            self._engine.create_llq(index, cq_index, command.depth, lines)
+            try:
+                self._engine.create_llq(index, cq_index, command.depth, lines)
+            except BusError as error:  # the system had none left for the card
+                self._llq.release(lines)
+                raise Refused(Status.RESOURCE_ALLOCATION_FAILURE, str(error)) from error
             return lines
         try:
             self._engine.create_sq(index, direction, cq_index, command.depth, command.ring.value)

@@ -4,7 +4,9 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
+from ena_dev.abi.features import FeatureId
 from ena_dev.abi.registers import ResetReason
+from ena_dev.device.personality import STANDARD_FEATURES, Personality
 from ena_dev.driver.adapter import State
 from ena_dev.testbed import MAC, Testbed
 
@@ -60,6 +62,17 @@ async def test_frames_are_sent_and_their_buffers_come_back(bench: Testbed, index
     assert pair.sends_in_flight == 0
     assert all(sent == frame.ljust(60, b"\0") for sent in bench.wire.take())
     assert bench.pool.census()["sent"] == 0
+
+
+@pytest.mark.usefixtures("virtual_time")
+async def test_our_driver_keeps_its_queues_in_host_memory_where_a_card_offers_its_own() -> None:
+    async with Testbed(personality=Personality(mac=MAC, features=STANDARD_FEATURES | {FeatureId.LLQ})) as bench:
+        assert bench.adapter.pairs[0].send_nowait(frame := udp(7))
+        bench.adapter.pairs[0].flush()
+        await bench.elapse(0.001)
+        assert bench.wire.take() == [frame.ljust(60, b"\0")]
+        memory = bench.card.device_memory
+        assert memory is not None and not any(memory.read(0, memory.size))
 
 
 @pytest.mark.parametrize("readless", [False, True])

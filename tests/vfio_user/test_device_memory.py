@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -134,6 +135,42 @@ def test_a_reset_of_the_machine_keeps_the_memory_that_is_mapped(guest: Guest) ->
         assert guest.client.request(13) == b""
         mapped[:4] = b"same"
         assert guest.client.read(2, 0, 4) == b"same"
+
+
+def test_a_guest_for_whom_there_is_no_memory_is_refused_it_and_served_all_the_same(
+    served_with_memory: Served, ram: GuestRam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = served_with_memory.client()
+    first.version()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "memfd_create", exhausted)
+        first.close()
+        while served_with_memory.call(lambda: served_with_memory.server.connected):
+            pass
+    second = served_with_memory.client()
+    second.version()
+    second.map(ram)
+    second.enable()
+    with pytest.raises(Refusal, match=os.strerror(errno.EIO)):
+        second.region_info(2)
+    with pytest.raises(Refusal):
+        second.write(2, 0, bytes(8))
+    driver = ScriptedDriver(GuestDevice(second), ram)  # type: ignore[arg-type]
+    driver.reset()
+    driver.set_up_admin()
+    assert driver.set(4, LLQ).status == 0
+    cq = driver.create_cq(ram.allocate(4096), words=2, depth=16)
+    assert driver.create_sq(1, cq.u16(8), 0, depth=16, placement=3).status == 1
+    second.close()
+    while served_with_memory.call(lambda: served_with_memory.server.connected):
+        pass
+    third = served_with_memory.client()
+    third.version()
+    assert third.region_info(2) == (7, SIZE)
+
+
+def exhausted(*_: object) -> int:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def test_no_descriptor_is_left_when_clients_have_come_and_gone(served_with_memory: Served) -> None:
