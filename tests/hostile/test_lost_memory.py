@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -103,6 +105,14 @@ def test_unmapped_memory_is_not_touched_once_the_answer_has_come(guest: Guest) -
             guest.buffers.start_over()
             guest.start()
     assert touched, "the card was never at work in it"
+
+
+def test_the_answer_waits_for_the_task_at_work(guest: Guest) -> None:
+    unmap = struct.pack("<IIQQ", 24, 0, BUFFERS_BASE, BUFFERS_SIZE)
+    with guest.served.executor.held():  # as a step of a task holds it
+        request = guest.client.send(3, unmap)
+        assert not select.select([guest.client.sock], [], [], 0.2)[0], "answered while a task may be inside"
+    assert guest.client.receive(request, 3) == unmap
 
 
 def test_a_guest_that_cuts_its_memory_off_is_dropped_and_the_next_is_served(served: Served) -> None:
