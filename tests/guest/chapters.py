@@ -5,6 +5,7 @@ What a chapter's script says is the cells of one column. A chapter that breaks d
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from ena_dev.device.personality import STRANGERS_FEATURES, Hints
 from ena_dev.port.tap import TapPort
 from tests.guest.cards import CardInLab, Cards, personality
 from tests.guest.desks import CardDesk, FrameDesk, TrafficDesk, commands
-from tests.guest.lab import Answer, Far, Said, boot
+from tests.guest.lab import HERE, Answer, Far, Said, boot
 from tests.guest.witness import Witness
 
 JUMBO = 9001
@@ -65,7 +66,10 @@ def run(chapter: Chapter, kernel: str) -> Said:
             stack.callback(witness.close)
             served.append(card)
             desks |= _desks(far, cards, card, witness, number)
-        return boot(kernel, f"table-{chapter.name}.sh", [card.socket for card in served], host=desks, smp=chapter.smp)
+        program = directory / "setrss"
+        subprocess.run(["gcc", "-static", "-O2", "-o", program, HERE / "setrss.c"], check=True)
+        sockets, options = [card.socket for card in served], ["--file", f"{program}:/setrss"]
+        return boot(kernel, f"table-{chapter.name}.sh", sockets, host=desks, smp=chapter.smp, options=options)
 
 
 def _plug(directory: Path, far: Far, cards: Cards, number: int, values: dict[str, Any]) -> tuple[CardInLab, Witness]:

@@ -22,7 +22,8 @@ counter() { ethtool -S "$IF" | sed -n "s/^ *$1: //p"; }
 counters() { ethtool -S "$IF" | sed -n "s/^ *$1: //p" | { sum=0; while read -r n; do sum=$((sum+n)); done; echo $sum; }; }
 # compared COMMAND: what was sent since `marked`, by the driver's count, against the port. A frame between the two counts is worth a second look.
 sent() { counters "queue_[0-9]*_tx_$1"; }
-marked() { host begin && sent_frames=$(sent cnt) sent_bytes=$(sent bytes); }
+marked() { until_true 50 mark; }
+mark() { sent_frames=$(sent cnt) sent_bytes=$(sent bytes); host begin-quietly && [ "$(sent cnt)" = "$sent_frames" ]; }
 compared() { until_true 5 compare "$1"; }
 compare() { host "$1" $(($(sent cnt)-sent_frames)) $(($(sent bytes)-sent_bytes)); }
 # every error counter of the driver is 0

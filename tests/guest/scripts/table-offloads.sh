@@ -28,9 +28,18 @@ spread() { set_before=$(rx) && wanted=$(host flows "$(key)" "$(table)") && until
 spread_as() { now=$(rx); q=0; for want; do a=$(echo "$set_before" | sed -n $((q+1))p) b=$(echo "$now" | sed -n $((q+1))p); [ $((b-a)) = "$want" ] || { [ $q = 0 ] && [ $((b-a)) -gt "$want" ]; } || return 1; q=$((q+1)); done; }
 NEW_KEY=6d:5a:56:da:25:5b:0e:c2:41:67:25:3d:43:a3:8f:b0:d0:ca:2b:cb:ae:7b:30:b4:77:cb:2d:a3:80:30:f2:0c:6a:42:b7:3b:be:ac:01:fa
 chosen() {
-    ethtool -X "$IF" hkey $NEW_KEY && [ "$(key)" = $NEW_KEY ] && spread && ethtool -X "$IF" equal 2 && spread && [ "$(table | tr ',' '\n' | sort -u | grep -c .)" = 2 ] &&
-        ethtool -X "$IF" weight 1 2 3 4 && spread && ethtool -X "$IF" hfunc toeplitz && ethtool -X "$IF" default && spread
+    set_rss hkey $NEW_KEY && [ "$(key)" = $NEW_KEY ] && spread && set_rss equal 2 && spread && [ "$(table | tr ',' '\n' | sort -u | grep -c .)" = 2 ] &&
+        set_rss weight 1 2 3 4 && spread && set_rss hfunc toeplitz && set_rss default && spread
 }
+# an ethtool newer than its kernel sends a field that the kernel refuses: then the same request without that field
+set_rss() { ethtool -X "$IF" "$@" || case "$1 $2" in
+    hkey*) /setrss "$IF" key "$2" ;;
+    hfunc*) /setrss "$IF" function 1 ;;
+    equal*) /setrss "$IF" table "$(entries 0 1)" ;;
+    weight*) /setrss "$IF" table "$(entries 0 1 1 2 2 2 3 3 3 3)" ;;
+    default*) /setrss "$IF" default ;;
+esac; }
+entries() { n=0; while [ $n -lt 128 ]; do for queue; do [ $n -lt 128 ] && printf '%s,' "$queue"; n=$((n+1)); done; done; }
 channels() { ethtool -L "$IF" combined 1 && ready && spread && ethtool -l "$IF" | tail -4 | grep -q 'Combined:[[:space:]]*1$' && ethtool -L "$IF" combined 4 && ready && spread; }
 rings() { ethtool -G "$IF" rx 256 tx 512 && ready && ethtool -g "$IF" | tail -12 | grep -q 'RX:[[:space:]]*256$' && outgoing && ethtool -G "$IF" rx 1024 tx 1024 && ready && outgoing; }
 interrupts() { awk '/Tx-Rx/ { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i } END { print n+0 }' /proc/interrupts; }
