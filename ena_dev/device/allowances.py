@@ -25,9 +25,9 @@ class Allowances:
     """The limits of one card; 0 is none. Raises UsageError when made with values that make no sense.
 
     `bw_in`, `bw_out`: bit/s of Ethernet frames without preamble and checksum; a large packet counts as the segments it becomes on a
-    wire. `pps`: packets a second, both directions together. Rates may be exceeded by bursts of 5 ms, and always by a packet of 64 KiB
-    or 64 packets. A packet beyond a rate waits, behind those of its direction that wait already; one for which a rate would need longer
-    than `max_wait` seconds is dropped, so 0 drops at once.
+    wire. `pps`: packets a second, both directions together. Bursts of 5 ms of a rate pass, and at least 64 KiB or 64 packets. A packet
+    beyond a rate waits, behind those of its direction that wait already; one for which a rate would need longer than `max_wait` seconds
+    is dropped, so 0 drops at once, and so is one that finds 2048 waiting. A packet that waits to be sent is completed all the same.
 
     `conntrack`: connections tracked at once; a packet that begins one more is dropped. TCP and UDP connections are known by addresses
     and ports, ICMP echoes by their identifier, others by addresses and protocol; nothing else is tracked: no fragments but the first,

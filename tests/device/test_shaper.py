@@ -219,6 +219,28 @@ def test_new_limits_hold_for_what_waits_and_none_let_it_go_in_order() -> None:
     assert lab.bench.executor.deadline is None
 
 
+claims = st.tuples(st.sampled_from([4, MSS, 60_000]), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF))
+
+
+@settings(max_examples=60, deadline=None)
+@given(allowances=allowed, frames=st.lists(claims, max_size=20))
+def test_whatever_a_port_says_of_segments_every_frame_goes_or_is_dropped(
+    allowances: Allowances, frames: list[tuple[int, int, int]]
+) -> None:
+    bench = IoBench()
+    bench.rx(depth=1024, entry=32).post(900, 4096)
+    bench.engine.set_large_receive(True)
+    bench.engine.shaper.set(allowances)
+    for length, segment, headers in frames:
+        said = FrameMeta(partial=True, csum_start=34, csum_offset=16, segment=segment, header_length=headers)
+        bench.wire.inject(packet(0, length), meta=said)
+        bench.run(0.001)
+    bench.run(10**6)
+    counted = bench.engine.counters(Direction.RX)
+    assert counted["packets"] + sum(counted[name] for name in counted if name.startswith("drop_")) == len(frames)
+    assert bench.executor.deadline is None, "nothing waits any more"
+
+
 def test_what_waits_is_bounded_whatever_the_limits_say() -> None:
     bench = IoBench()
     bench.rx(depth=4096).post(4000, 128)
