@@ -14,12 +14,16 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Raw
 
 from ena_dev.bus.executor import Executor
 from ena_dev.device.io_engine import IoEngine
@@ -27,12 +31,43 @@ from ena_dev.device.model import Device
 from ena_dev.polled.served import PolledCard
 from ena_dev.port.wire import WirePort
 from tests.guest.cards import personality
+from tests.guest.desks import toeplitz
 from tests.guest.lab import CACHE, HERE
+from tests.support.frames import CARD, PEER, tcp, udp
 
 PROMPT = b"testpmd> "
 PATIENCE = 30.0
 PAUSE = 0.005
 QUIET = 0.2  # seconds without a frame: no more come
+
+
+MIXED = [make(length, version=version) for length in (18, 30, 100, 999, 1400) for make in (udp, tcp) for version in (4, 6)]
+"""Frames of all kinds, none too short for a cable, each unlike the others."""
+LARGE = tcp(8900)
+
+
+def swapped(frame: bytes) -> bytes:
+    """The frame as the forwarding mode macswap sends it back."""
+    return frame[6:12] + frame[:6] + frame[12:]
+
+
+def echo(count: int) -> tuple[list[bytes], list[bytes]]:
+    """Requests that the forwarding mode icmpecho answers, and the answers, ARP's first."""
+    ask = Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ARP(hwsrc=PEER, psrc="10.0.0.1", pdst="10.0.0.2")
+    told = Ether(src=CARD, dst=PEER) / ARP(op=2, hwsrc=CARD, psrc="10.0.0.2", hwdst=PEER, pdst="10.0.0.1")
+    pings, answers = [bytes(ask).ljust(60, b"\0")], [bytes(told).ljust(60, b"\0")]
+    for n in range(count):
+        data = Raw(bytes([n] * (20 + 10 * n)))
+        pings.append(bytes(Ether(src=PEER, dst=CARD) / IP(src="10.0.0.1", dst="10.0.0.2") / ICMP(type=8, id=7, seq=n) / data))
+        answers.append(bytes(Ether(src=CARD, dst=PEER) / IP(src="10.0.0.2", dst="10.0.0.1") / ICMP(type=0, id=7, seq=n) / data))
+    return pings, answers
+
+
+def queue_of(frame: bytes, key: bytes, table: Sequence[int]) -> int:
+    """Where a frame with ports has to go, by the definition of the hash."""
+    ip = Ether(frame).payload
+    ends = ip_address(ip.src).packed + ip_address(ip.dst).packed
+    return table[toeplitz(key, ends + ip.payload.sport.to_bytes(2) + ip.payload.dport.to_bytes(2)) % len(table)]
 
 
 def need_dpdk() -> None:
