@@ -7,7 +7,7 @@ moves() {
         host lines-written && healthy
 }
 # kernels whose ethtool knows of it say so, and take wide lines
-known() { [ -n "$(shown 'TX push')" ] && [ "$(shown 'TX push')" != n/a ]; }
+known() { [ -n "$(shown 'TX push buff len')" ] && [ "$(shown 'TX push buff len')" != n/a ]; }
 pushed() { ! known || { [ "$(shown 'TX push')" = on ] && [ "$(shown 'TX push buff len')" = "$1" ]; }; }
 llq() { ! dmesg | grep -i 'llq is not supported' && moves && pushed 96 && { ! known || { ethtool -G "$IF" tx-push-buf-len 224 && ready && pushed 224 && moves; }; }; }
 
