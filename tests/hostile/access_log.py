@@ -8,10 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from tests.support.vfio_client import GuestRam
+from typing import Protocol
 
 SOURCE = Path(__file__).with_name("access_log.c")
+
+
+class Shared(Protocol):
+    """Memory of a file that is mapped here, and by the card."""
+
+    size: int
+
+    @property
+    def host_address(self) -> int: ...
+
+    @property
+    def inode(self) -> int: ...
 
 
 class _Access(ctypes.Structure):
@@ -38,7 +49,7 @@ def compiled(folder: Path) -> ctypes.CDLL:
 
 
 @contextmanager
-def watching(library: ctypes.CDLL, ram: GuestRam, *, flip: int = 0) -> Iterator[AccessLog]:
+def watching(library: ctypes.CDLL, ram: Shared, *, flip: int = 0) -> Iterator[AccessLog]:
     """Note the card's accesses to `ram`, which is mapped once here and once by the card. `flip`: bytes changed after each read."""
     ours, theirs = mappings(ram)
     log, notes = AccessLog(), ctypes.POINTER(_Access)()
@@ -51,7 +62,7 @@ def watching(library: ctypes.CDLL, ram: GuestRam, *, flip: int = 0) -> Iterator[
             (log.writes if access.write else log.reads).append(access.offset)
 
 
-def mappings(ram: GuestRam) -> tuple[int, int]:
+def mappings(ram: Shared) -> tuple[int, int]:
     """Where the memory lies for the test, and where for the card."""
     ours = ram.host_address
     found = [int(line.split("-")[0], 16) for line in Path("/proc/self/maps").read_text().splitlines() if f" {ram.inode} " in f"{line} "]
