@@ -28,7 +28,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from appliance.host.namespaces import sweep
+from appliance.host.links import NAMESPACES
+from appliance.host.namespaces import delete, sweep
 from ena_dev.errors import SoftenaError
 from tests.perf import machine
 from tests.perf.candidates import CANDIDATES
@@ -53,8 +54,11 @@ class Lab:
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing may be left behind
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         self._stack.close()
+        for path in NAMESPACES.glob(f"{PREFIX}-{os.getpid()}-*"):  # whatever an interrupt left between being made and being known
+            delete(path.name)
 
     def rig(self, name: str) -> Rig:
         """The candidate's rig."""
@@ -105,7 +109,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a turn (%(default)s)")
     parser.add_argument("--json", type=Path, help="write everything to this file, too")
     parser.add_argument("--nice", type=int, default=0, help="of all processes: -20 holds its own against neighbours (%(default)s)")
-    parser.add_argument("--profile", choices=names, metavar="ROW", help="profile the appliance in one row instead")
+    running = [row.name for row in ROWS if not row.fresh]
+    parser.add_argument("--profile", choices=running, metavar="ROW", help="profile the appliance in one row instead")
     given = parser.parse_args(argv)
     if unknown := set(given.rows.split(",")) - set(names):
         parser.error(f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
@@ -151,6 +156,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                     results.append(run_row(lab, row, given.rounds, given.seconds, say))
     except KeyboardInterrupt:
         interrupted = True
+    except RigError as error:
+        say(str(error))
+        return 1
     if results:
         report(given, facts, results)
     return 130 if interrupted else int(any(result.failures for result in results))
