@@ -17,7 +17,7 @@ from tests.e2e.host import eventually
 from tests.guest.cards import Cards, personality
 from tests.guest.desks import commands
 from tests.guest.lab import CACHE, KERNELS, Far, boot
-from tests.guest.testpmd import LARGE, MIXED, echo, need_dpdk, queue_of, swapped
+from tests.guest.testpmd import LARGE, MIXED, NOT_TO_ASK, echo, need_dpdk, queue_of, say, swapped
 from tests.guest.witness import Witness, right
 from tests.support.frames import udp
 
@@ -103,6 +103,7 @@ class ForwarderDesk:
 @pytest.mark.parametrize("kernel", KERNELS[-1:])
 def test_testpmd_in_a_guest_does_what_it_offers(far: Far, cards: Cards, tmp_path: Path, kernel: str) -> None:
     need_dpdk()
+    say("n/a", NOT_TO_ASK)
     wanted = personality(features=STRANGERS_FEATURES | {FeatureId.LLQ})
     card = cards.serve(tmp_path / "card.sock", far.call(TapPort, "far", 4, offloads=False), wanted)
     far.use("far", mtu=JUMBO)

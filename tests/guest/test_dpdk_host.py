@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,22 @@ from scapy.layers.l2 import Ether
 
 from ena_dev.abi.admin import Direction
 from ena_dev.abi.features import FeatureId
+from ena_dev.abi.registers import ResetReason
+from ena_dev.device.faults import Faults
 from ena_dev.device.personality import STRANGERS_FEATURES
-from tests.guest.testpmd import LARGE, MIXED, DpdkBench, echo, huge_pages, mounted_below, on_card, queue_of, swapped
+from tests.guest.testpmd import (
+    LARGE,
+    MIXED,
+    NOT_TO_ASK,
+    DpdkBench,
+    echo,
+    huge_pages,
+    mounted_below,
+    on_card,
+    queue_of,
+    say,
+    swapped,
+)
 from tests.guest.witness import right
 from tests.support.frames import udp
 
@@ -34,7 +49,8 @@ async def swaps(bench: DpdkBench) -> None:
 
 
 async def test_frames_come_back_byte_for_byte_and_are_counted_alike_on_both_sides(tmp_path: Path) -> None:
-    async with on_card(tmp_path, *ONE) as bench:
+    say("n/a", NOT_TO_ASK)
+    async with on_card(tmp_path, *ONE, proves=("probe", "udp", "statistics")) as bench:
         await bench.tell("set fwd macswap", "start")
         out = await bench.through(MIXED)
         assert out == [swapped(frame) for frame in MIXED]
@@ -44,7 +60,8 @@ async def test_frames_come_back_byte_for_byte_and_are_counted_alike_on_both_side
         assert [seen[f"{way}_{what}"] for way in ("rx_good", "tx_good") for what in ("packets", "bytes")] == [len(out), size] * 2
         assert (told.rx_packets, told.rx_bytes, told.tx_packets, told.tx_bytes) == (len(out), size) * 2
         assert seen["rx_q0_cnt"] == seen["tx_q0_cnt"] == len(out)
-        assert not [name for name, value in seen.items() if value and re.search("error|bad|fail|missed|wd_", name)]
+        assert not [name for name, value in seen.items() if value and re.search("error|bad|fail|missed|wd_|exceeded", name)]
+        assert {"bw_in_allowance_exceeded", "pps_allowance_exceeded", "conntrack_allowance_available"} <= seen.keys()
 
 
 async def test_what_it_makes_itself_stands_on_the_wire_and_what_found_no_room_is_counted(tmp_path: Path) -> None:
@@ -69,7 +86,7 @@ async def test_it_answers_arp_and_pings(tmp_path: Path) -> None:
 
 async def test_flows_spread_over_queues_as_key_and_table_say(tmp_path: Path) -> None:
     flows = [udp(100, sport=1000 + n, version=version) for n in range(100) for version in (4, 6)]
-    async with on_card(tmp_path, *FOUR) as bench:
+    async with on_card(tmp_path, *FOUR, proves=("rss",)) as bench:
         await bench.tell("set fwd rxonly", "start")
         for change in ("rss reta (0,3),(5,3),(17,1),(64,0),(127,2)", f"rss-hash-key ipv4-udp {'6d5a56da' * 10}", "rss reta (1,2)"):
             key = bytes.fromhex((await bench.tell("show port 0 rss-hash key")).split("RSS key:")[1].split()[0])
@@ -91,12 +108,14 @@ async def by_card(bench: DpdkBench, *more: str) -> None:
 
 
 async def test_the_card_fills_checksums_in_and_finds_wrong_ones(tmp_path: Path) -> None:
-    async with on_card(tmp_path, *ONE, "--enable-rx-cksum") as bench:
+    async with on_card(tmp_path, *ONE, "--enable-rx-cksum", proves=("checksum-on", "checksum-off")) as bench:
         await by_card(bench)
         out = await bench.through(MIXED)
         assert right(out) == len(MIXED)
         assert [frame[14:] for frame in out] == [frame[14:] for frame in MIXED]
         assert bench.engine.counters(Direction.TX)["summed"] == len(MIXED)
+        await bench.tell("stop", "port stop 0", *(f"csum set {layer} sw 0" for layer in ("ip", "udp", "tcp")), "port start 0", "start")
+        assert right(await bench.through(MIXED)) == bench.engine.counters(Direction.TX)["summed"] == len(MIXED)
         packet = Ether(udp())
         packet[UDP].chksum ^= 0x101
         wrong_udp, packet[UDP].chksum, packet[IP].chksum = bytes(packet), packet[UDP].chksum ^ 0x101, packet[IP].chksum ^ 0x101
@@ -108,7 +127,7 @@ async def test_the_card_fills_checksums_in_and_finds_wrong_ones(tmp_path: Path) 
 
 
 async def test_jumbo_frames_come_in_several_buffers_and_leave_as_segments_or_whole(tmp_path: Path) -> None:
-    async with on_card(tmp_path, *ONE) as bench:
+    async with on_card(tmp_path, *ONE, proves=("jumbo", "tso-on", "tso-off")) as bench:
         await bench.tell("port stop 0", "port config mtu 0 9001", "port start 0", "set fwd macswap", "start")
         assert bench.device.mtu == 9001
         assert await bench.through([LARGE]) == [swapped(LARGE)]
@@ -122,11 +141,12 @@ async def test_jumbo_frames_come_in_several_buffers_and_leave_as_segments_or_who
 
 
 async def test_queues_are_made_and_unmade_again_and_again(tmp_path: Path) -> None:
-    async with on_card(tmp_path, *ONE) as bench:
+    async with on_card(tmp_path, *ONE, proves=("down-up", "channels", "rings")) as bench:
         await bench.tell("set fwd macswap", "start")
-        for queues in (1, 1, 4, 2):
+        for queues, depth in ((1, 256), (1, 1024), (4, 512), (2, 128)):
             await swaps(bench)
-            await bench.tell("stop", "port stop 0", f"port config all rxq {queues}", f"port config all txq {queues}")
+            await bench.tell("stop", "port stop 0")
+            await bench.tell(*(f"port config all {what}" for what in (f"rxq {queues}", f"txq {queues}", f"rxd {depth}", f"txd {depth}")))
             await bench.tell("port start 0", "start")
         await swaps(bench)
         await bench.testpmd.quit()
@@ -148,15 +168,57 @@ async def test_a_driver_that_is_killed_leaves_a_card_for_the_next(tmp_path: Path
     assert huge_pages() == pages
 
 
-async def test_the_start_of_packets_may_lie_in_the_cards_own_memory(tmp_path: Path) -> None:
-    async with on_card(tmp_path, *ONE, features=STRANGERS_FEATURES | {FeatureId.LLQ}) as bench:
-        assert "Placement policy: Low latency" in bench.testpmd.said
+PLACES = {"Low latency": ("", ("llq",)), "Regular": (",llq_policy=0", ())}
+
+
+@pytest.mark.parametrize(("place", "devargs", "proves"), [(place, *rest) for place, rest in PLACES.items()], ids=["llq", "host memory"])
+async def test_packets_may_begin_in_the_cards_own_memory(tmp_path: Path, place: str, devargs: str, proves: tuple[str, ...]) -> None:
+    features = STRANGERS_FEATURES | {FeatureId.LLQ}
+    async with on_card(tmp_path, *ONE, devargs=devargs, proves=proves, features=features) as bench:
+        for _ in range(2):
+            assert f"Placement policy: {place}" in bench.testpmd.said
+            await bench.tell("set fwd macswap", "start")
+            await swaps(bench)
+            await bench.tell("stop")
+            await by_card(bench)
+            assert right(await bench.through(MIXED)) == len(MIXED)
+            await bench.testpmd.kill()
+            await bench.start(devargs=devargs)
+
+
+FAULTS: dict[str, tuple[Callable[[Faults], None], str, ResetReason]] = {
+    "fault-rx-id": (lambda faults: faults.spoil_rx_completions(1), "rx_q0_bad_req_id", ResetReason.INV_RX_REQ_ID),
+    "fault-tx-id": (lambda faults: faults.spoil_tx_completions(1), "Invalid req id", ResetReason.NORMAL),
+}
+"""What goes wrong; what the driver counts, or says, then; and why its reset is asked for."""
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_what_the_driver_finds_wrong_a_reset_by_its_application_mends(tmp_path: Path, name: str) -> None:
+    go_wrong, sign, reason = FAULTS[name]
+    async with on_card(tmp_path, *ONE, proves=(name,)) as bench:
         await bench.tell("set fwd macswap", "start")
+        go_wrong(bench.device.faults)
+        for _ in range(20):
+            await bench.through([udp(100, sport=n) for n in range(1, 500)])
+            if (await bench.counters()).get(sign) or sign in bench.testpmd.said:
+                break
+        else:
+            pytest.fail("the driver saw nothing wrong")
+        before = len(bench.device.resets)
+        await bench.tell("stop", "port stop 0", "port reset 0", "port start 0", "start")
+        assert reason in bench.device.resets[before:]
         await swaps(bench)
-        await bench.tell("stop")
-        await by_card(bench)
-        assert right(await bench.through(MIXED)) == len(MIXED)
-        await bench.testpmd.kill()
-        await bench.start()
+
+
+async def test_the_driver_sees_the_cable_pulled_and_plugged(tmp_path: Path) -> None:
+    async with on_card(tmp_path, *ONE, proves=("fault-link",)) as bench:
         await bench.tell("set fwd macswap", "start")
+        for state in ("up", "down", "up"):
+            bench.device.set_link(state == "up")
+            for _ in range(100):
+                if f"Link status: {state}" in (words := await bench.tell("show port info 0")):
+                    break
+                await asyncio.sleep(0.05)
+            assert f"Link status: {state}" in words
         await swaps(bench)

@@ -14,7 +14,7 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -41,6 +41,20 @@ PAUSE = 0.005
 QUIET = 0.2  # seconds without a frame: no more come
 
 
+NOT_TO_ASK = {
+    "ping": "testpmd answers IPv4 only, which works",
+    "tcp": "testpmd has no TCP; segments pass it",
+    "views": "ethtool is for the kernel's drivers",
+    "rss-set": "key and table can be set, and count; there is no ethtool",
+    "moderation": "the driver polls",
+    "flr-bound": "uio_pci_generic resets no function",
+    "flr-unbound": "uio_pci_generic resets no function",
+    "fault-interrupt": "the driver polls",
+    "fault-keep-alive": "the driver's watchdog runs by timers of its application, and testpmd runs none",
+    "fault-completion": "the driver's watchdog runs by timers of its application, and testpmd runs none",
+    "fault-request": "the driver does not ask for this event",
+}
+"""What can't be tried with testpmd, and why."""
 MIXED = [make(length, version=version) for length in (18, 30, 100, 999, 1400) for make in (udp, tcp) for version in (4, 6)]
 """Frames of all kinds, none too short for a cable, each unlike the others."""
 LARGE = tcp(8900)
@@ -221,9 +235,27 @@ class DpdkBench:
 
 
 @asynccontextmanager
-async def on_card(directory: Path, *arguments: str, devargs: str = "", **values: Any) -> AsyncIterator[DpdkBench]:
-    """A card in `directory`, with testpmd on it. `values` are those of the card's personality."""
+async def on_card(
+    directory: Path, *arguments: str, proves: Sequence[str] = (), devargs: str = "", **values: Any
+) -> AsyncIterator[DpdkBench]:
+    """A card in `directory`, with testpmd on it; what it proves is printed at the end. `values` are those of the card's personality."""
     need_dpdk()
+    try:
+        async with _on_card(directory, arguments, devargs, values) as bench:
+            yield bench
+    except Exception as error:
+        say("FAIL", dict.fromkeys(proves, str(error).partition("\n")[0]))
+        raise
+    say("ok", dict.fromkeys(proves, ""))
+
+
+def say(word: str, names: Mapping[str, str]) -> None:
+    """Print verdicts, as a guest's script does: what each is about, and why."""
+    print("".join(f"\n{word} {name}" + (f": {why}" if why else "") for name, why in names.items()))
+
+
+@asynccontextmanager
+async def _on_card(directory: Path, arguments: tuple[str, ...], devargs: str, values: dict[str, Any]) -> AsyncIterator[DpdkBench]:
     executor, wire = Executor(), WirePort()
     executor.start()
     try:
