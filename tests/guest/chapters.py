@@ -22,7 +22,7 @@ from tests.guest.lab import HERE, Answer, Far, Said, boot
 from tests.guest.witness import Witness
 
 JUMBO = 9001
-QUICK = Hints(driver_watchdog_timeout=3000, missing_tx_completion_timeout=2000, missed_tx_completion_count_threshold=8)
+QUICK = Hints(driver_watchdog_timeout=5000, missing_tx_completion_timeout=2000, missed_tx_completion_count_threshold=8)
 """Watchdogs that bark sooner than the drivers' own: 6 s, 5 s and 128 packets."""
 
 

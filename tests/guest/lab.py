@@ -107,7 +107,7 @@ class Said:
 
     def hear(self, line: str) -> None:
         self.lines.append(line)
-        if match := VERDICT.match(line):
+        if (match := VERDICT.match(line)) and self.verdicts.get(match[2], Verdict("ok")).word == "ok":
             self.verdicts[match[2]] = Verdict(match[1], match[3] or "")
 
     def __str__(self) -> str:

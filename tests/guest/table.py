@@ -78,7 +78,7 @@ def _try_program(name: str) -> tuple[str, Cells]:
         assert program.stdout is not None
         for line in program.stdout:
             print(line, end="", flush=True)
-            said.hear(line.rstrip().lstrip("."))
+            said.hear(line.rstrip())
     return "", {name: verdict for name, verdict in said.verdicts.items() if name in CAPABILITIES}
 
 
@@ -111,7 +111,7 @@ def table(results: Results) -> str:
 def _sign(cell: Sequence[str] | None, notes: list[str]) -> str:
     """What stands in a cell; a reason becomes a note, once."""
     word, why = cell or ("n/a", "not tried")
-    if not why or word == "ok":
+    if not why:
         return SIGNS[word]
     if why not in notes:
         notes.append(why)

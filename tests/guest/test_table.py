@@ -39,7 +39,7 @@ def test_a_script_asks_only_for_what_some_desk_does() -> None:
 
 def test_a_verdict_is_a_line_and_nothing_else_is() -> None:
     said = Said()
-    for line in ("ok ping", "FAIL tcp: 3 bytes: lost", "n/a llq: no memory", "ok, fine", "look ok"):
+    for line in ("ok ping", "FAIL tcp: 3 bytes: lost", "n/a llq: no memory", "ok, fine", "look ok", "ok tcp"):
         said.hear(line)
     assert {name: (verdict.word, verdict.why) for name, verdict in said.verdicts.items()} == {
         "ping": ("ok", ""), "tcp": ("FAIL", "3 bytes: lost"), "llq": ("n/a", "no memory"),

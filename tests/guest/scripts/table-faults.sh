@@ -3,7 +3,7 @@ seq 1 100000 >/tmp/text
 moves() { host begin && nc "$PEER" 7000 </tmp/text >/dev/null && host took-stream && pinged "$PEER"; }
 up_count() { counter interface_up; }
 again() { [ "$(up_count)" -gt "$u" ]; }
-said() { dmesg | grep -iE "$1" | tail -1 | grep . || { echo "the driver's log has no '$1'"; dmesg | grep -i ena | head -3; return 1; }; }
+said() { dmesg | grep -iE "$1" | tail -1 | grep . || { echo "the driver's log has no '$1'"; dmesg | grep -i ena | grep -v "hasn't completed" | head -3; return 1; }; }
 # inject WORDS...: a fault now, and remember how things stand
 inject() { stand; host fault "$@"; }
 stand() { u=$(up_count); dmesg -c >/dev/null; }
