@@ -7,7 +7,8 @@ clock jumps; all others run on a plain asyncio loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -24,3 +25,10 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: Any) -> Mapping[s
 @pytest.fixture
 def virtual_time() -> None:
     """Run this test's coroutine in virtual time."""
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Cards that this test throws away are gone before another test counts descriptors."""
+    yield
+    gc.collect()

@@ -15,6 +15,8 @@ import pytest
 
 from tests.fuzz.targets import CORPUS, TARGETS
 
+pytestmark = pytest.mark.usefixtures("collected")
+
 SECONDS = float(os.environ.get("SOFTENA_FUZZ_SECONDS", "1.5"))
 LONGEST = 1024
 BLOCKS = 100  # of the interpreter's memory: what may come and go by itself

@@ -34,7 +34,10 @@ DESCRIPTOR, HALF = 16, 8
 HEAD = 256  # bytes of a frame's start that are copied out before they are judged
 HEADERS = 54  # Ethernet, IPv4, TCP
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="single steps are made on x86-64")
+pytestmark = [
+    pytest.mark.usefixtures("collected"),
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="single steps are made on x86-64"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ from tests.support.scripted_driver import ScriptedDriver
 from tests.support.vfio_client import GuestDevice, GuestRam, VfioClient
 from tests.vfio_user.conftest import Served
 
+pytestmark = pytest.mark.usefixtures("collected")
+
 ROUNDS = 12
 BUFFERS = 128
 BUFFERS_BASE, BUFFERS_SIZE = 0x40000000, 0x100000
