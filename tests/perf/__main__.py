@@ -2,12 +2,12 @@
 
     .venv/bin/python -m tests.perf                                all rows, about a quarter of an hour
     .venv/bin/python -m tests.perf --rows frames,round-trip       these
-    .venv/bin/python -m tests.perf --profile frames               where our time goes in one row, by perf and py-spy
+    .venv/bin/python -m tests.perf --profile frames               where the time goes in one row, by perf and py-spy
 
 It takes root and gcc, and `apt install iproute2 nftables iperf3`; `haproxy`, `linux-perf` and `pip install py-spy` for what needs them.
 
     rows.py         what is measured, and the bars          measures.py    how
-    candidates.py   who: ours, tapfwd, kernel, HAProxy      rig.py         one of them between two hosts
+    candidates.py   who: ours, tapfwd, kernel, HAProxy      rig.py         one of them between two hosts; hosts.py
     programs/       load in C, and the limit                process.py     CPU time and memory
     results.py      medians, ratios, verdicts               profile.py     where the time goes
 
@@ -33,11 +33,12 @@ from appliance.host.namespaces import delete, sweep
 from ena_dev.errors import SoftenaError
 from tests.perf import machine
 from tests.perf.candidates import CANDIDATES
+from tests.perf.hosts import RigError
 from tests.perf.measures import Figures
 from tests.perf.profile import profile
 from tests.perf.programs import missing
 from tests.perf.results import Result, as_data, show
-from tests.perf.rig import PREFIX, Rig, RigError
+from tests.perf.rig import PREFIX, Rig
 from tests.perf.rows import ROWS, Row
 
 Say = Callable[[str], None]
@@ -101,6 +102,14 @@ def run_row(lab: Lab, row: Row, rounds: int, seconds: float, say: Say) -> Result
     return result
 
 
+def profile_row(row: Row, seconds: float) -> None:
+    """Every candidate of a row that is a process, ours first."""
+    for name in row.candidates:
+        with rig(name) as profiled:
+            if profiled.process:
+                profile(row, profiled, seconds)
+
+
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     names = [row.name for row in ROWS]
     parser = argparse.ArgumentParser(prog="python -m tests.perf", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -110,7 +119,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write everything to this file, too")
     parser.add_argument("--nice", type=int, default=0, help="of all processes: -20 holds its own against neighbours (%(default)s)")
     running = [row.name for row in ROWS if not row.fresh]
-    parser.add_argument("--profile", choices=running, metavar="ROW", help="profile the appliance in one row instead")
+    parser.add_argument("--profile", choices=running, metavar="ROW", help="profile the candidates of one row instead")
     given = parser.parse_args(argv)
     if unknown := set(given.rows.split(",")) - set(names):
         parser.error(f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
@@ -150,8 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Lab() as lab:
             for row in wanted:
                 if given.profile:
-                    with rig(row.ours) as profiled:
-                        profile(row, profiled, given.seconds)
+                    profile_row(row, given.seconds)
                 else:
                     results.append(run_row(lab, row, given.rounds, given.seconds, say))
     except KeyboardInterrupt:

@@ -2,7 +2,8 @@
 
     softena*    `softena run FILE`: policy, state tracking, masquerade, a balanced service, card rings; nothing else is switched on or off
     tapfwd      the limit of any program between two TAPs: it copies frames (-v: with virtio-net headers, 64 KiB at a time)
-    kernel      the kernel routes, filters statefully, masquerades, and balances, by nftables between two veth pairs
+    kernel      the kernel routes, filters statefully, masquerades, and balances, by nftables between two veth pairs; it works on the
+                CPU, and on the account, of whoever sends, so it has no CPU time of its own
     haproxy     HAProxy balances TCP, between the same veth pairs
 
 All have the same job between the same two hosts: `client` 10.98.1.2 and `server` 10.98.2.2, each behind the gateway .1 of its network

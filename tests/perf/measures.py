@@ -18,9 +18,10 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from tests.perf.candidates import CLIENT, MACS, NEAR, PORT, SERVER, SERVICE
+from tests.perf.hosts import RigError, inside
 from tests.perf.process import pin, resident
 from tests.perf.programs import program
-from tests.perf.rig import BULK_PORT, Rig, RigError, inside
+from tests.perf.rig import BULK_PORT, Rig
 
 Figures = dict[str, float]
 Measure = Callable[[Rig, float], Figures]
@@ -43,7 +44,7 @@ MILLION: Final = 1_000_000
 _ports = iter(range(10, 1000))
 
 
-def blast(rig: Rig, *options: object) -> subprocess.Popen[str]:
+def blast(rig: Rig, *options: object) -> subprocess.Popen[bytes]:
     """The generator at work."""
     to = MACS[SERVER if rig.candidate.wiring == "taps" else NEAR]
     command = ("taskset", "-c", str(CPUS[0]), program("pktblast"), "-i", "client", "-S", CLIENT, "-D", SERVER, "-m", MACS[CLIENT], "-M", to)
@@ -69,9 +70,11 @@ def window(rig: Rig, seconds: float) -> Figures:
     took, spent = time.monotonic() - began, rig.cpu() - cpu
     moved = rig.frames("server")["received"] - came["received"]
     offered = rig.frames("client")["offered"] - sent["offered"]
+    if not moved:
+        raise RigError(f"{rig.candidate.name} forwarded none of {offered} frames")
     figures = {"kpps": moved / took / 1e3, "offered_kpps": offered / took / 1e3, "cpu": spent / took}
     if spent:
-        figures |= {"core_kpps": moved / spent / 1e3, "ns_frame": spent / max(moved, 1) * 1e9}
+        figures |= {"core_kpps": moved / spent / 1e3, "ns_frame": spent / moved * 1e9}
     return figures
 
 
@@ -81,7 +84,7 @@ def window(rig: Rig, seconds: float) -> Figures:
 def one_pass(rig: Rig, flows: int, port: int, pace: int, batch: int = 64) -> tuple[int, float]:
     """One frame of each flow: how many came through, and the CPU seconds of all that followed from them."""
     came, cpu = rig.frames("server")["received"], rig.cpu()
-    blast(rig, "-f", flows, "-p", port, "-n", flows, "-r", pace, "-b", batch).communicate()
+    blast(rig, "-f", flows, "-p", port, "-n", flows, "-r", pace, "-b", batch).wait()
     time.sleep(SETTLING)
     return rig.frames("server")["received"] - came, rig.cpu() - cpu
 

@@ -35,20 +35,23 @@ def profile(row: Row, rig: Rig, seconds: float) -> None:
     """Measure the row once to warm up, once on record, and print who used the time."""
     row.measure(rig, seconds)
     before, cpu = cpu_by_thread(rig.pid), rig.cpu()
-    recorders = [recorder for command in (perf_record(rig), py_spy_record(rig)) if (recorder := start(command))]
+    commands = [perf_record(rig), *([py_spy_record(rig)] if rig.candidate.is_ours else ())]
+    recorders = [recorder for command in commands if (recorder := start(command))]
     figures = row.measure(rig, seconds)
     after, spent = cpu_by_thread(rig.pid), rig.cpu() - cpu
     for recorder in recorders:
         recorder.send_signal(signal.SIGINT)
         recorder.wait()
-    print(f"{row.name}: {row.what}\n" + "  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+    print(f"{rig.candidate.name}: {row.what}\n" + "  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
     print(f"\n{spent:.2f} s of CPU, by thread")
     for name, used in after.items():
         print(f"  {100 * (used - before.get(name, 0)) / spent:5.1f} %  {name.partition(' ')[2]}")
     print()
     print(perf_report(rig.directory / "perf.data", unit_of(figures)))
-    print("\nPython, by line (py-spy)")
-    print(py_spy_report(rig.directory / "py-spy.txt"))
+    if rig.candidate.is_ours:
+        print("\nPython, by line (py-spy)")
+        print(py_spy_report(rig.directory / "py-spy.txt"))
+    print()
 
 
 def unit_of(figures: Figures) -> float:

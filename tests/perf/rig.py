@@ -10,25 +10,24 @@ so the first frame waits for nothing but the candidate. Many rigs stand side by 
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import signal
 import socket
-import struct
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import Any, Final, Self
 
 from appliance.control.client import ControlClient
-from appliance.host.links import IFF_UP, NAMESPACES
+from appliance.host.links import IFF_UP
 from appliance.host.namespaces import Namespace
 from tests.perf.candidates import CLIENT, FAR, MACS, NEAR, PORT, SERVER, SERVICE, TARGETS, Candidate
+from tests.perf.hosts import RigError, devices, inside, ip, knock, rows, run
 from tests.perf.process import cpu_seconds
 from tests.perf.programs import program
 
@@ -37,7 +36,6 @@ STARTING: Final = 180.0
 STOPPING: Final = 10.0
 LOOK: Final = 0.002
 """Seconds: a candidate's start and end at most, and between looks."""
-SIOCGIFFLAGS: Final = 0x8913
 BULK_PORT: Final = 5201
 
 SINK: Final = """table netdev sink {
@@ -53,10 +51,6 @@ SETTINGS: Final = {"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable
 """Of every namespace: silence where nobody measures, and ports enough for many connections."""
 
 _numbers = itertools.count()
-
-
-class RigError(Exception):
-    """A candidate could not be set up or measured: the message says what failed, and how its log ends."""
 
 
 class Rig:
@@ -108,7 +102,7 @@ class Rig:
                 stdout=self.log,
                 stderr=self.log,
                 env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-                start_new_session=True,  # Ctrl-C is for us: we end it
+                process_group=0,  # Ctrl-C is for us, who end it; in the same session, since the scheduler shares between sessions
             )
             self._stack.callback(self._stop)
         with self.middle.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as asker:
@@ -217,10 +211,9 @@ class Rig:
 
     # -- measuring ---------------------------------------------------------------------------------------------------------
 
-    def spawn(self, host: Namespace, *argv: str) -> subprocess.Popen[str]:
+    def spawn(self, host: Namespace, *argv: str) -> subprocess.Popen[bytes]:
         """Start a program on a host; it ends with the rig at the latest, as everything in its namespaces does."""
-        command = inside(host, *argv)
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        child = subprocess.Popen(inside(host, *argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._stack.callback(child.wait)
         self._stack.callback(child.kill)
         return child
@@ -229,46 +222,3 @@ class Rig:
         """What the kernel counted on the device of `client` or `server`: frames received, and offered to it."""
         numbers = rows(self._counters[link])[link]
         return {"received": numbers[1], "offered": numbers[9] + numbers[11]}
-
-
-def inside(host: Namespace, *argv: str) -> list[str]:
-    """The command line that runs a program on a host, as itself: nsenter becomes it."""
-    return ["nsenter", f"--net={NAMESPACES / host.name}", "--", *argv]
-
-
-def ip(host: Namespace, *commands: str) -> None:
-    """Have iproute2 do things on a host."""
-    run(host, "ip", "\n".join(commands))
-
-
-def run(host: Namespace, tool: str, text: str) -> None:
-    """Give a tool its commands. Raises RigError with its words."""
-    argv = {"ip": ("ip", "-batch", "-"), "nft": ("nft", "-f", "-")}[tool]
-    done = subprocess.run(inside(host, *argv), input=text + "\n", capture_output=True, text=True)
-    if done.returncode:
-        raise RigError(f"{' '.join(argv)}: {done.stderr.strip()}")
-
-
-def knock(knocker: socket.socket) -> bool:
-    """Send a datagram, and see whether one before it was refused by the other end."""
-    try:
-        knocker.send(b"knock")
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
-def devices(asker: socket.socket) -> dict[str, int]:
-    """The flags of the devices that are to be moved, as far as they are there, in a socket's namespace."""
-    found = {}
-    for name in ("client", "server"):
-        with suppress(OSError):  # not yet there
-            found[name] = struct.unpack("16xH", fcntl.ioctl(asker, SIOCGIFFLAGS, struct.pack("16sH", name.encode(), 0) + bytes(22))[:18])[0]
-    return found
-
-
-def rows(file: IO[str]) -> dict[str, list[int]]:
-    """The counters of /proc/net/dev as they are now, by device. The open file goes on showing the namespace that it was opened in."""
-    file.seek(0)
-    named = (line.split(":") for line in file.read().splitlines() if ":" in line)
-    return {name.strip(): [int(each) for each in numbers.split()] for name, numbers in named}

@@ -100,6 +100,7 @@ ROWS: Final = (
         ours="softena, 10,000 rules",
         better="less",
         fresh=True,
+        rounds=3,
     ),
     Row(
         "idle",
