@@ -27,6 +27,14 @@ BEGIN, END = "<!-- drivers -->\n", "<!-- /drivers -->\n"
 KERNELS = ("6.1", "6.12", "backports")
 PROGRAMS = {"dpdk-host": "test_dpdk_host.py", "dpdk-guest": "test_dpdk_guest.py"}
 """Columns whose tests print their verdicts themselves."""
+ONE_SIDE = "tried without a guest only"
+UNTRIED = {
+    "mtu": "testpmd changes the MTU of a stopped port only",
+    "reload": "killed and started again a few times, not unloaded",
+    "two-cards": "testpmd was given one card",
+    **dict.fromkeys(("tso-off", "fault-link", "fault-tx-id", "fault-rx-id"), ONE_SIDE),
+}
+"""Why there is no verdict on some capability, where programs have none."""
 TITLES = {"6.1": "Linux {}", "6.12": "Linux {}", "backports": "Linux {}", "dpdk-host": "DPDK, no guest", "dpdk-guest": "DPDK in a guest"}
 SIGNS = {"ok": "✓", "FAIL": "✗", "n/a": "n/a"}
 
@@ -103,14 +111,15 @@ def table(results: Results) -> str:
     titles = [TITLES[column].format(results.get(column, {}).get("version") or column) for column in TITLES]
     lines = ["| | " + " | ".join(titles) + " |", "|---|" + ":-:|" * len(titles)]
     for name, title in CAPABILITIES.items():
-        cells = [_cells(results[column]).get(name) if column in results else None for column in TITLES]
+        silent = ["n/a", UNTRIED.get(name, "not tried")]
+        cells = [_cells(results[column]).get(name, silent) if column in results else ["n/a", "not tried"] for column in TITLES]
         lines.append(f"| {title} | " + " | ".join(_sign(cell, notes) for cell in cells) + " |")
     return "\n".join([*lines, "", *(f"{number}. {note}" for number, note in enumerate(notes, 1))]) + "\n"
 
 
-def _sign(cell: Sequence[str] | None, notes: list[str]) -> str:
+def _sign(cell: Sequence[str], notes: list[str]) -> str:
     """What stands in a cell; a reason becomes a note, once."""
-    word, why = cell or ("n/a", "not tried")
+    word, why = cell
     if not why:
         return SIGNS[word]
     if why not in notes:
