@@ -9,7 +9,7 @@ Doorbells that the card has claimed are taken and rung right here. Of the contro
 it rings a bell, an eventfd, and rests them until Python has called `listen`.
 
 What it costs: while values keep coming, and 0.1 ms after, the task is due again at once, and the executor's thread takes a core. Then
-it sleeps a quarter of the time that was quiet, and at most 1 ms: an idle BAR costs about a hundredth of a core.
+it sleeps a quarter of the time that was quiet, and at most 1 ms: an idle BAR costs a few hundredths of a core.
 
 A file that is cut short becomes zeros that nobody else sees, and `lost`.
 """
