@@ -78,6 +78,10 @@ def network(value: object) -> IPv4Network | IPv6Network:
     if "%" in text or (slash and not re.fullmatch(r"[0-9]{1,3}", length)):
         raise BadValueError("not a network", "write one such as 10.0.0.0/8 or 2001:db8::/32")
     try:
+        return ip_network(text)
+    except ValueError:
+        pass  # why not?
+    try:
         parsed = ip_address(host)
     except ValueError:
         raise _not_an_address(host, "a network such as 10.0.0.0/8, 192.168.10.20 or 2001:db8::/32") from None

@@ -1,6 +1,6 @@
 """YAML as a tree of nodes that know their place: mappings, lists and text, nothing guessed.
 
-Built from the parser's events instead of its objects, so that nothing is resolved behind the reader's back, and depth,
+Built from the events of libyaml instead of its objects, so that nothing is resolved behind the reader's back, and depth,
 aliases, duplicate keys and tags are judged as they arrive. Plain `null`, `~` and nothing at all are None; every other
 scalar stays text. Aliases share their anchor's node; what they would expand to is counted.
 """
@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.events import (
+from yaml import parse
+from yaml.cyaml import CBaseLoader
+from yaml.error import MarkedYAMLError
+from yaml.events import (
     AliasEvent,
     DocumentStartEvent,
     Event,
     MappingEndEvent,
     MappingStartEvent,
-    NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
@@ -33,17 +33,21 @@ MOST_EXPANDED = 20_000  # nodes that aliases may add
 NULLS = ("", "~", "null", "Null", "NULL")
 UNCLOSED_BRACKET = "bracket not closed, or no comma between two items"
 UNCLOSED_QUOTE = "quote not closed"
+INDENTED = "indentation differs from the lines above"
 SYNTAX = (  # what the parser says, what that means to a reader, what would do
     ("cannot start any token", "text starts with a special character", "put quotes around the text"),
     ("mapping values are not allowed", "unexpected colon", "quote text that contains `: `, or indent like the lines above"),
+    ("unexpected ':'", "text in brackets starts or ends with a colon", "put quotes around the text"),
     ("expected ',' or", UNCLOSED_BRACKET, "close it, and quote text with brackets or commas"),
     ("could not find expected ':'", "line without a colon", "write `key: value`, or indent like the lines above"),
     ("unexpected end of stream", UNCLOSED_QUOTE, "close the quote"),
-    ("unexpected document separator", UNCLOSED_QUOTE, "close the quote"),
-    ("expected <block end>", "indentation differs from the lines above", "indent like the lines it belongs to"),
+    ("unexpected document indicator", UNCLOSED_QUOTE, "close the quote"),
+    ("expected key", INDENTED, "indent like the lines it belongs to"),
+    ("expected '-' indicator", INDENTED, "indent like the lines it belongs to"),
+    ("expected <document start>", INDENTED, "indent like the lines it belongs to"),
     ("escape character", "unknown escape sequence", "use single quotes, or write two backslashes"),
-    ("content, but found '<stream end>'", UNCLOSED_BRACKET, "close it, and quote text with brackets or commas"),
-    ("expected the node content", "value expected", "put a value here, and quote text that starts with a bracket"),
+    ("expected node content", "value expected", "put a value here, and quote text that starts with a bracket"),
+    ("incompatible YAML document", "only YAML 1.2 is read", "remove the directive"),
 )
 OTHER_SYNTAX = "check brackets, quotes and indentation near here"
 
@@ -57,6 +61,11 @@ class Node:
     plain: bool = False  # text without quotes
     size: int = 1  # nodes in it, aliases expanded
     height: int = 1
+    blank: bool = False  # a value in it is missing
+
+    def holding(self, value: list[Node] | dict[str, Entry]) -> Node:
+        """The same node with other things in it."""
+        return Node(self.place, value, self.plain, self.size, self.height, self.blank)
 
     def shown(self) -> str:
         """How a message names it."""
@@ -69,7 +78,7 @@ class Node:
         return "a list" if self.value else "an empty list"
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Entry:
     """A key's place and its value."""
 
@@ -98,39 +107,40 @@ class _Builder:
     root: Node | None = None
 
     def take(self, event: Event) -> None:
-        offset = event.start_mark.index
+        start: Any = event.start_mark  # never None: the events come from a text
+        offset: int = start.index
         match event:
-            case DocumentStartEvent():
-                self._start_document(event, offset)
-            case AliasEvent():
-                self._add(self._alias(event, offset), offset)
             case ScalarEvent():
-                plain = event.style is None or event.style == ""
-                text = event.value
-                node = Node(self._tagged(event, offset), None if plain and text in NULLS else text, plain)
+                plain, text = not event.style, event.value
+                node = Node(self._place(offset, event.tag), None if plain and text in NULLS else text, plain)
                 self._add(node, offset)
                 if event.anchor:
                     self.anchors[event.anchor] = node
-            case MappingStartEvent() | SequenceStartEvent():
+            case SequenceStartEvent() | MappingStartEvent():
                 empty: dict[str, Entry] | list[Node] = {} if isinstance(event, MappingStartEvent) else []
-                self._open(Node(self._tagged(event, offset), empty), event.anchor, offset)
-            case MappingEndEvent() | SequenceEndEvent():
+                self._open(Node(self._place(offset, event.tag), empty), event.anchor, offset)
+            case SequenceEndEvent() | MappingEndEvent():
                 self._close(offset)
+            case AliasEvent():
+                self._add(self._alias(event, offset), offset)
+            case DocumentStartEvent():
+                self._start_document(event, offset)
+
+    def _place(self, offset: int, tag: str | None) -> Place:
+        place = self.source.place(offset)
+        if tag is not None:
+            self.mistakes.append(self.source.mistake(place, "tags have no meaning here", quoted(tag), "remove the tag"))
+        return place
 
     def _start_document(self, event: DocumentStartEvent, offset: int) -> None:
+        if event.explicit:
+            end: Any = event.end_mark
+            offset = end.index - len("---")  # behind its directives
         if self.root is not None:
             raise self.source.refuse(offset, "second document in the file", "`---`", "keep one document a file")
         if event.version is not None and tuple(event.version) != (1, 2):
             found = quoted("%YAML " + ".".join(str(number) for number in event.version))
             raise self.source.refuse(offset, "only YAML 1.2 is read", found, "remove the directive")
-
-    def _tagged(self, event: NodeEvent, offset: int) -> Place:
-        place = self.source.place(offset)
-        tag = getattr(event, "tag", None)
-        if tag is not None:
-            found = quoted(str(tag))
-            self.mistakes.append(self.source.mistake(place, "tags have no meaning here", found, "remove the tag"))
-        return place
 
     def _alias(self, event: AliasEvent, offset: int) -> Node:
         name = event.anchor
@@ -169,33 +179,37 @@ class _Builder:
             self.root = node
             return
         top = self.stack[-1]
-        into = top.node.value
-        if isinstance(into, dict) and top.key is None:
+        holder, key = top.node, top.key
+        into = holder.value
+        if isinstance(into, list):
+            into.append(node)
+        elif key is None:
             self._key(top, node, offset)
             return
-        if top.key is not None and node.value is None:
-            node = Node(top.key.place, None)  # nothing has no place of its own
-        if isinstance(into, dict) and top.key is not None and not top.repeated:
-            into[str(top.key.value)] = Entry(top.key.place, node, top.key.plain)
-        elif isinstance(into, list):
-            into.append(node)
-        top.key, top.repeated = None, False
-        top.node.size += node.size
-        top.node.height = max(top.node.height, node.height + 1)
+        else:
+            if node.value is None:
+                node = Node(key.place, None)  # nothing has no place of its own
+            if isinstance(into, dict) and not top.repeated:
+                into[key.value if isinstance(key.value, str) else ""] = Entry(key.place, node, key.plain)
+            top.key, top.repeated = None, False
+        if node.value is None or node.blank:
+            holder.blank = True
+        holder.size += node.size
+        if node.height >= holder.height:
+            holder.height = node.height + 1
 
     def _key(self, top: _Open, key: Node, offset: int) -> None:
         if isinstance(key.value, dict | list):
             raise self.source.refuse(offset, "key is not text", key.shown(), "write `key: value`")
-        text = key.value
-        if text is None or text == "":
+        text = key.value or ""
+        if not text:
             self.mistakes.append(self.source.mistake(key.place, "empty key", "nothing", "write a name before the colon"))
-            text = ""
         into = top.node.value
         if isinstance(into, dict) and text in into:
             hint = f"remove one of the two; the first is on line {into[text].place.line}"
             self.mistakes.append(self.source.mistake(key.place, "duplicate key", quoted(text), hint))
             top.repeated = True
-        top.key = Node(key.place, text, key.plain)
+        top.key = key
 
 
 def read_document(source: Source) -> tuple[Node, list[Mistake]]:
@@ -213,7 +227,7 @@ def read_document(source: Source) -> tuple[Node, list[Mistake]]:
 
 def _events(source: Source) -> Iterator[Event]:
     try:
-        yield from YAML(typ="safe", pure=True).parse(source.text)
+        yield from parse(source.text, Loader=CBaseLoader)
     except MarkedYAMLError as error:
         raise _syntax(source, error) from error
     except Exception as error:  # the parser is foreign code, and its own failures on odd input are the input's fault here
@@ -223,6 +237,9 @@ def _events(source: Source) -> Iterator[Event]:
 def _syntax(source: Source, error: MarkedYAMLError) -> ConfigError:
     problem = " ".join(str(error.problem or error.context or "not YAML").split())
     mark, opened = error.problem_mark or error.context_mark, error.context_mark
+    if "expected node content" in problem and mark is not None:
+        follows = source.text[mark.index :].lstrip()[:1]
+        problem = {"": "expected ',' or", ":": "unexpected ':'"}.get(follows, problem)  # at the end, a bracket's end is missing
     for part, what, hint in SYNTAX:
         if part not in problem:
             continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from appliance.collector import paused
 from appliance.config.checks import check
 from appliance.config.document import Node, read_document
 from appliance.config.errors import ConfigError, Mistake
@@ -31,6 +32,7 @@ def loads(text: str, name: str = "config.yaml") -> Config:
     return _load(checked(text, name))
 
 
+@paused()
 def _load(source: Source) -> Config:
     root, mistakes = read_document(source)
     tree, more = shape(root, source)

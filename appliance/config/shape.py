@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from appliance.config.document import Entry, Node
 from appliance.config.errors import ConfigError, Mistake, instead_of, quoted
@@ -33,8 +33,8 @@ def shape(root: Node, source: Source) -> tuple[Node, list[Mistake]]:
     shaper = _Shaper(source)
     sections = dict(root.value)
     for key, entry in root.value.items():
-        sections[key] = replace(entry, node=shaper.section(key, entry.node))
-    shaped = shaper.filled(Config, replace(root, value=sections), "", {})
+        sections[key] = Entry(entry.place, shaper.section(key, entry.node), entry.plain)
+    shaped = shaper.filled(Config, root.holding(sections), "", {})
     return shaped, shaper.mistakes
 
 
@@ -49,19 +49,19 @@ class _Shaper:
     def section(self, key: str, node: Node) -> Node:
         models: dict[str, type[Section]] = {"nics": Nic, "zones": Zone, "services": Service}
         if key in models and isinstance(node.value, dict):
-            return replace(node, value={name: self.named_item(key, models[key], name, entry) for name, entry in node.value.items()})
+            return node.holding({name: self.named_item(key, models[key], name, entry) for name, entry in node.value.items()})
         if not isinstance(node.value, list):
             return node
         if key == "routes":
-            return replace(node, value=[self.filled(Route, item, key, {"line": str(item.place.line)}) for item in node.value])
+            return node.holding([self.filled(Route, item, key, {"line": str(item.place.line)}) for item in node.value])
         if key in ("policy", "nat"):
-            return replace(node, value=[made for item in node.value for made in self.ordered_item(key, item)])
+            return node.holding([made for item in node.value for made in self.ordered_item(key, item)])
         return node
 
     def named_item(self, section: str, model: type[Section], name: str, entry: Entry) -> Entry:
         self.name(section, name, entry)
         extra = {"name": name, "line": str(entry.place.line)}
-        return replace(entry, node=self.filled(model, entry.node, named(section, name), extra, entry.place))
+        return Entry(entry.place, self.filled(model, entry.node, named(section, name), extra, entry.place), entry.plain)
 
     def name(self, section: str, name: str, entry: Entry) -> None:
         if entry.plain and OTHER_TYPES.fullmatch(name):
@@ -77,7 +77,7 @@ class _Shaper:
             self.say(entries.pop(key).place, where, "unknown key", quoted(key), instead_of(key, model.file_keys()))
         at = place or node.place
         entries.update((key, Entry(at, Node(at, text))) for key, text in extra.items())
-        return replace(node, value=entries)
+        return node.holding(entries)
 
     def ordered_item(self, section: str, item: Node) -> Iterable[Node]:
         if not isinstance(item.value, dict) or len(item.value) != 1:
@@ -88,7 +88,8 @@ class _Shaper:
         self.name(section, name, entry)
         made = self.rule(name, entry) if section == "policy" else self.nat_rule(name, entry)
         if made is not None:
-            yield replace(made, place=entry.place)
+            made.place = entry.place
+            yield made
 
     def rule(self, name: str, entry: Entry) -> Node | None:
         where, body = named("policy", name), entry.node.value
@@ -105,7 +106,7 @@ class _Shaper:
             body = {**body, "deny": Entry(entry.place, Node(entry.place, "any"))}
         first = verdicts[0] if verdicts else "deny"
         body = {key: value for key, value in body.items() if key not in verdicts[1:]}
-        filled = self.filled(Rule, replace(entry.node, value=body), where, extra, entry.place)
+        filled = self.filled(Rule, entry.node.holding(body), where, extra, entry.place)
         if isinstance(filled.value, dict):
             filled.value["verdict"] = Entry(entry.place, Node(entry.place, first))
         return filled

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from appliance.config.errors import ConfigError, Mistake, quoted
 
 LARGEST = 4 << 20  # bytes
-UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2.2, section 5.1
+UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""As in YAML 1.2.2, section 5.1, and the line breaks of YAML 1.1 too: what follows one in a comment would count, unseen."""
 TABBED = re.compile(r"^[ ]*\t[ \t]*(?=[^\s#])", re.MULTILINE)
 
 
@@ -34,11 +35,11 @@ class Source:
 
     def place(self, offset: int) -> Place:
         """Where the character at `offset` is; an offset behind the end is the end."""
-        inside = min(max(offset, 0), len(self.text))
-        if inside and inside == self._starts[-1] == len(self.text):
-            inside -= 1  # behind the last line feed there's no line to show: stay on the one it ends
-        line = bisect_right(self._starts, inside)
-        return Place(line, inside - self._starts[line - 1] + 1)
+        end = len(self.text)
+        if offset >= end:
+            offset = end - 1 if end and self._starts[-1] == end else end  # behind the last line feed there's no line: stay on its own
+        line = bisect_right(self._starts, offset)
+        return Place(line, offset - self._starts[line - 1] + 1)
 
     def rest_of_line(self, offset: int) -> str:
         """What a reader sees from `offset` on."""

@@ -6,7 +6,7 @@ What is broken is taken out and the rest validated again, so that the cross chec
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -75,11 +75,12 @@ def _build(tree: Node) -> tuple[Config | None, list[ErrorDetails]]:
 
 
 def _plain(node: Node) -> Any:
-    if isinstance(node.value, dict):
-        return {key: _plain(entry.node) for key, entry in node.value.items()}
-    if isinstance(node.value, list):
-        return [_plain(item) for item in node.value]
-    return node.value
+    value = node.value
+    if isinstance(value, dict):
+        return {key: _plain(entry.node) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
 
 
 def _mistake(error: ErrorDetails, tree: Node, source: Source) -> Mistake:
@@ -134,6 +135,8 @@ def _empty_values(tree: Node, node: Node, path: Path) -> Iterator[tuple[Place, t
     if node.value is None:
         where = subject(tree, path)
         yield node.place, (f"{where}: no value" if where else "no value", "nothing", "write one, or remove the key")
+    elif not node.blank:
+        return
     elif isinstance(node.value, dict):
         for key, entry in node.value.items():
             yield from _empty_values(tree, entry.node, (*path, key))
@@ -151,14 +154,14 @@ def _victim(error: ErrorDetails, tree: Node, depth: int) -> Path:
 def _without(node: Node, path: Path, drop: set[Path]) -> Node:
     if isinstance(node.value, dict):
         kept = {
-            key: replace(entry, node=_without(entry.node, (*path, key), drop))
+            key: Entry(entry.place, _without(entry.node, (*path, key), drop), entry.plain)
             for key, entry in node.value.items()
             if (*path, key) not in drop
         }
         if not path:  # what every file needs may be empty here, but not absent
             kept |= {key: Entry(node.place, Node(node.place, {})) for key in NEEDED if key not in kept}
-        return replace(node, value=kept)
+        return node.holding(kept)
     if isinstance(node.value, list):
         items = [_without(item, (*path, i), drop) for i, item in enumerate(node.value) if (*path, i) not in drop]
-        return replace(node, value=items)
+        return node.holding(items)
     return node

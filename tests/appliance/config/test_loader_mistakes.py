@@ -29,6 +29,10 @@ zones:
         ("\tpolicy: []", "x.yaml:8:1: tab in the indentation, found `\\t`, indent with spaces"),
         ("policy: [", "x.yaml:8:10: YAML syntax: bracket not closed, or no comma between two items, found the end of the line, "
          "close it, and quote text with brackets or commas"),
+        ("policy: [a: {source: ::/0, allow: any}]",
+         "x.yaml:8:22: YAML syntax: text in brackets starts or ends with a colon, found `::/0, allow: any}]`, put quotes around the text"),
+        ("policy: [fe80::, a]",
+         "x.yaml:8:15: YAML syntax: text in brackets starts or ends with a colon, found `:, a]`, put quotes around the text"),
         ("host: 'tun", "x.yaml:8:7: YAML syntax: quote not closed, found `'tun`, close the quote"),
         ("host: a: b",
          "x.yaml:8:8: YAML syntax: unexpected colon, found `: b`, quote text that contains `: `, or indent like the lines above"),

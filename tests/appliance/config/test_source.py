@@ -32,6 +32,12 @@ def test_a_byte_order_mark_is_no_text() -> None:
     assert decoded(b"\xef\xbb\xbfnics: {}", "x.yaml").text == "nics: {}"
 
 
+@pytest.mark.parametrize("hidden", ["\x85", "\u2028", "\u2029"])
+def test_a_line_break_that_editors_do_not_show_is_refused(hidden: str) -> None:
+    with pytest.raises(ConfigError, match="x:1:7: unprintable character"):
+        checked(f"# odd {hidden}nics: {{}}\n", "x")
+
+
 def test_a_file_beyond_the_limit_is_refused_without_being_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "large.yaml"
     path.write_bytes(b"#" * (LARGEST + 10))
