@@ -1,10 +1,11 @@
-"""`softena card`: cards for drivers that run in virtual machines.
+"""`softena card`: cards for drivers that run in virtual machines, and for DPDK's on this one.
 
     softena card serve --vfio-user /run/card.sock --tap tap0 --queues 4
     softena card serve --vfio-user /run/a.sock --tap tap0 --record a.pcapng --vfio-user /run/b.sock --pcap frames.pcap --faults loss=1%
+    softena card serve --polled /run/card --tap tap0
     softena card stats /run/a.sock
 
-`serve` says `ready PATH` on standard output for each card that QEMU can be connected to, and serves guest after guest until SIGTERM. The
+`serve` says `ready PATH` on standard output for each card that a driver can come to, and serves one after the other until SIGTERM. The
 other commands, in `card_commands`, ask a card that is served.
 """
 
@@ -23,7 +24,7 @@ from ena_dev.errors import UsageError
 if TYPE_CHECKING:
     from ena_dev.device.personality import Personality
 
-app = typer.Typer(no_args_is_help=True, help="Cards for drivers in virtual machines.")
+app = typer.Typer(no_args_is_help=True, help="Cards for drivers in virtual machines, and for DPDK.")
 for command in (card_commands.stats, card_commands.fault, card_commands.allow, card_commands.hint, card_commands.link, card_commands.reset):
     app.command()(command)
 
@@ -53,7 +54,8 @@ class Serve(EachCard):
 
 @app.command(cls=Serve)
 def serve(
-    vfio_user: Annotated[Path, typer.Option(metavar="PATH", readable=False, help="The unix socket that QEMU connects to. Begins a card.")],
+    vfio_user: Annotated[Path | None, typer.Option(metavar="PATH", readable=False, help="The unix socket for QEMU. Begins a card.")] = None,
+    polled: Annotated[Path | None, typer.Option(metavar="DIR", readable=False, help="BARs as files, for DPDK here. Begins a card.")] = None,
     tap: Annotated[str, typer.Option(metavar="NAME", help="The far side: a TAP device, made if it isn't there.")] = "",
     pcap: Annotated[Path | None, typer.Option(metavar="FILE", help="The far side: a capture, replayed to each guest.")] = None,
     cable: Annotated[Path | None, typer.Option(metavar="PATH", readable=False, help="The far side: another card of this command.")] = None,
@@ -67,17 +69,21 @@ def serve(
     log_format: Annotated[Format, typer.Option(envvar="SOFTENA_LOG_FORMAT", help="auto: coloured on a terminal.")] = "auto",
     log_level: Annotated[Level, typer.Option(envvar="SOFTENA_LOG_LEVEL", help="The least that is logged.")] = "info",
 ) -> object:
-    """Serve cards to QEMU over vfio-user until SIGTERM.
+    """Serve cards until SIGTERM: to QEMU over vfio-user, or to a DPDK driver of this machine by files.
 
-    Each --vfio-user begins a card, and the options behind it are that card's; those before the first are every card's.
+    Each --vfio-user and each --polled begins a card, and the options behind it are that card's; those before the first are every card's.
     A card has one far side. A cable joins two cards; it is enough that one of them names the other.
     """
     from appliance.runtime.card_faults import read_packets
     from appliance.runtime.guest_card import GuestCard
     from ena_dev.device.allowances import Allowances
 
-    personality = _personality(vfio_user, mac, queues, mtu, None if llq is None else int(llq))
-    return GuestCard(vfio_user, personality, read_packets(faults), Allowances.parse(allowances), tap, pcap, cable, record)
+    path = vfio_user or polled
+    if path is None:
+        raise typer.BadParameter("a card is for QEMU or for a driver here: write --vfio-user PATH or --polled DIR")
+    personality = _personality(path, mac, queues, mtu, None if llq is None else int(llq))
+    is_polled = vfio_user is None
+    return GuestCard(path, personality, read_packets(faults), Allowances.parse(allowances), tap, pcap, cable, record, is_polled)
 
 
 def _personality(path: Path, mac: str, queues: int, mtu: int, llq: int | None) -> Personality:

@@ -1,7 +1,8 @@
 """Options of several cards in one command: `--vfio-user A --tap t0 --vfio-user B --tap t1`.
 
-The arguments are cut before each --vfio-user and every piece is parsed apart, by the same options, so that help and errors stay those of
-one card. What stands before the first --vfio-user holds for each card, and options of the process (--log-*) do wherever they stand.
+The arguments are cut before each --vfio-user or --polled and every piece is parsed apart, by the same options, so that help and errors
+stay those of one card. What stands before the first of them holds for each card, and options of the process (--log-*) do wherever they
+stand.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-FIRST, PROCESS = "--vfio-user", "--log-"
+FIRST, PROCESS = ("--vfio-user", "--polled"), "--log-"
 CARDS = "appliance.cli.cards"
 
 
@@ -24,7 +25,7 @@ def pieces(arguments: list[str]) -> list[list[str]]:
         if argument.startswith(PROCESS):
             shared.append(argument)
             shared += [] if "=" in argument else [value for _, value in zip(range(1), left, strict=False)]
-        elif argument == FIRST or argument.startswith(FIRST + "="):
+        elif argument.partition("=")[0] in FIRST:
             cards.append([argument])
         else:
             (cards[-1] if cards else shared).append(argument)

@@ -1,4 +1,4 @@
-"""The control socket of a served card: beside the socket that QEMU connects to, `PATH.control`.
+"""The control socket of a served card: beside the place where its driver finds it, `PATH.control`.
 
     softena card stats, fault, ... --> ControlServer --> methods: the card's own calls, on its event loop
 """
@@ -14,12 +14,12 @@ from appliance.control.interface import Methods, Program, Result
 from appliance.control.messages import Params
 from appliance.control.server import ControlServer
 from appliance.runtime import card_faults, card_report
+from appliance.runtime.card_report import StrangersCard
 from ena_dev.device.allowances import Allowances
 from ena_dev.device.personality import Hints
 from ena_dev.errors import UsageError
 from ena_dev.port.port import Port
 from ena_dev.port.recording import Recording
-from ena_dev.vfio_user.served import ServedCard
 
 START: Final = "start one with `softena card serve --vfio-user PATH`"
 CARD: Final = Program("card", START, START, "name another place: --vfio-user PATH")
@@ -27,17 +27,17 @@ SUFFIX: Final = ".control"
 LONGEST_HINT: Final = 0xFFFF
 
 
-def control_path(vfio_user: Path) -> Path:
-    """Where the control socket of the card at `vfio_user` is."""
-    return vfio_user.with_name(vfio_user.name + SUFFIX)
+def control_path(card: Path) -> Path:
+    """Where the control socket of the card at a path is."""
+    return card.with_name(card.name + SUFFIX)
 
 
-def control_server(card: ServedCard, port: Port, recording: Recording | None = None) -> ControlServer:
+def control_server(card: StrangersCard, port: Port, recording: Recording | None = None) -> ControlServer:
     """The control socket of a card that is served."""
-    return ControlServer(control_path(card.server.path), methods(card, port, recording), CARD)
+    return ControlServer(control_path(card.path), methods(card, port, recording), CARD)
 
 
-def methods(card: ServedCard, port: Port, recording: Recording | None = None) -> Methods:
+def methods(card: StrangersCard, port: Port, recording: Recording | None = None) -> Methods:
     """What a served card can be asked and told. What changes something answers what holds now."""
 
     def stats(params: Params) -> Result:

@@ -6,20 +6,40 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from ena_dev.abi.admin import Direction
 from ena_dev.abi.features import HostInfo, OsType
 from ena_dev.device.io_engine import IoEngine
+from ena_dev.device.model import Device
 from ena_dev.errors import UsageError
 from ena_dev.port.cable import CablePort
 from ena_dev.port.port import Port
 from ena_dev.port.recording import Recording
 from ena_dev.port.tap import TapPort
-from ena_dev.vfio_user.served import ServedCard
 
 
-def stats(card: ServedCard, port: Port, recording: Recording | None = None) -> dict[str, Any]:
+class StrangersCard(Protocol):
+    """A card whose driver isn't ours, wherever that runs."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def clients(self) -> int: ...
+
+    @property
+    def device(self) -> Device: ...
+
+    @property
+    def engine(self) -> IoEngine: ...
+
+
+def stats(card: StrangersCard, port: Port, recording: Recording | None = None) -> dict[str, Any]:
     """Everything at a glance.
 
     socket, mac, connected, clients (so far), state (ready, resetting, failed), link, mtu,
@@ -35,10 +55,10 @@ def stats(card: ServedCard, port: Port, recording: Recording | None = None) -> d
     device, engine = card.device, card.engine
     resets = [reason.name for reason in device.resets]
     return {
-        "socket": str(card.server.path),
+        "socket": str(card.path),
         "mac": device.personality.mac.hex(":"),
-        "connected": card.server.connected,
-        "clients": card.server.clients,
+        "connected": card.connected,
+        "clients": card.clients,
         "driver": None if device.host_info is None else _driver(device.host_info),
         "state": device.state.name.lower(),
         "link": device.link_up,
@@ -55,12 +75,12 @@ def stats(card: ServedCard, port: Port, recording: Recording | None = None) -> d
     }
 
 
-def faults(card: ServedCard) -> dict[str, Any]:
+def faults(card: StrangersCard) -> dict[str, Any]:
     """The faults of packets that are set, and packets that met one."""
     return {"set": asdict(card.device.faults.data), "met": card.engine.fault_counters()}
 
 
-def allowances(card: ServedCard) -> dict[str, Any]:
+def allowances(card: StrangersCard) -> dict[str, Any]:
     """The limits that are set, and packets that went beyond one."""
     return {"set": asdict(card.device.allowances), "met": asdict(card.device.allowance_statistics())}
 

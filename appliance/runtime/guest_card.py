@@ -1,7 +1,7 @@
-"""Cards whose drivers run in virtual machines: each with its socket, its guest's memory and its far side, all in one process.
+"""Cards whose drivers are strangers: each with its place, its driver's memory and its far side, all in one process.
 
     QEMU --vfio-user--> ServedCard --port--> TAP, a capture that is replayed, or a cable to another of these cards
-                                     `-----> a recording, if wanted
+    DPDK --files------> PolledCard   `-----> a recording, if wanted
 
 They share one executor with its data thread, and one event loop.
 """
@@ -23,6 +23,7 @@ from ena_dev.device.allowances import Allowances
 from ena_dev.device.interfaces import DataFaults
 from ena_dev.device.personality import Personality
 from ena_dev.errors import UsageError
+from ena_dev.polled.served import PolledCard
 from ena_dev.port.cable import cable
 from ena_dev.port.pcap import PcapReplay
 from ena_dev.port.port import Port
@@ -34,12 +35,13 @@ from ena_dev.vfio_user.served import ServedCard
 
 @dataclass(frozen=True, slots=True)
 class GuestCard:
-    """What one card is to be: its socket, itself, its faults and limits, and its far side: `tap`, `pcap` or `cable`.
+    """What one card is to be: its place, itself, its faults and limits, and its far side: `tap`, `pcap` or `cable`.
 
-    `cable` is the socket of the card at its other end; one of both names the other. `record`: the file of what passes the port.
+    `path` is a socket for QEMU, or, `polled`, a directory for a driver on this machine. `cable` is the path of the card at its other end;
+    one of both names the other. `record`: the file of what passes the port.
     """
 
-    socket: Path
+    path: Path
     personality: Personality
     faults: DataFaults = field(default_factory=DataFaults)
     allowances: Allowances = field(default_factory=Allowances)
@@ -47,14 +49,15 @@ class GuestCard:
     pcap: Path | None = None
     cable: Path | None = None
     record: Path | None = None
+    polled: bool = False
 
 
 def cables(cards: Sequence[GuestCard]) -> list[tuple[int, int]]:
     """Which cards a cable joins, by their places. Raises UsageError unless the cards make sense together: a far side each, and only one."""
     places: dict[Path, int] = {}
     for place, card in enumerate(cards):
-        if places.setdefault(card.socket.absolute(), place) != place:
-            raise UsageError(f"two cards at {card.socket}: give each a --vfio-user PATH of its own")
+        if places.setdefault(card.path.absolute(), place) != place:
+            raise UsageError(f"two cards at {card.path}: give each a PATH of its own")
     pairs: list[tuple[int, int]] = []
     for place, card in enumerate(cards):
         if card.cable is None:
@@ -62,7 +65,7 @@ def cables(cards: Sequence[GuestCard]) -> list[tuple[int, int]]:
         other = places.get(card.cable.absolute())
         if other is None or other == place:
             what = "is the card itself" if other == place else "is no card of this process"
-            raise UsageError(f"--cable {card.cable} {what}; name the --vfio-user PATH of another one")
+            raise UsageError(f"--cable {card.cable} {what}; name the PATH of another one")
         if (other, place) not in pairs:
             pairs.append((place, other))
     for place, card in enumerate(cards):
@@ -74,7 +77,7 @@ def _check_far_sides(card: GuestCard, joined: int) -> None:
     sides = ["--tap"] * bool(card.tap) + ["--pcap"] * (card.pcap is not None) + ["a cable", "another cable"][:joined]
     if len(sides) != 1:
         found = " and ".join(sides) or "none"
-        raise UsageError(f"{card.socket}: a card has one far side, not {found}; give it --tap NAME, --pcap FILE or --cable PATH")
+        raise UsageError(f"{card.path}: a card has one far side, not {found}; give it --tap NAME, --pcap FILE or --cable PATH")
 
 
 async def run(cards: Sequence[GuestCard], ready: Callable[[Path], None]) -> None:
@@ -85,11 +88,11 @@ async def run(cards: Sequence[GuestCard], ready: Callable[[Path], None]) -> None
     async with AsyncExitStack() as stack:
         await serve(cards, stack)
         for card in cards:
-            ready(card.socket)
+            ready(card.path)
         await stop.wait()
 
 
-async def serve(cards: Sequence[GuestCard], stack: AsyncExitStack) -> list[ServedCard]:
+async def serve(cards: Sequence[GuestCard], stack: AsyncExitStack) -> list[ServedCard | PolledCard]:
     """Make the cards and have them listen, until `stack` ends."""
     pairs = cables(cards)
     executor = Executor()
@@ -125,12 +128,13 @@ def _own_port(card: GuestCard) -> Port:
     return wire
 
 
-async def _serve(wanted: GuestCard, port: Port, executor: Executor, stack: AsyncExitStack) -> ServedCard:
+async def _serve(wanted: GuestCard, port: Port, executor: Executor, stack: AsyncExitStack) -> ServedCard | PolledCard:
     """Make one card and have it listen. The recording outlives it, to the last frame."""
     recording = None
     if wanted.record is not None:
-        recording = await stack.enter_async_context(Recording(wanted.record, port, wanted.socket.name))
-    card = ServedCard(wanted.socket, wanted.personality, recording.port if recording else port, executor)
+        recording = await stack.enter_async_context(Recording(wanted.record, port, wanted.path.name))
+    kind = PolledCard if wanted.polled else ServedCard
+    card = kind(wanted.path, wanted.personality, recording.port if recording else port, executor)
     card.device.faults.set_data(wanted.faults)
     card.device.set_allowances(wanted.allowances)
     await stack.enter_async_context(card)

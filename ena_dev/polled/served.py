@@ -32,22 +32,22 @@ LOOK: Final = 0.1  # seconds between looks for pages that come and go with nothi
 
 
 class PolledCard:
-    """A card in `directory`, from `start` to `stop`, or inside `async with`. The port stays its opener's.
+    """A card in the directory `path`, from `start` to `stop`, or inside `async with`. The port stays its opener's.
 
     The directory gets `bar0` and `bar2`, for one driver at a time; DPDK's huge pages are expected in its folder `huge`. When the
     driver's process ends, in whatever way, the card is reset and ready for the next. It knows a page only after a look: pages that are
     added while frames flow must be there 0.1 s, or an admin command, before a descriptor names them.
     """
 
-    def __init__(self, directory: Path, personality: Personality, port: Port, executor: Executor) -> None:
-        self.directory = directory
+    def __init__(self, path: Path, personality: Personality, port: Port, executor: Executor) -> None:
+        self.path = path
         self._bar, self._memory = control_bar(executor), HugePages(executor)
         self._plugged = PluggedCard(personality, port, self._memory, executor, self._bar)
         self._control = ControlPage(self._bar)
-        self._pages = Pages(directory / "huge", self._memory)
+        self._pages = Pages(path / "huge", self._memory)
         self._lock: int | None = None
         self._later: asyncio.TimerHandle | None = None
-        self.drivers = 0
+        self.clients = 0
 
     @property
     def device(self) -> Device:
@@ -66,11 +66,11 @@ class PolledCard:
         """Be there for a driver, in the running loop. Raises PortError when the directory can't be used."""
         self._plugged.start()
         try:
-            self._lock = _lock(self.directory)
+            self._lock = _lock(self.path)
             self._attach()
         except OSError as error:
             await self.stop()
-            raise PortError(f"{self.directory}: no place for a card: {error.strerror or error}") from error
+            raise PortError(f"{self.path}: no place for a card: {error.strerror or error}") from error
         except BaseException:
             await self.stop()
             raise
@@ -88,7 +88,7 @@ class PolledCard:
         lock, self._lock = self._lock, None
         if lock is not None:
             for name in ("bar0", "bar2"):
-                (self.directory / name).unlink(missing_ok=True)
+                (self.path / name).unlink(missing_ok=True)
             os.close(lock)
 
     async def __aenter__(self) -> Self:
@@ -100,7 +100,7 @@ class PolledCard:
 
     def _attach(self) -> None:
         loop = asyncio.get_running_loop()
-        (self.directory / "huge").mkdir(exist_ok=True)
+        (self.path / "huge").mkdir(exist_ok=True)
         self._make_files()
         loop.add_reader(self._bar.fileno(), self._written)
         loop.add_reader(self._bar.lost, self._make_files)
@@ -110,7 +110,7 @@ class PolledCard:
     def _make_files(self) -> None:
         """New files for the BARs, also where a driver has cut one short."""
         self._bar.detach()
-        fd = _file(self.directory / "bar0", BAR0_BYTES)
+        fd = _file(self.path / "bar0", BAR0_BYTES)
         try:
             self._bar.attach(fd)
         finally:
@@ -126,7 +126,7 @@ class PolledCard:
 
     def _offer_memory(self) -> None:
         """`bar2`: fresh memory of the card, by a link to its descriptor, for it has no name; an empty file if the card has none."""
-        path, memory = self.directory / "bar2", self._plugged.device_memory
+        path, memory = self.path / "bar2", self._plugged.device_memory
         if memory is None:
             os.close(_file(path, 0))
             return
@@ -148,10 +148,10 @@ class PolledCard:
         before = self.connected
         self._pages.look()
         if self.connected and not before:
-            self.drivers += 1
-            log.info("%s: a driver is there", self.directory)
+            self.clients += 1
+            log.info("%s: a driver is there", self.path)
         elif before and not self.connected:
-            log.info("%s: the driver is gone", self.directory)
+            log.info("%s: the driver is gone", self.path)
             self._abandon()
 
 

@@ -28,7 +28,20 @@ class ServedCard:
         """`mode`: of the socket, which lets in who may write it."""
         memory = GuestMemory(executor)
         self._plugged = PluggedCard(personality, port, memory, executor)
-        self.server = CardServer(path, CardFunction(self._plugged, memory), mode)
+        self._server = CardServer(path, CardFunction(self._plugged, memory), mode)
+
+    @property
+    def path(self) -> Path:
+        return self._server.path
+
+    @property
+    def connected(self) -> bool:
+        return self._server.connected
+
+    @property
+    def clients(self) -> int:
+        """How many there were so far."""
+        return self._server.clients
 
     @property
     def device(self) -> Device:
@@ -42,14 +55,14 @@ class ServedCard:
         """Be there for a guest. Raises PortError when the path can't be used."""
         self._plugged.start()
         try:
-            await self.server.start()
+            await self._server.start()
         except BaseException:
             self._plugged.stop()
             raise
 
     async def stop(self) -> None:
         """Drop the guest, and pull the card out. Idempotent."""
-        await self.server.stop()
+        await self._server.stop()
         self._plugged.stop()
 
     async def __aenter__(self) -> Self:

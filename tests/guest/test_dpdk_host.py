@@ -163,7 +163,7 @@ async def test_a_driver_that_is_killed_leaves_a_card_for_the_next(tmp_path: Path
         await bench.tell("set fwd macswap", "start")
         await swaps(bench)
         await bench.testpmd.quit()
-        assert bench.card.drivers == 3
+        assert bench.card.clients == 3
     assert not mounted_below(tmp_path)
     assert huge_pages() == pages
 

@@ -192,7 +192,7 @@ class DpdkBench:
 
     async def start(self, *arguments: str, devargs: str = "") -> Testpmd:
         """Run testpmd, until it wants commands."""
-        command = [str(HERE / "host-testpmd"), str(CACHE), str(self.card.directory), *(arguments or self._arguments)]
+        command = [str(HERE / "host-testpmd"), str(CACHE), str(self.card.path), *(arguments or self._arguments)]
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,

@@ -64,7 +64,7 @@ class Registers:
 
     def __init__(self, served: Served) -> None:
         self._served = served
-        self.file = BarFile(served.card.directory / "bar0")
+        self.file = BarFile(served.card.path / "bar0")
 
     def write(self, offset: int, value: int) -> None:
         self.file[offset] = value
@@ -158,7 +158,7 @@ def test_a_driver_that_dies_leaves_nothing_and_the_next_one_starts_afresh(served
         driver.up()
         driver.send(FRAME)
         came(served, [FRAME])
-        assert served.card.drivers == number
+        assert served.card.clients == number
         pages.die()
         eventually(lambda: not served.call(lambda: served.card.connected), "the driver is missed")
         assert served.call(lambda: (served.card.device.state, served.card.device.host_info)) == (State.READY, None)
@@ -183,8 +183,8 @@ def test_memory_that_is_not_a_drivers_stops_the_card_until_a_reset(served: Serve
 def test_a_bar_cut_short_is_replaced(served: Served, pages: DriverPages) -> None:
     first = Driver(served, pages)
     first.up()
-    os.truncate(served.card.directory / "bar0", 0)
-    eventually(lambda: (served.card.directory / "bar0").stat().st_size == 0x4000, "a new file")
+    os.truncate(served.card.path / "bar0", 0)
+    eventually(lambda: (served.card.path / "bar0").stat().st_size == 0x4000, "a new file")
     second = Driver(served, pages)
     second.up()
     second.send(FRAME)
@@ -194,7 +194,7 @@ def test_a_bar_cut_short_is_replaced(served: Served, pages: DriverPages) -> None
 def test_the_cards_memory_can_be_opened_and_is_another_for_the_next_driver(pages: DriverPages, tmp_path: Path) -> None:
     served = Served(tmp_path / "card", features=STRANGERS_FEATURES | {FeatureId.LLQ})
     try:
-        path = served.card.directory / "bar2"
+        path = served.card.path / "bar2"
         assert path.stat().st_size == served.card.device.personality.device_memory
         before = path.stat().st_ino
         served.call(served.card._abandon)

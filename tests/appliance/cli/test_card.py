@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -99,7 +100,7 @@ MISTAKES = [
     ("--tap t0 --queues 33", "queues"),
     ("--cable nowhere", "is no card of this process"),
     ("--cable CARD", "is the card itself"),
-    ("--tap t0 --vfio-user CARD --tap t1", "give each a --vfio-user PATH"),
+    ("--tap t0 --vfio-user CARD --tap t1", "give each a PATH of its own"),
     ("--tap t0 --vfio-user b.sock --cable CARD", "not --tap and a cable"),
     ("--vfio-user b.sock --cable CARD --vfio-user c.sock --cable CARD", "a cable and another cable"),
 ]
@@ -112,6 +113,24 @@ def test_cards_that_make_no_sense_are_mistakes_of_the_command_line(tmp_path: Pat
     assert status == 2
     assert why in " ".join(said.split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: a driver's huge pages can't be found")
+def test_a_card_for_a_driver_on_this_machine_is_a_card_like_any_other(tmp_path: Path, softena: Softena) -> None:
+    a, b = tmp_path / "a", tmp_path / "b.sock"
+    with ready(a, b, arguments=f"--polled {a} --vfio-user {b} --cable {a}") as card:
+        assert {path.name for path in a.iterdir()} == {"bar0", "bar2", "huge"}
+        status, said, _ = softena("stats", str(a), "--json")
+        told = json.loads(said)["result"]
+        assert (status, told["socket"], told["connected"], told["port"]["kind"]) == (0, str(a), False, "cable")
+        card.send_signal(signal.SIGTERM)
+        assert card.wait(20) == 0
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "huge"]
+
+
+def test_a_card_is_for_somebody(softena: Softena) -> None:
+    status, _, said = softena("serve", "--tap", "t0")
+    assert (status, "--vfio-user PATH or --polled DIR" in " ".join(said.split())) == (2, True)
 
 
 def test_a_card_that_cannot_be_made_says_why_in_a_line(tmp_path: Path) -> None:

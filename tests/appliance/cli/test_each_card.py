@@ -19,6 +19,7 @@ from appliance.cli.each_card import pieces
     ("--vfio-user a --log-level=debug --tap t", ["--log-level=debug --vfio-user a --tap t"]),
     ("--vfio-user a --log-level", ["--log-level --vfio-user a"]),
     ("--vfio-user a --help", ["--vfio-user a --help"]),
+    ("--polled a --tap t --vfio-user b --polled=c", ["--polled a --tap t", "--vfio-user b", "--polled=c"]),
 ])  # fmt: skip
 def test_each_card_begins_with_its_socket(arguments: str, cards: list[str]) -> None:
     assert [" ".join(card) for card in pieces(arguments.split())] == cards
