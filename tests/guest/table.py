@@ -75,7 +75,7 @@ def _try_kernel(kernel: str, only: Sequence[str] | None) -> tuple[str, Cells]:
 
 def _version(said: Said) -> str:
     match = re.search(r"run-guest: (\d[\d.]*)\S* up after", "\n".join(said.lines))
-    return match[1] if match else ""
+    return match[1].removesuffix(".0") if match else ""
 
 
 def _try_program(name: str) -> tuple[str, Cells]:
