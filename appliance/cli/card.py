@@ -97,7 +97,8 @@ def _personality(path: Path, mac: str, queues: int, mtu: int, llq: int | None) -
         if llq:
             features, limits = features | {FeatureId.LLQ}, LlqLimits(recommended=llq)
     address = _address(mac) if mac else mac_of(str(path.absolute()))
-    return Personality(mac=address, max_queues=queues, max_mtu=mtu, default_mtu=min(1500, mtu), features=features, llq=limits)
+    # Some drivers never tell their MTU, or do so too late: nothing is too long then.
+    return Personality(mac=address, max_queues=queues, max_mtu=mtu, default_mtu=mtu, features=features, llq=limits)
 
 
 def _address(text: str) -> bytes:

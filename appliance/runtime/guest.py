@@ -26,7 +26,6 @@ from ena_dev.port.port import Port
 from ena_dev.vfio_user.served import ServedCard
 
 SOCKET_MODE: Final = 0o660  # who QEMU runs as is let in by the group, which a directory with the set-group-ID bit hands down
-FIRST_MTU: Final = 1500  # of a new interface
 SHOWN: Final = ("socket", "mac", "connected", "driver", "link")
 
 
@@ -69,6 +68,6 @@ def guest_of(nic: Nic, executor: Executor) -> Guest | None:
     if nic.vfio_user is None:
         return None
     personality = Personality(
-        mac=nic.guest_mac, max_queues=nic.queues, max_mtu=nic.mtu, default_mtu=min(FIRST_MTU, nic.mtu), features=STRANGERS_FEATURES
+        mac=nic.guest_mac, max_queues=nic.queues, max_mtu=nic.mtu, default_mtu=nic.mtu, features=STRANGERS_FEATURES
     )
     return Guest(nic.name, Path(nic.vfio_user), personality, executor)
