@@ -1,6 +1,6 @@
 """Measures the appliance beside what people would use instead, in one run, and says which bars it reaches.
 
-    .venv/bin/python -m tests.perf                                all rows, about a quarter of an hour
+    .venv/bin/python -m tests.perf                                all rows, some twenty minutes
     .venv/bin/python -m tests.perf --rows frames,round-trip       these
     .venv/bin/python -m tests.perf --profile frames               where the time goes in one row, by perf and py-spy
 
@@ -23,7 +23,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,6 +35,7 @@ from tests.perf import machine
 from tests.perf.candidates import CANDIDATES
 from tests.perf.hosts import RigError
 from tests.perf.measures import Figures
+from tests.perf.process import be_nice
 from tests.perf.profile import profile
 from tests.perf.programs import missing
 from tests.perf.results import Result, as_data, show
@@ -127,7 +128,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def prepare(nice: int) -> None:
-    """End by SIGTERM as by Ctrl-C; clear what killed runs left; be as nice as asked, within the session's scheduling group too."""
+    """End by SIGTERM as by Ctrl-C; clear what killed runs left; be as nice as asked."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -136,8 +137,7 @@ def prepare(nice: int) -> None:
     sweep(PREFIX)
     if nice:
         os.nice(nice)
-        with suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(nice))
+        be_nice(os.getpid())
 
 
 def say(what: str) -> None:

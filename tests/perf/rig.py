@@ -28,7 +28,7 @@ from appliance.host.links import IFF_UP
 from appliance.host.namespaces import Namespace
 from tests.perf.candidates import CLIENT, FAR, MACS, NEAR, PORT, SERVER, SERVICE, TARGETS, Candidate
 from tests.perf.hosts import RigError, devices, inside, ip, knock, rows, run
-from tests.perf.process import cpu_seconds
+from tests.perf.process import be_nice, cpu_seconds
 from tests.perf.programs import program
 
 PREFIX: Final = "sperf"
@@ -102,9 +102,11 @@ class Rig:
                 stdout=self.log,
                 stderr=self.log,
                 env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-                process_group=0,  # Ctrl-C is for us, who end it; in the same session, since the scheduler shares between sessions
+                # Ctrl-C is for us, who end it. And a busy CPU is shared between sessions: this one's load must not take from its share.
+                start_new_session=True,
             )
             self._stack.callback(self._stop)
+            be_nice(self.process.pid)
         with self.middle.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as asker:
             match self.candidate.wiring:
                 case "taps":
