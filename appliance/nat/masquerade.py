@@ -1,9 +1,12 @@
 """Masquerade: which flows leave under the egress nic's own address."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from appliance.config.models import Masquerade
-from appliance.policy.match import Nets, matches, nets_of
+from appliance.ranges import BEYOND, Range, Ranges, holds, merged, network_range
+
+EVERY_ADDRESS: Final[Range] = (0, BEYOND)
 
 
 class Masquerades:
@@ -12,14 +15,14 @@ class Masquerades:
     __slots__ = ("_sources",)
 
     def __init__(self, entries: Iterable[Masquerade], zones: Mapping[str, frozenset[int]]) -> None:
-        self._sources: dict[tuple[int, int, int], list[Nets]] = {}
+        sources: dict[tuple[int, int, int], list[Range]] = {}
         for entry in entries:
-            nets = nets_of(entry.source, entry.family)
-            if nets is not None:
-                pairs = {(a, b) for before in entry.from_zones for a in zones[before] for after in entry.to_zones for b in zones[after]}
-                for from_zone, to_zone in pairs:
-                    self._sources.setdefault((from_zone, to_zone, entry.family), []).append(nets)
+            own = [network_range(net) for net in entry.source if net.version == entry.family] if entry.source else [EVERY_ADDRESS]
+            pairs = {(a, b) for before in entry.from_zones for a in zones[before] for after in entry.to_zones for b in zones[after]}
+            for from_zone, to_zone in pairs:
+                sources.setdefault((from_zone, to_zone, entry.family), []).extend(own)
+        self._sources: dict[tuple[int, int, int], Ranges] = {place: merged(ranges) for place, ranges in sources.items()}
 
     def applies(self, from_zone: int, to_zone: int, version: int, source: int) -> bool:
         """Whether a flow from this source hides behind the appliance."""
-        return any(matches(nets, source) for nets in self._sources.get((from_zone, to_zone, version), ()))
+        return holds(self._sources.get((from_zone, to_zone, version), ()), source)

@@ -1,17 +1,17 @@
-"""The ordered rules of the policy, compiled to rows of integers: first match wins.
+"""The ordered rules of the policy, compiled to a classifier: first match wins, at a cost that hardly grows with their number.
 
-A flow is judged by the few rows that could speak of it: those of its (from zone, to zone, version, protocol). Each such list is made when
-its first flow comes, since a configuration of many zones has far more of them than its traffic ever asks for.
+    from zone   to zone   protocol -> port or type   source   destination          (addresses: one dimension for each version)
+       |           |                |                  |           |
+      bits    and  bits    and     bits       and     bits  and   bits    ->   the lowest bit is the first rule that speaks of the flow
 """
 
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple
 
 from appliance.config.models import Rule, ServiceMatch
-from appliance.policy.match import Nets, nets_of
-
-Ranges = tuple[tuple[int, int], ...]
-"""Lowest and highest destination port, or ICMP type, both included. Empty matches all."""
+from appliance.policy.dimension import WORD, Dimension, Vector, common, vector
+from appliance.ranges import Ranges, merged, network_range
 
 
 class Verdict(NamedTuple):
@@ -26,95 +26,93 @@ Kind = tuple[int, int, int, int]
 """(from zone, to zone, version, protocol)."""
 
 OTHER: Final = -1
-"""All protocols that no rule names: they share a list."""
+"""All protocols that no rule names."""
 
-Row = tuple[Nets, Nets, Ranges, Verdict]
-"""(sources, destinations, ports or types, verdict)."""
-
-
-class _Scoped(NamedTuple):
-    """A rule with its zones resolved to numbers."""
-
-    rule: Rule
-    from_zones: frozenset[int]
-    to_zones: frozenset[int]
-    protocols: frozenset[int | None]
-    verdict: Verdict
+Looks = tuple[Vector, Dimension, Dimension, Dimension]
+"""Where the flows of a kind look: rules of their zones, services, sources, destinations."""
 
 
 class Policy:
     """All rules. Zones are numbers here; `zones` resolves a rule's word to them."""
 
-    __slots__ = ("_named", "_rows", "_rules")
+    __slots__ = ("_destinations", "_from", "_kinds", "_services", "_sources", "_to", "_verdicts", "_zones")
 
     def __init__(self, rules: Sequence[Rule], zones: Mapping[str, frozenset[int]]) -> None:
-        self._rules = [_scope(rule, zones) for rule in rules]
-        self._named = frozenset(protocol for scoped in self._rules for protocol in scoped.protocols if protocol is not None)
-        self._rows: dict[Kind, tuple[Row, ...]] = {}
+        self._verdicts = tuple(Verdict(rule.verdict == "allow", rule.name, rule.line) for rule in rules)
+        self._from = _by_zone([rule.from_zones for rule in rules], zones)
+        self._to = _by_zone([rule.to_zones for rule in rules], zones)
+        self._sources = {version: _addresses([rule.source for rule in rules], version) for version in (4, 6)}
+        self._destinations = {version: _addresses([rule.destination for rule in rules], version) for version in (4, 6)}
+        services = [rule.services for rule in rules]
+        named = {match.protocol for matches in set(services) for match in matches if match.protocol is not None}
+        self._services = {protocol: _selectors(services, protocol) for protocol in (*named, OTHER)}
+        self._zones: dict[tuple[int, int], Vector] = {}
+        self._kinds: dict[Kind, Looks] = {}
 
     def match(self, kind: Kind, source: int, destination: int, selector: int) -> Verdict | None:
         """The first rule that speaks of the flow; None if none does. `selector` is the ICMP type, or the destination port."""
-        rows = self._rows.get(kind)
-        if rows is None:
-            rows = self._rows[kind] = self._list(kind)
-        for sources, destinations, ranges, verdict in rows:
-            # Loops instead of any(): a generator costs more than the comparison it wraps.
-            for mask, net in sources:
-                if source & mask == net:
-                    break
-            else:
-                if sources:
-                    continue
-            for mask, net in destinations:
-                if destination & mask == net:
-                    break
-            else:
-                if destinations:
-                    continue
-            for low, high in ranges:
-                if low <= selector <= high:
-                    return verdict
-            if not ranges:
-                return verdict
+        (in_zones, zones), services, sources, destinations = self._kinds.get(kind) or self._look(kind)
+        in_sources, from_it = sources.rules(source)
+        in_destinations, to_it = destinations.rules(destination)
+        in_services, of_it = services.rules(selector)
+        places = in_zones & in_sources & in_destinations & in_services
+        while places:
+            place = (places & -places).bit_length() - 1
+            found = zones[place] & from_it[place] & to_it[place] & of_it[place]
+            if found:
+                return self._verdicts[place * WORD + (found & -found).bit_length() - 1]
+            places &= places - 1
         return None
 
-    def _list(self, kind: Kind) -> tuple[Row, ...]:
-        from_zone, to_zone, version, protocol = kind
-        if protocol not in self._named and protocol != OTHER:
-            other = (from_zone, to_zone, version, OTHER)
-            if other not in self._rows:
-                self._rows[other] = self._list(other)
-            return self._rows[other]
-        rows = []
-        for scoped in self._rules:
-            if from_zone in scoped.from_zones and to_zone in scoped.to_zones and not scoped.protocols.isdisjoint((protocol, None)):
-                sources, destinations = nets_of(scoped.rule.source, version), nets_of(scoped.rule.destination, version)
-                if sources is not None and destinations is not None:
-                    rows.append((sources, destinations, _ranges(scoped.rule.services, protocol), scoped.verdict))
-        return tuple(rows)
+    def _look(self, kind: Kind) -> Looks:
+        """All protocols that no rule names are remembered as one: which there are is up to whoever sends packets."""
+        before, after, version, protocol = kind
+        if protocol not in self._services and protocol != OTHER:
+            kind = before, after, version, OTHER
+        looks = self._kinds.get(kind)
+        if looks is None:
+            zones = self._zones.get((before, after))
+            if zones is None:
+                zones = self._zones[before, after] = common(self._from[before], self._to[after])
+            looks = self._kinds[kind] = zones, self._services[kind[3]], self._sources[version], self._destinations[version]
+        return looks
 
 
-def _scope(rule: Rule, zones: Mapping[str, frozenset[int]]) -> _Scoped:
-    return _Scoped(
-        rule,
-        frozenset().union(*(zones[word] for word in rule.from_zones)),
-        frozenset().union(*(zones[word] for word in rule.to_zones)),
-        frozenset(service.protocol for service in rule.services),
-        Verdict(rule.verdict == "allow", rule.name, rule.line),
+def _by_zone(words: Sequence[Sequence[str]], zones: Mapping[str, frozenset[int]]) -> dict[int, Vector]:
+    """The rules that speak of each zone."""
+    of_zone: dict[int, list[int]] = {zone: [] for numbers in zones.values() for zone in numbers}
+    for rule, named in enumerate(words):
+        for zone in frozenset().union(*(zones[word] for word in named)):
+            of_zone[zone].append(rule)
+    return {zone: vector(rules, len(words)) for zone, rules in of_zone.items()}
+
+
+def _addresses(networks: Sequence[Sequence[IPv4Network | IPv6Network]], version: int) -> Dimension:
+    """A rule without networks speaks of every address; one with networks of the other version alone, of none."""
+    return Dimension(
+        (
+            (rule, merged(network_range(net) for net in nets if net.version == version) if nets else None)
+            for rule, nets in enumerate(networks)
+        ),
+        len(networks),
     )
 
 
-def _ranges(services: Sequence[ServiceMatch], protocol: int) -> Ranges:
-    """What a rule's words for one protocol leave of its ports or types."""
+def _selectors(services: Sequence[Sequence[ServiceMatch]], protocol: int) -> Dimension:
+    return Dimension(((rule, _ranges(matches, protocol)) for rule, matches in enumerate(services)), len(services))
+
+
+def _ranges(services: Sequence[ServiceMatch], protocol: int) -> Ranges | None:
+    """The ports or types that a rule's words leave of one protocol; None for all of them."""
     ranges = []
     for service in services:
         if service.protocol is None:
-            return ()
+            return None
         if service.protocol == protocol:
             if service.icmp_type is not None:
                 ranges.append((service.icmp_type, service.icmp_type))
             elif service.ports is not None:
                 ranges.append(service.ports)
             else:
-                return ()
-    return tuple(ranges)
+                return None
+    return merged(ranges)

@@ -19,15 +19,16 @@ networks = st.lists(st.sampled_from(NETWORKS), max_size=3, unique=True)
 
 
 @st.composite
-def policies(draw):
-    rules = []
-    for i in range(draw(st.integers(0, 8))):
+def policies(draw, least=0, most=8):
+    listed = []
+    for i in range(draw(st.integers(least, most))):
         nets = {key: [ip_network(n) for n in draw(networks)] for key in ("source", "destination")}
         nets = {key: value for key, value in nets.items() if value}
         words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=3))
         zones = {"from_zones": draw(zone_words), "to_zones": draw(zone_words)}
-        rules.append(Rule(name=f"rule {i}", line=10 + i, verdict=draw(st.sampled_from(["allow", "deny"])), services=words, **zones, **nets))
-    return rules
+        verdict = draw(st.sampled_from(["allow", "deny"]))
+        listed.append(Rule(name=f"rule {i}", line=10 + i, verdict=verdict, services=words, **zones, **nets))
+    return listed
 
 
 def first_match(rules, from_zone, to_zone, protocol, source, destination, port, icmp_type):
@@ -66,6 +67,10 @@ packets = st.tuples(
 @settings(max_examples=150, deadline=None)
 @given(rules=policies(), flows=st.lists(packets, min_size=1, max_size=20))
 def test_the_first_matching_rule_is_found_as_by_reading_them_in_order(rules, flows):
+    judge(rules, flows)
+
+
+def judge(rules, flows):
     policy = Policy(rules, NUMBERS)
     for from_zone, to_zone, protocol, source, destination, port, icmp_type in flows:
         source, destination = ip_address(source), ip_address(destination)
@@ -76,6 +81,27 @@ def test_the_first_matching_rule_is_found_as_by_reading_them_in_order(rules, flo
         kind = (ZONES.index(from_zone), ZONES.index(to_zone), source.version, protocol)
         verdict = policy.match(kind, int(source), int(destination), icmp_type if icmp else port)
         assert verdict == (expected and (expected.verdict == "allow", expected.name, expected.line))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rules=policies(6, 6), gaps=st.lists(st.integers(1, 150), min_size=6, max_size=6), flows=st.lists(packets, min_size=5, max_size=20)
+)
+def test_rules_far_behind_others_are_found_as_well(rules, gaps, flows):
+    """Words of vectors are 128 rules long: rules that match nothing of the small world push the others into later words."""
+    spaced = []
+    for rule, gap in zip(rules, gaps, strict=True):
+        spaced += [Rule(name="nobody", source=[f"198.51.{i}.0/24"], verdict="deny", services="udp/9") for i in range(gap)]
+        spaced.append(rule)
+    judge(spaced, flows)
+
+
+def test_every_bit_of_every_word_is_reached():
+    rules = [Rule(name=f"{i}", destination=[f"10.0.{i // 256}.{i % 256}"], verdict="allow", services=f"tcp/{i + 1}") for i in range(400)]
+    policy = Policy([*rules, Rule(name="rest", verdict="deny", services="any")], NUMBERS)
+    for i in range(400):
+        assert policy.match((0, 1, 4, 6), 1, 0x0A000000 + i, i + 1).name == f"{i}"
+        assert policy.match((0, 1, 4, 6), 1, 0x0A000000 + i, i + 2).name == "rest"
 
 
 def test_a_rule_for_one_family_says_nothing_about_the_other():
@@ -90,8 +116,8 @@ def test_a_wide_word_beside_a_narrow_one_is_wide():
         assert policy.match((0, 1, 4, 6), 1, 2, 80) is not None
 
 
-def test_protocols_that_no_rule_names_share_one_list():
+def test_protocols_that_no_rule_names_are_remembered_as_one():
     policy = Policy([Rule(name="all", verdict="allow", services="any")], NUMBERS)
     for protocol in range(256):
         assert policy.match((0, 1, 4, protocol), 1, 2, 0) == (True, "all", 0)
-    assert len(set(map(id, policy._rows.values()))) == 1
+    assert len(policy._kinds) == 1

@@ -1,0 +1,47 @@
+"""Ranges of numbers: addresses, ports, ICMP types. Both ends are included."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+Range = tuple[int, int]
+Ranges = tuple[Range, ...]
+"""Sorted, and apart from each other: what `merged` makes."""
+
+BEYOND: Final = 1 << 160
+"""Above every number in a range."""
+
+
+def network_range(network: IPv4Network | IPv6Network) -> Range:
+    """The first and the last address of a network."""
+    first = int(network.network_address)
+    return first, first + (1 << (network.max_prefixlen - network.prefixlen)) - 1
+
+
+def merged(ranges: Iterable[Range]) -> Ranges:
+    """The same numbers by the fewest ranges."""
+    found: list[Range] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            if last > found[-1][1]:
+                found[-1] = (found[-1][0], last)
+        else:
+            found.append((first, last))
+    return tuple(found)
+
+
+def holds(ranges: Ranges, number: int) -> bool:
+    """Whether one of the ranges has the number."""
+    return covers(ranges, ((number, number),))
+
+
+def covers(large: Ranges, small: Iterable[Range]) -> bool:
+    """Whether every number in `small` is in `large`."""
+    for first, last in small:
+        place = bisect_right(large, (first, BEYOND)) - 1
+        if place < 0 or large[place][1] < last:
+            return False
+    return True
