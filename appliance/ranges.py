@@ -23,8 +23,11 @@ def network_range(network: IPv4Network | IPv6Network) -> Range:
 
 def merged(ranges: Iterable[Range]) -> Ranges:
     """The same numbers by the fewest ranges."""
+    ordered = sorted(ranges)
+    if len(ordered) < 2:
+        return tuple(ordered)
     found: list[Range] = []
-    for first, last in sorted(ranges):
+    for first, last in ordered:
         if found and first <= found[-1][1] + 1:
             if last > found[-1][1]:
                 found[-1] = (found[-1][0], last)

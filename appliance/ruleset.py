@@ -1,6 +1,6 @@
 """The compiled configuration: everything a decision looks up, as integers and tables. Built once per configuration, then only read.
 
-(Only caches fill later: lists of rules by zone pair, tables of a service's living targets.)
+(Only caches fill later: vectors of the policy's rules, tables of a service's living targets.)
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from appliance.balancer.maglev import SIZE
 from appliance.balancer.services import Pool, PoolTarget
+from appliance.collector import paused
 from appliance.config.models import Config, Forward, Health, Masquerade, Service
 from appliance.nat.destination import Door, Doors, Place, forward_doors, service_doors
 from appliance.nat.masquerade import Masquerades
@@ -75,6 +76,7 @@ class Ruleset:
         return self.self_zone if nic == SELF else self.zone_of_nic[nic]
 
 
+@paused()
 def compile_ruleset(config: Config, generation: int, seed: bytes, table_size: int = SIZE) -> Ruleset:
     """Compile a checked configuration. The same `seed` (up to 64 bytes) spreads flows over targets in the same way.
 

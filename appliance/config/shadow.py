@@ -1,74 +1,126 @@
 """Rules that can never match, because one earlier rule takes every packet they are about. Worth a warning: usually the order is wrong.
 
 Only a single earlier rule counts; rules that share the work of hiding a later one go unnoticed.
+
+A rule that takes all of another holds both ends of each of its ranges. Who holds them is found for all rules together, by one walk over
+the ends of all ranges in each dimension; whoever is left in all dimensions is compared in full. That is nearly always the rule sought:
+only one with gaps in its ranges may hold the ends and not what is between.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding
 from appliance.config.models import Config, Rule
 from appliance.config.words import ServiceMatch
+from appliance.ranges import Ranges, covers, merged, network_range
 
-MOST_RULES = 1000  # each is compared with all before it: longer policies are judged up to here
+MOST_RULES = 16_384
+"""Each may take 2 KiB in a vector with a bit for every rule."""
+MOST_COMPARED = 200_000
 
-Ranges = tuple[tuple[int, int, int], ...]  # (kind, first, last) of one kind of number: sorted, apart from each other
-EVERY_ADDRESS: Ranges = ((4, 0, 2**32 - 1), (6, 0, 2**128 - 1))
-HIGHEST = 2**128  # above every number in a range
-EVERY_SERVICE: Ranges = ((0, 0, 0),)  # kinds are protocols here, numbers ports or ICMP types
+KIND = 1 << 129
+"""Numbers of one IP version or protocol lie apart from those of another by this."""
+EVERY_ADDRESS: Ranges = ((4 * KIND, 4 * KIND + 2**32 - 1), (6 * KIND, 6 * KIND + 2**128 - 1))
+EVERY_SERVICE: Ranges = ((0, 256 * KIND - 1),)
 
-
-@dataclass(frozen=True, slots=True)
-class _Reach:
-    """Everything a rule is about."""
-
-    from_zones: frozenset[str]
-    to_zones: frozenset[str]
-    source: Ranges
-    destination: Ranges
-    services: Ranges
-
-    def takes(self, other: _Reach) -> bool:
-        return (
-            self.from_zones >= other.from_zones
-            and self.to_zones >= other.to_zones
-            and (self.services == EVERY_SERVICE or _inside(other.services, self.services))
-            and _inside(other.source, self.source)
-            and _inside(other.destination, self.destination)
-        )
+Reach = tuple[Ranges, ...]
+"""Everything a rule is about: zones that flows come from and go to, sources, destinations, services."""
 
 
 def check(config: Config) -> Iterator[Finding]:
-    """A warning for each rule that an earlier one hides."""
-    nic_zones = frozenset(config.zones)
-    reaches: list[tuple[Rule, _Reach]] = []
-    for index, rule in enumerate(config.policy[:MOST_RULES]):
-        reach = _reach(rule, nic_zones)
-        hides = next((earlier for earlier, taken in reaches if taken.takes(reach)), None)
-        if hides is not None:
-            where = f" on line {hides.line}" if hides.line else ""
-            hint = f"move it above {quoted(hides.name)}{where}, which already takes all of it, or remove it"
-            yield Finding(("policy", index), "can never match", hint, quoted(rule.name), warning=True)
-        reaches.append((rule, reach))
+    """A warning for each rule that an earlier one hides, and one where there are too many rules to tell."""
+    rules = config.policy[:MOST_RULES]
+    zones = _Zones(config.zones)
+    reaches = [_reach(rule, zones) for rule in rules]
+    compared = 0
+    for index, candidates in enumerate(_candidates(reaches)):
+        for earlier in _bits_of(candidates):
+            compared += 1
+            if all(map(covers, reaches[earlier], reaches[index])):
+                yield _hidden(index, rules[index], rules[earlier])
+                break
+        if compared > MOST_COMPARED:
+            yield from _given_up(config, index + 1)
+            return
+    yield from _given_up(config, MOST_RULES)
 
 
-def _reach(rule: Rule, nic_zones: frozenset[str]) -> _Reach:
-    def zones(words: Sequence[str]) -> frozenset[str]:
-        return frozenset(words) - {"any"} | (nic_zones if "any" in words else frozenset())
+def _hidden(index: int, rule: Rule, by: Rule) -> Finding:
+    where = f" on line {by.line}" if by.line else ""
+    hint = f"move it above {quoted(by.name)}{where}, which already takes all of it, or remove it"
+    return Finding(("policy", index), "can never match", hint, quoted(rule.name), warning=True)
 
-    sources, destinations = _addresses(rule.source), _addresses(rule.destination)
-    return _Reach(zones(rule.from_zones), zones(rule.to_zones), sources, destinations, _services(rule.services))
+
+def _given_up(config: Config, index: int) -> Iterator[Finding]:
+    for rule in config.policy[index : index + 1]:
+        hint = "see for yourself that no earlier rule takes all of a later one"
+        yield Finding(("policy", index), "too many rules to tell whether it can match", hint, quoted(rule.name), warning=True)
+
+
+def _candidates(reaches: Sequence[Reach]) -> list[int]:
+    """For each rule the earlier ones that may take all of it, as bits."""
+    found = [(1 << index) - 1 for index in range(len(reaches))]
+    for dimension in zip(*reaches, strict=True):
+        holders = _holders(dimension)
+        for index, ranges in enumerate(dimension):
+            found[index] &= holders[ranges]
+    return found
+
+
+def _holders(dimension: Sequence[Ranges]) -> dict[Ranges, int]:
+    """For each set of ranges the rules that hold both ends of each of them, as bits."""
+    rules: dict[Ranges, int] = {}
+    for index, ranges in enumerate(dimension):
+        rules[ranges] = rules.get(ranges, 0) | 1 << index
+    turns: dict[int, int] = {}  # the rules that begin or end to hold, by the number where they do
+    ends: dict[int, list[Ranges]] = {}
+    for ranges, bits in rules.items():
+        for first, last in ranges:
+            turns[first] = turns.get(first, 0) ^ bits
+            turns[last + 1] = turns.get(last + 1, 0) ^ bits
+            ends.setdefault(first, []).append(ranges)
+            ends.setdefault(last, []).append(ranges)
+    found = dict.fromkeys(rules, -1)
+    holding = 0
+    for number in sorted(turns.keys() | ends.keys()):
+        holding ^= turns.get(number, 0)
+        for ranges in ends.get(number, ()):
+            found[ranges] &= holding
+    return found
+
+
+def _bits_of(vector: int) -> Iterator[int]:
+    while vector:
+        yield (vector & -vector).bit_length() - 1
+        vector &= vector - 1
+
+
+def _reach(rule: Rule, zones: _Zones) -> Reach:
+    services = _services(rule.services)
+    return zones.ranges(rule.from_zones), zones.ranges(rule.to_zones), _addresses(rule.source), _addresses(rule.destination), services
+
+
+class _Zones:
+    """Numbers for zones: those of nics first, then `self` and what is no zone at all, as it comes."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._numbers = {name: number for number, name in enumerate(names)}
+        self._any = [(0, len(self._numbers) - 1)] if self._numbers else []
+
+    def ranges(self, words: Sequence[str]) -> Ranges:
+        numbers = [self._numbers.setdefault(word, len(self._numbers)) for word in words if word != "any"]
+        return merged([*((number, number) for number in numbers), *(self._any if "any" in words else [])])
 
 
 def _addresses(networks: Sequence[IPv4Network | IPv6Network]) -> Ranges:
     if not networks:
         return EVERY_ADDRESS
-    return _merged((net.version, int(net.network_address), int(net.broadcast_address)) for net in networks)
+    ranges = ((net.version * KIND, network_range(net)) for net in networks)
+    return merged((kind + first, kind + last) for kind, (first, last) in ranges)
 
 
 def _services(matches: Sequence[ServiceMatch]) -> Ranges:
@@ -79,23 +131,5 @@ def _services(matches: Sequence[ServiceMatch]) -> Ranges:
         first, last = match.ports or (0, 65535)
         if match.icmp_type is not None:
             first = last = match.icmp_type
-        ranges.append((match.protocol, first, last))
-    return _merged(ranges)
-
-
-def _merged(ranges: Iterable[tuple[int, int, int]]) -> Ranges:
-    merged: list[tuple[int, int, int]] = []
-    for kind, first, last in sorted(ranges):
-        if merged and merged[-1][0] == kind and first <= merged[-1][2] + 1:
-            merged[-1] = (kind, merged[-1][1], max(last, merged[-1][2]))
-        else:
-            merged.append((kind, first, last))
-    return tuple(merged)
-
-
-def _inside(small: Ranges, large: Ranges) -> bool:
-    for kind, first, last in small:
-        place = bisect_right(large, (kind, first, HIGHEST)) - 1
-        if place < 0 or large[place][0] != kind or large[place][2] < last:
-            return False
-    return True
+        ranges.append((match.protocol * KIND + first, match.protocol * KIND + last))
+    return merged(ranges)

@@ -1,6 +1,8 @@
 """Destination translation: which forward or service takes a flow that arrives at one of the appliance's doors."""
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from appliance.balancer.services import Pool
@@ -24,26 +26,50 @@ Place = tuple[int, int, int, int]
 """(ingress zone, version, protocol, address): what the doors are filed under."""
 
 
+Wall = tuple[list[int], list[Door | None]]
+"""All doors of a place: the ports at which it changes who listens, and who does from there on; nobody below the first."""
+
+
 class Doors:
     """All doors. Of two that overlap, the first added wins."""
 
     __slots__ = ("_doors",)
 
     def __init__(self, doors: Iterable[tuple[Place, Door]]) -> None:
-        self._doors: dict[Place, list[Door]] = {}
+        by_place: dict[Place, list[Door]] = {}
         for place, door in doors:
-            self._doors.setdefault(place, []).append(door)
+            by_place.setdefault(place, []).append(door)
+        self._doors = {place: _wall(listed) for place, listed in by_place.items()}
 
     def find(self, zone: int, version: int, protocol: int, address: int, port: int) -> Door | None:
         """The door a flow from `zone` comes to, None if there is none."""
-        for door in self._doors.get((zone, version, protocol, address), ()):
-            if door.low <= port <= door.high:
-                return door
-        return None
+        wall = self._doors.get((zone, version, protocol, address))
+        if wall is None:
+            return None
+        ports, listening = wall
+        place = bisect_right(ports, port)
+        return listening[place - 1] if place else None
 
     def addresses(self) -> frozenset[tuple[int, int]]:
         """Every (version, address) that has a door."""
         return frozenset((version, address) for _, version, _, address in self._doors)
+
+
+def _wall(doors: Sequence[Door]) -> Wall:
+    """One walk over the ends of all doors, with those open on a heap: the first added is on top."""
+    opening = sorted((door.low, number) for number, door in enumerate(doors))
+    ports = sorted({end for door in doors for end in (door.low, door.high + 1)})
+    listening: list[Door | None] = []
+    around: list[int] = []
+    begun = 0
+    for port in ports:
+        while begun < len(opening) and opening[begun][0] <= port:
+            heappush(around, opening[begun][1])
+            begun += 1
+        while around and doors[around[0]].high < port:
+            heappop(around)
+        listening.append(doors[around[0]] if around else None)
+    return ports, listening
 
 
 def forward_doors(forward: Forward, zone: int, own: Iterable[tuple[int, int]]) -> Iterable[tuple[Place, Door]]:

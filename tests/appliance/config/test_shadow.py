@@ -5,9 +5,11 @@ from __future__ import annotations
 from ipaddress import ip_network
 from itertools import product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.config import shadow
 from appliance.config.models import Config, Nic, Rule, ServiceMatch, Zone
 from appliance.config.shadow import check
 
@@ -70,3 +72,24 @@ def test_neighbouring_ranges_of_one_rule_count_as_one() -> None:
     whole = Rule(name="whole", source=(NETWORKS[2],), verdict="deny", services=(ServiceMatch(6, (1, 4)),))
     config = Config(nics={"lan": Nic(name="lan")}, zones=zones, policy=(halves, whole))
     assert [finding.path for finding in check(config)] == [("policy", 1)]
+
+
+def many(count: int, *more: Rule) -> Config:
+    apart = [Rule(name=f"{i}", source=(ip_network((0x0A000000 + i, 32)),), verdict="allow") for i in range(count)]
+    return Config(nics={"lan": Nic(name="lan")}, zones={"home": Zone(name="home", nics=("lan",))}, policy=(*apart, *more))
+
+
+def test_a_rule_hidden_far_above_is_found_among_thousands() -> None:
+    late = Rule(name="late", source=(ip_network("10.0.0.3/32"),), verdict="deny", services=(ServiceMatch(6, (1, 2)),))
+    assert [(finding.path, finding.hint.split()[3]) for finding in check(many(2000, late))] == [(("policy", 2000), "`3`,")]
+
+
+def test_where_judging_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "MOST_RULES", 10)
+    assert [finding.path for finding in check(many(10))] == []
+    assert [(finding.path, finding.warning) for finding in check(many(12))] == [(("policy", 10), True)]
+
+    gaps = [Rule(name=f"{i}", source=(NETWORKS[0], ip_network(f"10.1.{i}.0/24")), verdict="allow") for i in range(4)]
+    ends = Rule(name="ends", source=(ip_network("10.0.0.0/31"), ip_network("10.2.0.0/24")), verdict="allow")
+    monkeypatch.setattr(shadow, "MOST_COMPARED", 0)
+    assert [finding.path for finding in check(many(0, *gaps, ends, ends, ends))] == [("policy", 5), ("policy", 6)]

@@ -2,10 +2,14 @@
 
 from ipaddress import ip_address
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from appliance.balancer.services import Pool
 from appliance.config.models import Forward, Service
-from appliance.nat.destination import Doors, forward_doors, service_doors
+from appliance.nat.destination import Door, Doors, forward_doors, service_doors
 from appliance.policy.facts import TCP, UDP
+from appliance.policy.rules import Verdict
 
 OWN = [(4, int(ip_address("203.0.113.7"))), (4, int(ip_address("203.0.113.8"))), (6, int(ip_address("2001:db8::7")))]
 
@@ -59,3 +63,15 @@ def test_of_two_doors_in_one_place_the_first_wins():
     door = doors.find(0, 4, TCP, OWN[0][1], 443)
     assert door is not None
     assert door.rule.name == "forward range"
+
+
+RANGES = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 8)), max_size=10)
+
+
+@settings(max_examples=100, deadline=None)
+@given(RANGES)
+def test_the_door_of_each_port_is_the_first_added_that_has_it(ranges):
+    listed = [Door(low, low + more, Verdict(True, f"{i}", i)) for i, (low, more) in enumerate(ranges)]
+    doors = Doors(((0, 4, TCP, 1), door) for door in listed)
+    for port in range(42):
+        assert doors.find(0, 4, TCP, 1, port) == next((door for door in listed if door.low <= port <= door.high), None)
