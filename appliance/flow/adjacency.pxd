@@ -13,7 +13,7 @@ from appliance.flow.engine cimport (
 from appliance.flow.parking cimport SHARE_NEIGHBOUR, park, unpark
 from appliance.flow.reasons cimport DROP_NO_NEIGHBOUR, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TX_FULL, DROP_TX_REFUSED
 from appliance.flow.work cimport punt
-from ena_dev.driver.queue cimport Pair, pair_flush, pair_reap, pair_send
+from ena_dev.driver.pair cimport Pair, pair_flush, pair_reap, pair_send
 from ena_dev.driver.rings cimport BURST, Frame, SEND_FULL, SEND_OK
 
 

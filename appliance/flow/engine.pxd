@@ -14,7 +14,7 @@ from appliance.flow.tcp cimport TcpTable
 from appliance.flow.wheel cimport Wheel
 from ena_dev.bus.executor cimport Task
 from ena_dev.driver.pool cimport Pool, pool_give_chain
-from ena_dev.driver.queue cimport Pair, pair_flush, pair_reap
+from ena_dev.driver.pair cimport Pair, pair_flush, pair_reap
 from ena_dev.driver.rings cimport BURST, Frame
 
 

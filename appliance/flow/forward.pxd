@@ -21,7 +21,7 @@ from appliance.flow.table cimport (
 )
 from appliance.flow.tcp cimport CLOSED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_step
 from appliance.flow.work cimport lane_of, punt
-from ena_dev.driver.queue cimport Pair
+from ena_dev.driver.pair cimport Pair
 from ena_dev.driver.rings cimport BURST, Frame
 from ena_dev.packet.headers cimport PROTOCOL_TCP, Parsed
 

@@ -26,9 +26,10 @@ from appliance.flow.views cimport flow_of, miss_of, punt_of, refused_of
 from appliance.flow.wheel cimport TimerWheel
 from ena_dev.bus.atomic cimport load_acquire, store_release
 from ena_dev.bus.executor cimport Executor, task_init, task_wake
-from ena_dev.driver.pool cimport BufferPool, NO_BUFFER, OWNER_BURST, Pool, pool_data, pool_give_chain, pool_take
+from ena_dev.driver.copies cimport frame_from
+from ena_dev.driver.pool cimport BufferPool, Pool
 from ena_dev.driver.queue cimport Program, QueuePair
-from ena_dev.driver.rings cimport BURST, Frame
+from ena_dev.driver.rings cimport BURST, MAX_RX_BUFFERS, Frame
 from ena_dev.packet.headers cimport PROTOCOL_TCP, PROTOCOL_UDP
 
 from appliance.flow import records
@@ -111,26 +112,12 @@ cdef class FlowProgram(Program):
     cdef bint gather(self, Frame *frame, bytes data, uint8_t flags, uint16_t segment, uint64_t now) except *:
         """A frame in buffers of the pool, as a burst has it. False: not enough buffers."""
         cdef Pool *pool = self.worker.engine.pool
-        cdef uint32_t buffer, previous = NO_BUFFER, at = 0, length, total = len(data)
-        memset(frame, 0, sizeof(Frame))
-        frame.first, frame.length, frame.flags, frame.segment, frame.arrived = NO_BUFFER, total, flags, segment, now
+        if not 0 < len(data) <= MAX_RX_BUFFERS * pool.size:
+            raise UsageError(f"a frame of {len(data)} bytes can't be received")
+        if not frame_from(frame, pool, <const uint8_t *> data, len(data)):
+            return False
+        frame.flags, frame.segment, frame.arrived = flags, segment, now
         frame.nic, frame.queue = self.lane.pair.nic, self.lane.pair.index
-        if not 0 < total <= 17 * pool.size:
-            raise UsageError(f"a frame of {total} bytes can't be received")
-        while at < total:
-            buffer = pool_take(pool, OWNER_BURST)
-            if buffer == NO_BUFFER:
-                pool_give_chain(pool, frame.first)
-                return False
-            length = min(total - at, pool.size)
-            memcpy(pool_data(pool, buffer), <const char *> data + at, length)
-            pool.length[buffer] = length
-            if previous == NO_BUFFER:
-                frame.first, frame.first_length, frame.data = buffer, length, pool_data(pool, buffer)
-            else:
-                pool.next[previous] = buffer
-            previous, at = buffer, at + length
-            frame.buffers += 1
         return True
 
 

@@ -9,7 +9,7 @@ from appliance.flow.reasons cimport DROP_INTERNAL, DROP_PUNT_FULL
 from appliance.flow.table cimport Flow, flow_handle
 from ena_dev.bus.atomic cimport load_acquire, store_release
 from ena_dev.driver.pool cimport pool_give_chain
-from ena_dev.driver.queue cimport pair_bell
+from ena_dev.driver.pair cimport pair_bell
 from ena_dev.driver.rings cimport Frame
 
 

@@ -267,7 +267,7 @@ class Appliance:
 
     def flows(self, limit: int, cursor: int) -> dict[str, Any]:
         """At most `limit` flows from a cursor, and the next cursor: 0 after the last."""
-        return report.flows(self, limit, cursor)
+        return report.flows(self, limit, cursor, self._loop.time())
 
     def ethtool(self, nic: str, kind: str) -> dict[str, Any]:
         """One view of one card, as `ethtool -KIND` shows it. Raises UsageError for an unknown nic or kind."""

@@ -6,21 +6,40 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from appliance.config.models import Config, Listen
+from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
 from appliance.policy.facts import SELF
 from appliance.ruleset import Ruleset
+from appliance.runtime.cards import Card
+from appliance.runtime.decider import Decider
+from appliance.runtime.guest import Guest
+from appliance.runtime.health import HealthChecker
+from appliance.runtime.neighbours import Neighbourhood
 from ena_dev.driver import ethtool as views
 from ena_dev.errors import UsageError
 
-if TYPE_CHECKING:
-    from appliance.runtime.appliance import Appliance
-    from appliance.runtime.cards import Card
-
 PORTLESS = (1, 58)
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+
+
+class Running(Protocol):
+    """What there is to show: the parts of an appliance that has started."""
+
+    path: Path
+    started: float
+    config: Config
+    ruleset: Ruleset
+    worker: Worker
+    decider: Decider
+    health: HealthChecker
+    cards: list[Card]
+    guests: dict[str, Guest]
+    neighbourhoods: dict[int, Neighbourhood]
+    host: int
 
 
 def address(family: int, value: int) -> str:
@@ -52,7 +71,7 @@ SOFTWARE_VERSION = _software_version()
 """The installed version: read while everything can still be read."""
 
 
-def status(appliance: Appliance) -> dict[str, Any]:
+def status(appliance: Running) -> dict[str, Any]:
     """Everything at a glance."""
     counters = appliance.worker.counters()
     return {
@@ -77,7 +96,7 @@ def status(appliance: Appliance) -> dict[str, Any]:
     }
 
 
-def _nic(appliance: Appliance, card: Card) -> dict[str, Any]:
+def _nic(appliance: Running, card: Card) -> dict[str, Any]:
     totals: dict[str, int] = {}
     for pair in card.adapter.pairs:
         for name, value in pair.statistics().items():
@@ -100,7 +119,7 @@ def _nic(appliance: Appliance, card: Card) -> dict[str, Any]:
     }
 
 
-def _service(appliance: Appliance, name: str) -> dict[str, Any]:
+def _service(appliance: Running, name: str) -> dict[str, Any]:
     service = appliance.config.services[name]
     states = {target: state for (owner, target), state in appliance.health.states().items() if owner == name}
     return {
@@ -118,7 +137,7 @@ def _listen(listen: Listen) -> str:
     return f"{where}:{listen.port}/{PROTOCOLS[listen.protocol]}"
 
 
-def _rules(appliance: Appliance) -> list[dict[str, Any]]:
+def _rules(appliance: Running) -> list[dict[str, Any]]:
     counted = appliance.worker.rule_counters()
     rows = []
     for rule in appliance.ruleset.rules:
@@ -127,14 +146,13 @@ def _rules(appliance: Appliance) -> list[dict[str, Any]]:
     return rows
 
 
-def flows(appliance: Appliance, limit: int, cursor: int) -> dict[str, Any]:
-    """At most `limit` flows from a cursor, and the next cursor: 0 after the last."""
+def flows(appliance: Running, limit: int, cursor: int, now: float) -> dict[str, Any]:
+    """At most `limit` flows from a cursor as they are at `now`, and the next cursor: 0 after the last."""
     found, following = appliance.worker.read(cursor, max(1, min(limit, 4096)))
-    now = appliance._loop.time()
     return {"flows": [_flow(appliance, flow, now) for flow in found], "next": following}
 
 
-def _flow(appliance: Appliance, flow: FlowView, now: float) -> dict[str, Any]:
+def _flow(appliance: Running, flow: FlowView, now: float) -> dict[str, Any]:
     names, services = appliance.decider.rules.names, appliance.decider.services.names
     return {
         "id": flow.flow,
@@ -157,7 +175,7 @@ def _flow(appliance: Appliance, flow: FlowView, now: float) -> dict[str, Any]:
     }
 
 
-def _card_name(appliance: Appliance, index: int) -> str:
+def _card_name(appliance: Running, index: int) -> str:
     return appliance.cards[index].name if 0 <= index < len(appliance.cards) else ""
 
 
@@ -166,7 +184,7 @@ def _ends(flow: FlowView, ends: tuple[int, int, int, int]) -> dict[str, Any]:
     return {"source": address(flow.version, source), "destination": address(flow.version, destination), "sport": sport, "dport": dport}
 
 
-def ethtool(appliance: Appliance, nic: str, kind: str) -> dict[str, Any]:
+def ethtool(appliance: Running, nic: str, kind: str) -> dict[str, Any]:
     """One view of one card. Raises UsageError for an unknown nic or kind."""
     for card in appliance.cards:
         if nic in (card.name, card.interface):

@@ -9,7 +9,7 @@
 * `mapped_file` a file's memory between two fences, and what happens when it is taken away
 * `device_memory` memory of the card, a file of sealed size that the driver maps
 * `mmio`        a BAR: control registers in Python, doorbells as compiled slots
-* `interrupts`  MSI-X vectors: auto-mask, unmask, moderation delay, sinks
+* `interrupts`  MSI-X vectors: auto-mask, unmask, moderation delay, sinks, among them an `eventfd`
 * `executor`    tasks, ready bits, deadlines; a round by hand, from an event loop, or in a thread of its own
 
 Nothing here knows a card or a driver. Start with `executor`.

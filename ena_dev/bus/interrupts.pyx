@@ -14,18 +14,10 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from ena_dev.bus.atomic cimport exchange, store_release
-from ena_dev.bus.executor cimport Executor, Task, eventfd_write, task_init, task_wake
+from ena_dev.bus.eventfd cimport close, eventfd_open, eventfd_read, eventfd_write
+from ena_dev.bus.executor cimport Executor, Task, task_init, task_wake
 
 from ena_dev.errors import UsageError
-
-cdef extern from "sys/eventfd.h" nogil:
-    int eventfd(unsigned int count, int flags)
-    int eventfd_read(int fd, uint64_t *value)
-    int EFD_CLOEXEC, EFD_NONBLOCK
-
-cdef extern from "unistd.h" nogil:
-    int close(int fd)
-
 
 
 cdef void fire_eventfd(void *sink) noexcept nogil:
@@ -149,9 +141,7 @@ cdef class MsixVector:
     def eventfd_sink(self):
         """Messages go to an eventfd from here on; returns its descriptor, which stays the vector's."""
         if self._eventfd < 0:
-            self._eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-            if self._eventfd < 0:
-                raise OSError("can't create an eventfd")
+            self._eventfd = eventfd_open()
         with self.executor.held():
             self.vector.sink = <void *><size_t>self._eventfd
             self.vector.fire = fire_eventfd

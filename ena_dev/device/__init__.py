@@ -21,16 +21,21 @@
     interrupt_gate  vector 0 and its mask
     link            up, down, or down for a while
     faults          misbehaviour on request
-    io_engine       the engine: makes and destroys queues, counts; the Python face of what follows
-      card.pxd        the state of a card's IO side, as structs
+    io_engine       the engine, as the control plane sees it: the Python face of what follows
+      card_queues     makes, ranks and destroys queues
+      hash_steering   receive-side scaling: hash, table, and what the port is told of them
+      data_faults     misbehaviour of packets, completions and interrupts on request
+      card_counters   what was counted
+      card_state      what the engine lives in, as long as its tasks; `card.pxd` has the structs
       rx_engine       fetch posted buffers, read or copy frames into them, complete
       rx_verdict      what a received frame is, and which queue it goes to
       flow_steering   rules that name a queue before the hash does
       tx_engine       fetch descriptors, gather packets, complete
       tx_lines        the same from lines in device memory (LLQ)
       tx_offload      checksums and segmentation of what is sent
-      shaper          allowances: who passes, waits or is dropped; connections are in `conntrack`
-      impairment      loss, delay and disorder on request
+      shaper          allowances: who passes, waits or is dropped, by `bucket`s and the connections of `conntrack`
+      impairment      loss, delay and disorder
+      release         where a frame goes on that one of these two held back
 
 The control plane is Python without a clock, a task or a socket: writes come in, effects go to the engine, time is an argument. The
 engine is compiled, and its tasks are stepped by the executor. `plugged` wires both.

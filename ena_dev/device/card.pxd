@@ -32,7 +32,7 @@ cdef enum:
     PAD_BYTES = 60
     DEFAULT_MTU = 9216
 
-# Why a frame was dropped; the names stand in io_engine.pyx, in this order.
+# Why a frame was dropped; the names stand in card_counters.pyx, in this order.
 cdef enum:
     DROP_NONE = 0
     DROP_LINK = 1              # the link is down

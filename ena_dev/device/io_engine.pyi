@@ -11,11 +11,7 @@ from ena_dev.device.shaper import AllowanceShaper
 from ena_dev.port.port import Port
 
 class IoEngine:
-    executor: Executor
-    memory: AddressSpace
-    bar: RegisterBar
     device_memory: DeviceMemory | None
-    port: Port
     shaper: AllowanceShaper
     closed: bool
     def __init__(

@@ -1,8 +1,9 @@
 # cython: language_level=3
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from posix.uio cimport iovec
 
 from ena_dev.bus.executor cimport Executor, Task
+from ena_dev.device.bucket cimport Bucket
 from ena_dev.device.conntrack cimport Conntrack
 from ena_dev.device.impairment cimport Held, done_t, release_t
 from ena_dev.port.port cimport PortMeta
@@ -17,13 +18,6 @@ cdef enum:
     OVER_CONNTRACK = 3
     OVER_LINKLOCAL = 4
     OVERS = 5
-
-cdef struct Bucket:            # units are bits or packets
-    uint64_t rate              # units a second; 0: no limit
-    int64_t level              # billionths of units that may go now; below zero after a packet larger than the bucket
-    int64_t full
-    int64_t most_behind        # billionths of units that may wait
-    uint64_t filled            # ns: when `level` was right
 
 cdef struct Waiting:           # packets of one way, the oldest at `head`
     Held *frames

@@ -17,6 +17,7 @@ from libc.string cimport memset
 from posix.uio cimport iovec
 
 from ena_dev.bus.executor cimport Executor, task_init, task_wake
+from ena_dev.device.bucket cimport Bucket, behind, charge, fill, wait_for
 from ena_dev.device.conntrack cimport conntrack_admits, conntrack_close, conntrack_due, conntrack_expire, conntrack_init
 from ena_dev.device.impairment cimport WAY_IN, WAY_OUT, Held, held_copy
 from ena_dev.packet.chain cimport chain_peek
@@ -30,11 +31,9 @@ cdef enum:
 
 cdef extern from *:
     """
-    #define SOFTENA_BILLION 1000000000LL
     #define SOFTENA_MOST_BITS 4000000000ULL     // that wait, each way: a billion times as much still is a number
     #define SOFTENA_NEVER 0xFFFFFFFFFFFFFFFFULL
     """
-    const int64_t BILLION "SOFTENA_BILLION"
     const uint64_t MOST_BITS "SOFTENA_MOST_BITS"
     const uint64_t NEVER "SOFTENA_NEVER"
 
@@ -42,44 +41,6 @@ BURST = 0.005                    # seconds of a rate that may go at once
 LEAST_BITS = 8 * 65536           # that may always
 LEAST_PACKETS = 64
 MOST_BEHIND = 1 << 62
-
-
-# -- buckets -----------------------------------------------------------------------------------------------------------
-
-cdef inline void fill(Bucket *bucket, uint64_t now) noexcept nogil:
-    cdef uint64_t elapsed
-    if not bucket.rate or now <= bucket.filled:
-        return
-    elapsed = now - bucket.filled
-    bucket.filled = now
-    if elapsed > <uint64_t> (bucket.full - bucket.level) // bucket.rate:
-        bucket.level = bucket.full
-    else:
-        bucket.level += <int64_t> (elapsed * bucket.rate)
-
-
-cdef inline int64_t needed(const Bucket *bucket, uint64_t units) noexcept nogil:
-    """What the level must be for a packet to go: its size, or for one larger than the bucket that it is full."""
-    cdef int64_t cost = <int64_t> units * BILLION
-    return cost if cost < bucket.full else bucket.full
-
-
-cdef inline int64_t behind(const Bucket *bucket, uint64_t before, uint64_t units) noexcept nogil:
-    """How much is missing, in billionths, for a packet behind `before` units; at most 0: it may go now. `before` is below MOST_BITS."""
-    if not bucket.rate:
-        return 0
-    return <int64_t> before * BILLION + needed(bucket, units) - bucket.level
-
-
-cdef inline uint64_t wait_for(const Bucket *bucket, uint64_t units) noexcept nogil:
-    """ns until a packet that is next may go."""
-    cdef int64_t missing = behind(bucket, 0, units)
-    return 0 if missing <= 0 else (<uint64_t> missing + bucket.rate - 1) // bucket.rate
-
-
-cdef inline void charge(Bucket *bucket, uint64_t units) noexcept nogil:
-    if bucket.rate:
-        bucket.level -= <int64_t> units * BILLION
 
 
 # -- what waits --------------------------------------------------------------------------------------------------------

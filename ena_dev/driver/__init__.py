@@ -9,8 +9,8 @@
 * `admin`        commands in flight; `commands` types them, `aenq` takes events, `notices` acts on them, `link` is one of the results
 * `negotiation`  wishes and offers make capabilities
 * `io_queues`    queues made and destroyed; `rss` spreads flows over them, `host_info` tells the card who asks
-* `queue`        one queue pair: bursts for a compiled program, or for a coroutine (compiled)
-* `rx_ring`, `tx_ring`, `rings`, `pool`   its rings, frames and buffers (compiled)
+* `queue`        one queue pair, for a coroutine or lent to a compiled program; `pair` moves its bursts (compiled)
+* `rx_ring`, `tx_ring`, `rings`, `pool`, `copies`   its rings, frames and buffers (compiled)
 * `watchdog`     when to reset, and why; `supervisor` is its shell
 * `counters`, `ethtool`, `ethtool_text`   what was counted, and what `ethtool` shows of it
 """

@@ -1,48 +1,12 @@
 # cython: language_level=3
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
-from ena_dev.bus.executor cimport Executor, Task
+from ena_dev.bus.executor cimport Executor
 from ena_dev.bus.interrupts cimport MsixVector
 from ena_dev.bus.memory cimport Memory
-from ena_dev.bus.mmio cimport Bar, RegisterBar
-from ena_dev.driver.pool cimport BufferPool, Pool
-from ena_dev.driver.rings cimport (
-    BURST, FAULT_INVALID_STATE, FAULT_INV_RX_REQ_ID, FAULT_INV_TX_REQ_ID, FAULT_RX_MALFORMED, FAULT_TOO_MANY_RX_DESCS, Frame, FRAME_L3_BAD,
-    FRAME_L4_BAD, FRAME_L4_GOOD, FRAME_PARTIAL, MAX_RX_BUFFERS, MAX_TX_BUFFERS, RxRing, SEND_FULL, SEND_OK, SEND_REFUSED, TxRing,
-)
-
-cdef struct Pair
-ctypedef void (*burst_t)(void *ctx, Pair *pair, Frame *frames, int count, uint64_t now) noexcept nogil
-
-cdef struct Pair:              # one queue pair: two rings, one vector, one owner
-    Task task                  # steps the lent pair; unused while a coroutine drives it
-    Pool *pool
-    Bar *bar
-    RxRing rx
-    TxRing tx
-    burst_t burst              # NULL: not lent
-    void *program
-    uint32_t unmask            # BAR offset of the vector's unmask register
-    uint32_t moderation        # delays as the unmask register has them
-    uint32_t moderation_new    # 1 until the device was told
-    uint16_t index
-    uint8_t nic
-    uint8_t running
-    uint32_t fault             # 0 or a reset reason; set once, traffic stops
-    uint32_t belled            # atomic: the bell was rung and the coroutine has not yet looked
-    int bell                   # eventfd
-    uint32_t quiet             # shutting down: no more receiving
-    uint64_t interrupts, unmasks
-
-
-cdef int pair_send(Pair *pair, Frame *frame, uint64_t now) noexcept nogil          # takes the frame's buffers on SEND_OK
-cdef void pair_flush(Pair *pair) noexcept nogil                                    # ring what was queued since the last doorbell
-cdef int pair_reap(Pair *pair, int budget, uint64_t now) noexcept nogil            # finished sends back to the pool, backlog moves up
-cdef int pair_receive(Pair *pair, Frame *frames, int budget, uint64_t now) noexcept nogil
-cdef int pair_refill(Pair *pair) noexcept nogil                                    # post free buffers; one doorbell
-cdef void pair_bell(Pair *pair) noexcept nogil                                     # wake the coroutine that owns the pair
-cdef void pair_broken(Pair *pair, uint32_t reason) noexcept nogil
-
+from ena_dev.bus.mmio cimport RegisterBar
+from ena_dev.driver.pair cimport Pair, burst_t
+from ena_dev.driver.pool cimport BufferPool
 
 cdef class Program:
     """What a queue pair can be lent to: a compiled burst function. Subclasses set `burst` and `context`, and know what to hand the coroutine."""
@@ -62,8 +26,6 @@ cdef class QueuePair:
     cdef bint large_receive
     cdef uint8_t *_host(self, uint64_t address, uint64_t length) except NULL
     cdef uint64_t _now(self)
-    cdef object _copy(self, Frame *frame)
-    cdef bint _build(self, Frame *frame, const uint8_t[::1] data) except -1
     cdef Pair *raw(self) noexcept
     cdef int lend(self, Program program) except -1
     cdef int take_back(self) except -1

@@ -15,35 +15,25 @@ import asyncio
 from typing import NamedTuple
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.string cimport memset
 
-from ena_dev.bus.atomic cimport exchange, fence, store_release
-from ena_dev.bus.executor cimport Executor, Task, eventfd_write, task_init, task_wake
-from ena_dev.bus.interrupts cimport MsixVector, UNMASK_BIT, UNMASK_NO_UPDATE
+from ena_dev.bus.atomic cimport fence, store_release
+from ena_dev.bus.eventfd cimport close, eventfd_open, eventfd_read
+from ena_dev.bus.executor cimport Executor, task_init, task_wake
+from ena_dev.bus.interrupts cimport MsixVector
 from ena_dev.bus.memory cimport BUS_READ, BUS_WRITE, Memory, bus_at
-from ena_dev.bus.mmio cimport Bar, RegisterBar, bar_write
-from ena_dev.driver.pool cimport BufferPool, NO_BUFFER, OWNER_BURST, Pool, pool_data, pool_give_chain, pool_take
+from ena_dev.bus.mmio cimport RegisterBar, bar_write
+from ena_dev.driver.copies cimport frame_bytes, frame_from
+from ena_dev.driver.pair cimport Pair, pair_flush, pair_reap, pair_receive, pair_send, pair_step, pair_unmask
+from ena_dev.driver.pool cimport BufferPool, pool_give_chain
 from ena_dev.driver.rings cimport (
-    BURST, FAULT_INVALID_STATE, Frame, FRAME_L4_BAD, FRAME_L4_GOOD, FRAME_PARTIAL, MAX_TX_BUFFERS, RxRing, SEND_FULL, SEND_OK, SEND_REFUSED, TxRing,
+    BURST, FRAME_L4_BAD, FRAME_L4_GOOD, FRAME_PARTIAL, MAX_TX_BUFFERS, SEND_FULL, SEND_OK, SEND_REFUSED, Frame, RxRing, TxRing,
 )
-from ena_dev.driver.rx_ring cimport rx_forget, rx_next, rx_post, rx_waiting
-from ena_dev.driver.tx_ring cimport TX_BACKLOG, tx_forget, tx_put, tx_reap, tx_ring_doorbell, tx_waiting
+from ena_dev.driver.rx_ring cimport rx_clear, rx_forget, rx_free, rx_make, rx_post, rx_waiting
+from ena_dev.driver.tx_ring cimport tx_clear, tx_forget, tx_free, tx_make, tx_waiting
 from ena_dev.packet.headers cimport parse_frame
+
 from ena_dev.errors import UsageError
-
-cdef extern from "sys/eventfd.h" nogil:
-    int eventfd(unsigned int count, int flags)
-    int eventfd_read(int fd, uint64_t *value)
-    int EFD_CLOEXEC, EFD_NONBLOCK
-
-cdef extern from "unistd.h" nogil:
-    int close(int fd)
-
-
-cdef enum:
-    REFILL_AGAIN = 10000000        # ns after which a pair asks the pool again
 
 
 class Rings(NamedTuple):
@@ -64,123 +54,11 @@ class Received(NamedTuple):
     segment: int
 
 
-# -- bursts ------------------------------------------------------------------------------------------------------------
+cdef object received(const Frame *frame, bytes data):
+    checksum = ("partial" if frame.flags & FRAME_PARTIAL else "bad" if frame.flags & FRAME_L4_BAD
+                else "good" if frame.flags & FRAME_L4_GOOD else "unchecked")
+    return Received(data, frame.hash, checksum, frame.segment)
 
-cdef void pair_bell(Pair *pair) noexcept nogil:
-    """Wake the coroutine, unless it was rung already and has not looked yet."""
-    if exchange(&pair.belled, 1) == 0:
-        eventfd_write(pair.bell, 1)
-
-
-cdef void pair_broken(Pair *pair, uint32_t reason) noexcept nogil:
-    """The contract was broken: the pair stands still until it is stopped and started again."""
-    if not pair.fault:
-        pair.fault = reason
-    pair.running = 0
-    pair_bell(pair)
-
-
-cdef int pair_send(Pair *pair, Frame *frame, uint64_t now) noexcept nogil:
-    """Queue one frame without ringing; behind the backlog if there is one. On SEND_OK its buffers are the pair's."""
-    cdef TxRing *tx = &pair.tx
-    cdef int result = SEND_FULL
-    if not pair.running:
-        return SEND_FULL
-    if tx.backlog_count == 0:
-        result = tx_put(tx, pair.pool, frame, now)
-        if result != SEND_FULL:
-            return result
-    if tx.backlog_count == TX_BACKLOG:
-        tx.full += 1
-        return SEND_FULL
-    tx.backlog[(tx.backlog_head + tx.backlog_count) % TX_BACKLOG] = frame[0]
-    tx.backlog_count += 1
-    return SEND_OK
-
-
-cdef void pair_flush(Pair *pair) noexcept nogil:
-    """Ring what was queued since the last doorbell."""
-    if pair.running:
-        tx_ring_doorbell(&pair.tx, pair.bar)
-
-
-cdef int pair_reap(Pair *pair, int budget, uint64_t now) noexcept nogil:
-    """Finished sends back to the pool; the backlog moves up. Returns how many were finished."""
-    cdef TxRing *tx = &pair.tx
-    cdef int n = tx_reap(tx, pair.pool, budget), result
-    if n < 0:
-        pair_broken(pair, -n)
-        return 0
-    while tx.backlog_count:
-        result = tx_put(tx, pair.pool, &tx.backlog[tx.backlog_head], now)
-        if result == SEND_FULL:
-            break
-        if result == SEND_REFUSED:
-            pool_give_chain(pair.pool, tx.backlog[tx.backlog_head].first)
-        tx.backlog_head = (tx.backlog_head + 1) % TX_BACKLOG
-        tx.backlog_count -= 1
-    return n
-
-
-cdef int pair_receive(Pair *pair, Frame *frames, int budget, uint64_t now) noexcept nogil:
-    """Take up to `budget` whole packets; their buffers are the caller's."""
-    cdef int n = 0, result
-    while n < budget:
-        result = rx_next(&pair.rx, pair.pool, &frames[n])
-        if result <= 0:
-            if result < 0:
-                pair_broken(pair, -result)
-            break
-        frames[n].queue, frames[n].nic, frames[n].arrived = pair.index, pair.nic, now
-        n += 1
-    return n
-
-
-cdef inline bint wants_buffers(const Pair *pair) noexcept nogil:
-    """Whether enough is missing in the Rx ring to be worth a doorbell."""
-    return not pair.quiet and pair.rx.free_count > min(max(pair.rx.depth >> 3, <uint32_t>1), <uint32_t>256)
-
-
-cdef int pair_refill(Pair *pair) noexcept nogil:
-    """Post free buffers once enough are missing to be worth a doorbell. Returns how many."""
-    if not wants_buffers(pair):
-        return 0
-    return rx_post(&pair.rx, pair.pool, pair.bar)
-
-
-cdef void pair_unmask(Pair *pair) noexcept nogil:
-    pair.unmasks += 1
-    bar_write(pair.bar, pair.unmask, UNMASK_BIT | pair.moderation | (0 if pair.moderation_new else UNMASK_NO_UPDATE))
-    pair.moderation_new = 0
-
-
-cdef int pair_step(void *ctx, uint64_t now, int budget) noexcept nogil:
-    """One turn of a lent pair: reap, one burst through the program, refill; once dry, unmask."""
-    cdef Pair *pair = <Pair *>ctx
-    cdef Frame frames[BURST]
-    cdef int sent, n = 0, limit = min(budget, <int>BURST)
-    pair.task.deadline = 0xFFFFFFFFFFFFFFFFULL
-    if not pair.running or pair.burst == NULL:
-        return 0
-    pair.interrupts += 1
-    sent = pair_reap(pair, limit, now)
-    if not pair.quiet:
-        n = pair_receive(pair, frames, limit, now)
-        if n:
-            pair.burst(pair.program, pair, frames, n, now)
-    if not pair.running:
-        return 0
-    pair_refill(pair)
-    if wants_buffers(pair):                     # the pool ran out: with too few posted for a packet no interrupt would come either
-        pair.task.deadline = now + REFILL_AGAIN
-    tx_ring_doorbell(&pair.tx, pair.bar)
-    if n == limit or sent == limit:
-        return budget
-    pair_unmask(pair)
-    return min(max(n, sent), budget - 1)
-
-
-# -- Python ------------------------------------------------------------------------------------------------------------
 
 cdef class Program:
     """What a pair can be lent to: a compiled burst function and its context, set by the subclass.
@@ -206,9 +84,7 @@ cdef class QueuePair:
         self.executor, self.memory, self.pool, self.bar, self.vector = executor, memory, pool, bar, vector
         self.index, self.nic, self.large_receive = index, nic, large_receive
         self.pair.pool, self.pair.bar, self.pair.index, self.pair.nic = &pool.pool, &bar.bar, index, nic
-        self.pair.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-        if self.pair.bell < 0:
-            raise OSError("can't create an eventfd")
+        self.pair.bell = eventfd_open()
         self.pair.rx.depth, self.pair.tx.depth = rx_depth, tx_depth
         self.pair.rx.completion_bytes = 32 if large_receive else 16
         self._allocate()
@@ -223,28 +99,15 @@ cdef class QueuePair:
         rx.completions = self._host(self._addresses.rx_cq, rx.depth * rx.completion_bytes)
         tx.descriptors = self._host(self._addresses.tx_sq, tx.depth * 16)
         tx.completions = self._host(self._addresses.tx_cq, tx.depth * 8)
-        rx.buffer_of = <uint32_t *>calloc(rx.depth, sizeof(uint32_t))
-        rx.free_ids = <uint16_t *>calloc(rx.depth, sizeof(uint16_t))
-        tx.buffer_of = <uint32_t *>calloc(tx.depth, sizeof(uint32_t))
-        tx.descs_of = <uint16_t *>calloc(tx.depth, sizeof(uint16_t))
-        tx.sent_at = <uint64_t *>calloc(tx.depth, sizeof(uint64_t))
-        tx.free_ids = <uint16_t *>calloc(tx.depth, sizeof(uint16_t))
-        tx.backlog = <Frame *>calloc(TX_BACKLOG, sizeof(Frame))
-        if not (rx.buffer_of and rx.free_ids and tx.buffer_of and tx.descs_of and tx.sent_at and tx.free_ids and tx.backlog):
+        if not (rx_make(rx) and tx_make(tx)):
             raise MemoryError("no memory for the rings' bookkeeping")
-        memset(rx.buffer_of, 0xFF, rx.depth * sizeof(uint32_t))
 
     cdef uint8_t *_host(self, uint64_t address, uint64_t length) except NULL:
         return bus_at(&self.memory.bus, address, length, BUS_READ | BUS_WRITE)
 
     def __dealloc__(self):
-        free(self.pair.rx.buffer_of)
-        free(self.pair.rx.free_ids)
-        free(self.pair.tx.buffer_of)
-        free(self.pair.tx.descs_of)
-        free(self.pair.tx.sent_at)
-        free(self.pair.tx.free_ids)
-        free(self.pair.tx.backlog)
+        rx_free(&self.pair.rx)
+        tx_free(&self.pair.tx)
         if self.pair.bell > 0:                  # 0: never opened, for wrong arguments
             close(self.pair.bell)
 
@@ -276,7 +139,8 @@ cdef class QueuePair:
         if pair.running:
             raise UsageError(f"queue pair {self.index} runs already")
         with self.executor.held():
-            self._zero()
+            rx_clear(&pair.rx)
+            tx_clear(&pair.tx)
             pair.rx.doorbell, pair.tx.doorbell, pair.unmask = rx_doorbell, tx_doorbell, unmask
             pair.tx.max_buffers = min(max_tx_buffers, <uint32_t>MAX_TX_BUFFERS)
             pair.moderation, pair.moderation_new = rx_delay | tx_delay << 15, 1
@@ -285,24 +149,6 @@ cdef class QueuePair:
             pair_unmask(pair)
         if pair.task.executor != NULL:
             task_wake(&pair.task)
-
-    def _zero(self):
-        """Rings and bookkeeping as after a reset: phase 1, all request ids free."""
-        cdef RxRing *rx = &self.pair.rx
-        cdef TxRing *tx = &self.pair.tx
-        cdef uint32_t i
-        memset(rx.descriptors, 0, rx.depth * 16)
-        memset(rx.completions, 0, rx.depth * rx.completion_bytes)
-        memset(tx.descriptors, 0, tx.depth * 16)
-        memset(tx.completions, 0, tx.depth * 8)
-        memset(tx.meta, 0, sizeof(tx.meta))
-        rx.head = rx.tail = tx.head = tx.tail = tx.rung = 0
-        tx.used = tx.backlog_head = tx.backlog_count = 0
-        rx.free_count, tx.free_count = rx.depth, tx.depth
-        for i in range(rx.depth):
-            rx.free_ids[i] = rx.depth - 1 - i
-        for i in range(tx.depth):
-            tx.free_ids[i] = tx.depth - 1 - i
 
     def stop(self):
         """Forget all that is in flight: the device has been reset, or its queues destroyed. Returns how many sends came back undone."""
@@ -389,28 +235,12 @@ cdef class QueuePair:
         with self.executor.held():
             n = pair_receive(&self.pair, frames, min(budget, BURST), self._now()) if self.pair.running else 0
             for i in range(n):
-                taken.append(self._copy(&frames[i]))
+                taken.append(received(&frames[i], frame_bytes(&frames[i], self.pair.pool)))
                 pool_give_chain(self.pair.pool, frames[i].first)
         return taken
 
     cdef uint64_t _now(self):
         return <uint64_t>(asyncio.get_running_loop().time() * 1e9)
-
-    cdef object _copy(self, Frame *frame):
-        cdef bytes data = PyBytes_FromStringAndSize(NULL, frame.length)
-        cdef char *to = PyBytes_AS_STRING(data)
-        cdef uint32_t buffer = frame.first, length = frame.first_length
-        cdef uint8_t *source = frame.data
-        while True:
-            memcpy(to, source, length)
-            to += length
-            buffer = self.pair.pool.next[buffer]
-            if buffer == NO_BUFFER:
-                break
-            source, length = pool_data(self.pair.pool, buffer), self.pair.pool.length[buffer]
-        checksum = ("partial" if frame.flags & FRAME_PARTIAL else "bad" if frame.flags & FRAME_L4_BAD
-                    else "good" if frame.flags & FRAME_L4_GOOD else "unchecked")
-        return Received(data, frame.hash, checksum, frame.segment)
 
     def replenish(self):
         """Post buffers for what was received, with one doorbell. Returns how many."""
@@ -424,9 +254,12 @@ cdef class QueuePair:
         Raises UsageError for a frame that can't be sent at all.
         """
         cdef Frame frame
-        cdef int result = SEND_FULL
+        cdef int result
+        cdef uint32_t most = MAX_TX_BUFFERS * self.pair.pool.size
+        if not 14 <= data.shape[0] <= most:
+            raise UsageError(f"a frame has 14 to {most} bytes, not {len(data)}")
         with self.executor.held():
-            if not self._build(&frame, data):
+            if not frame_from(&frame, self.pair.pool, &data[0], data.shape[0]):
                 return False
             frame.flags, frame.segment = FRAME_PARTIAL if partial else 0, segment
             if partial or segment:
@@ -437,32 +270,6 @@ cdef class QueuePair:
         if result == SEND_REFUSED:
             raise UsageError(f"a frame of {len(data)} bytes can't be sent with partial={bool(partial)}, segment={segment}")
         return result == SEND_OK
-
-    cdef bint _build(self, Frame *frame, const uint8_t[::1] data) except -1:
-        """Copy `data` into buffers of the pool; False when they run out."""
-        cdef Pool *pool = self.pair.pool
-        cdef uint32_t at = 0, total = data.shape[0], buffer, previous = NO_BUFFER, length
-        if total < 14 or total > MAX_TX_BUFFERS * pool.size:
-            raise UsageError(f"a frame has 14 to {MAX_TX_BUFFERS * pool.size} bytes, not {total}")
-        memset(frame, 0, sizeof(Frame))
-        frame.first = NO_BUFFER
-        while at < total:
-            buffer = pool_take(pool, OWNER_BURST)
-            if buffer == NO_BUFFER:
-                pool_give_chain(pool, frame.first)
-                return False
-            length = min(total - at, pool.size)
-            memcpy(pool_data(pool, buffer), &data[at], length)
-            pool.length[buffer] = length
-            if previous == NO_BUFFER:
-                frame.first, frame.first_length, frame.data = buffer, length, pool_data(pool, buffer)
-            else:
-                pool.next[previous] = buffer
-            previous = buffer
-            at += length
-            frame.buffers += 1
-        frame.length = total
-        return True
 
     def flush(self):
         """Ring the doorbell for what was queued."""

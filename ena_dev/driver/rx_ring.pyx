@@ -6,6 +6,8 @@ last bits where they belong. Anything else is a reset reason.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from ena_dev.abi.eth_io cimport (
     L3_IPV4, L4_TCP, L4_UDP, RX_COMP_REQ, RX_FIRST, RX_LAST, RXC_FIRST, RXC_FRAGMENT, RXC_L3_ERROR, RXC_L4_CHECKED, RXC_L4_ERROR,
@@ -155,3 +157,29 @@ cdef void rx_forget(RxRing *ring, Pool *pool) noexcept nogil:
         if ring.buffer_of[i] != NO_BUFFER:
             pool_give(pool, ring.buffer_of[i])
             ring.buffer_of[i] = NO_BUFFER
+
+
+cdef bint rx_make(RxRing *ring) noexcept nogil:
+    """Bookkeeping for a ring of `depth`; False without memory. `rx_free` undoes it, in part or whole."""
+    ring.buffer_of = <uint32_t *>malloc(ring.depth * sizeof(uint32_t))
+    ring.free_ids = <uint16_t *>malloc(ring.depth * sizeof(uint16_t))
+    if ring.buffer_of == NULL or ring.free_ids == NULL:
+        return False
+    memset(ring.buffer_of, 0xFF, ring.depth * sizeof(uint32_t))
+    return True
+
+
+cdef void rx_free(RxRing *ring) noexcept nogil:
+    free(ring.buffer_of)
+    free(ring.free_ids)
+
+
+cdef void rx_clear(RxRing *ring) noexcept nogil:
+    """As after a reset: phase 1, all request ids free."""
+    cdef uint32_t i
+    memset(ring.descriptors, 0, ring.depth * 16)
+    memset(ring.completions, 0, ring.depth * ring.completion_bytes)
+    ring.head = ring.tail = 0
+    ring.free_count = ring.depth
+    for i in range(ring.depth):
+        ring.free_ids[i] = ring.depth - 1 - i

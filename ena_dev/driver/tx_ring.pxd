@@ -13,3 +13,6 @@ cdef void tx_ring_doorbell(TxRing *ring, Bar *bar) noexcept nogil
 cdef bint tx_waiting(TxRing *ring) noexcept nogil
 cdef int tx_reap(TxRing *ring, Pool *pool, int budget) noexcept nogil                      # how many, or -reason
 cdef int tx_forget(TxRing *ring, Pool *pool) noexcept nogil
+cdef bint tx_make(TxRing *ring) noexcept nogil
+cdef void tx_free(TxRing *ring) noexcept nogil
+cdef void tx_clear(TxRing *ring) noexcept nogil

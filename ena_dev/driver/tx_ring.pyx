@@ -6,6 +6,8 @@ sent only when its content changes (the device keeps the last one). What finds n
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from ena_dev.abi.eth_io cimport (
     L3_IPV4, L3_IPV6, L4_TCP, L4_UDP, META_ETH_TYPE, META_EXT_VALID, META_L3_OFFSET_SHIFT, META_L4_WORDS_SHIFT, META_MSS_HIGH_SHIFT,
@@ -170,3 +172,34 @@ cdef int tx_forget(TxRing *ring, Pool *pool) noexcept nogil:
         ring.backlog_count -= 1
         n += 1
     return n
+
+
+cdef bint tx_make(TxRing *ring) noexcept nogil:
+    """Bookkeeping for a ring of `depth`, and its backlog; False without memory. `tx_free` undoes it, in part or whole."""
+    ring.buffer_of = <uint32_t *>calloc(ring.depth, sizeof(uint32_t))
+    ring.descs_of = <uint16_t *>calloc(ring.depth, sizeof(uint16_t))
+    ring.sent_at = <uint64_t *>calloc(ring.depth, sizeof(uint64_t))
+    ring.free_ids = <uint16_t *>calloc(ring.depth, sizeof(uint16_t))
+    ring.backlog = <Frame *>calloc(TX_BACKLOG, sizeof(Frame))
+    return ring.buffer_of and ring.descs_of and ring.sent_at and ring.free_ids and ring.backlog
+
+
+cdef void tx_free(TxRing *ring) noexcept nogil:
+    free(ring.buffer_of)
+    free(ring.descs_of)
+    free(ring.sent_at)
+    free(ring.free_ids)
+    free(ring.backlog)
+
+
+cdef void tx_clear(TxRing *ring) noexcept nogil:
+    """As after a reset: phase 1, all request ids free."""
+    cdef uint32_t i
+    memset(ring.descriptors, 0, ring.depth * 16)
+    memset(ring.completions, 0, ring.depth * 8)
+    memset(ring.meta, 0, sizeof(ring.meta))
+    ring.head = ring.tail = ring.rung = 0
+    ring.used = ring.backlog_head = ring.backlog_count = 0
+    ring.free_count = ring.depth
+    for i in range(ring.depth):
+        ring.free_ids[i] = ring.depth - 1 - i
