@@ -23,6 +23,7 @@ class Worker:
     tcp-opening, tcp-closing, udp, udp-replied, icmp. Raises UsageError for other values.
 
     Commands go through a bounded ring and are applied in order by the executor's next round; they return False when the ring is full.
+    `install` and `deny` don't wake an executor that sleeps: `flush` does, once for many.
     They, and `take`, belong to one thread: the event loop's. A command for a flow that has ended meanwhile is counted, and ignored.
     """
 
@@ -38,6 +39,8 @@ class Worker:
         """Leave the executor, give back what is parked. The pairs have been taken back before. Idempotent."""
 
     # commands
+    def flush(self) -> None:
+        """Have the compiled path hear what `install` and `deny` have told it."""
     def install(
         self,
         flow: int,

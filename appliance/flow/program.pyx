@@ -244,14 +244,21 @@ cdef class Worker:
 
     # -- commands ----------------------------------------------------------------------------------------------------------
 
-    cdef bint push(self, const Command *command) noexcept:
+    cdef bint push(self, const Command *command, bint ring) noexcept:
+        """A command that doesn't ring waits for one that does, for `flush`, or for whatever else the fast path is woken for."""
         cdef Engine *engine = self.engine
-        if self.closed or engine.command_tail - load_acquire(&engine.command_head) >= COMMAND_RING:
-            return False
-        engine.commands[engine.command_tail & (COMMAND_RING - 1)] = command[0]
-        store_release(&engine.command_tail, engine.command_tail + 1)
-        task_wake(&engine.task)
-        return True
+        cdef bint room = not self.closed and engine.command_tail - load_acquire(&engine.command_head) < COMMAND_RING
+        if room:
+            engine.commands[engine.command_tail & (COMMAND_RING - 1)] = command[0]
+            store_release(&engine.command_tail, engine.command_tail + 1)
+            store_release(&engine.task.ready, 1)
+        if ring or not room:
+            task_wake(&engine.task)
+        return room
+
+    def flush(self):
+        """Have the fast path hear what `install` and `deny` have told it."""
+        task_wake(&self.engine.task)
 
     def install(self, uint64_t flow, int version, int protocol, reply, int egress_nic, adjacency, reply_adjacency, rule, uint32_t generation,
                 service=0, target=0, bint decrement=True):
@@ -268,7 +275,7 @@ cdef class Worker:
         command.rule, command.service, command.target = small(rule, "rule"), small(service, "service"), small(target, "target")
         command.flags = FLOW_DECREMENT if decrement else 0
         self.top_rule = max(self.top_rule, command.rule)
-        return self.push(&command)
+        return self.push(&command, False)
 
     def deny(self, uint64_t flow, rule, uint32_t generation, str reason not None, double seconds=1.0):
         """Drop a flow's frames for a while."""
@@ -277,14 +284,14 @@ cdef class Worker:
         command.op, command.flow, command.generation, command.rule = COMMAND_DENY, flow, generation, small(rule, "rule")
         command.reason, command.duration = self.number(reason), nanoseconds(seconds)
         self.top_rule = max(self.top_rule, command.rule)
-        return self.push(&command)
+        return self.push(&command, False)
 
     def delete(self, uint64_t flow, str reason not None):
         """End a flow."""
         cdef Command command
         memset(&command, 0, sizeof(Command))
         command.op, command.flow, command.reason = COMMAND_DELETE, flow, self.number(reason)
-        return self.push(&command)
+        return self.push(&command, True)
 
     cdef uint8_t number(self, str reason) except? 0:
         if reason not in NUMBERS:
@@ -299,7 +306,7 @@ cdef class Worker:
         command.op, command.nic, command.state, command.adjacency = COMMAND_ADJACENCY, nic, state, small(index, "adjacency")
         if mac is not None:
             memcpy(command.mac, <const char *> mac, 6)
-        return self.push(&command)
+        return self.push(&command, True)
 
     def set_adjacency(self, index, int nic, bytes mac):
         """A neighbour is at `mac`, or with None: it failed."""

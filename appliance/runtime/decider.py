@@ -10,6 +10,7 @@ the coroutine wait: meanwhile the queue's own ring fills, and what does not fit 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
@@ -35,8 +36,8 @@ REMEMBERED: Final = 4096
 """Installs whose decision is kept, in case they are refused."""
 TAKEN_FOR: Final = 1.0
 """Seconds for which a tuple that was refused is not chosen again."""
-SLICE: Final = 64
-"""Decisions after which other coroutines get their turn."""
+SLICE: Final = 32
+"""Decisions that the compiled path is woken for, once, and after which other coroutines get their turn."""
 
 
 class Names:
@@ -91,7 +92,7 @@ class Decider:
         self.ruleset: Ruleset
         self.rules, self.services = Names(), Names()
         self.failures = 0
-        self._chosen: dict[int, tuple[int, Decision]] = {}
+        self._chosen: OrderedDict[int, tuple[int, Decision]] = OrderedDict()
 
     def configure(self, ruleset: Ruleset) -> None:
         """Decide by this ruleset from the next frame on."""
@@ -103,10 +104,12 @@ class Decider:
             self._punted(punt)
         for refused in work.refused:
             await until_told(partial(self._answer, refused.miss, *self._refused(refused)))
-        for number, miss in enumerate(work.misses):
+        for number, miss in enumerate(work.misses, 1):
             await until_told(partial(self._answer, miss, 1))
-            if number % SLICE == SLICE - 1:
+            if number % SLICE == 0:
+                self._worker.flush()
                 await asyncio.sleep(0)
+        self._worker.flush()
 
     def _answer(self, miss: Miss, attempt: int, reason: str = "") -> bool:
         """Tell the compiled path what becomes of a flow; False while it has no room to hear it. With a `reason` it is decided already."""
@@ -143,7 +146,7 @@ class Decider:
             return self._deny(miss, decision.rule, "no-neighbour")
         self._chosen[miss.flow] = attempt, decision
         if len(self._chosen) > REMEMBERED:
-            self._chosen.pop(next(iter(self._chosen)))
+            self._chosen.popitem(last=False)
         target = self.services.number(f"{decision.service}/{decision.target}") if decision.target else 0
         return self._worker.install(
             miss.flow, miss.version, miss.protocol, decision.reply, egress, forward, back, self.rules.number(decision.rule),

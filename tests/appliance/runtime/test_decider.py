@@ -23,11 +23,13 @@ CLIENT, FAR = 0xC0A80A09, 0xC6336409  # 192.168.10.9 behind lan, 198.51.100.9 ov
 
 @dataclass
 class Told:
-    """Stands for the compiled side. `room`: commands it takes before it is full, until something makes room."""
+    """Stands for the compiled side. `room`: commands it takes before it is full, until something makes room. `unheard`: since a flush."""
 
     room: int = 1000
     commands: list[tuple[Any, ...]] = field(default_factory=list)
     refusals: int = 0
+    unheard: int = 0
+    most_unheard: int = 0
     held: set[Tuple5] = field(default_factory=set)
 
     def install(self, flow: int, version: int, protocol: int, reply: Tuple5, egress: int, *rest: Any, **more: Any) -> bool:
@@ -36,6 +38,9 @@ class Told:
     def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0) -> bool:
         assert type(reason) is str
         return self._take("deny", flow, reason)
+
+    def flush(self) -> None:
+        self.unheard = 0
 
     def is_free(self, version: int, protocol: int, *reply: int) -> bool:
         return reply not in self.held
@@ -46,6 +51,8 @@ class Told:
             self.room = 3  # the ring's reader was there
             return False
         self.room -= 1
+        self.unheard += 1
+        self.most_unheard = max(self.most_unheard, self.unheard)
         self.commands.append(command)
         return True
 
@@ -97,6 +104,13 @@ async def test_a_full_ring_is_waited_for_and_no_flow_is_forgotten(bench: Bench) 
     await bench.decider.handle(Work([miss(flow, sport=2000 + flow) for flow in range(200)], [], []))
     assert [command[1] for command in bench.told.commands] == list(range(200))
     assert bench.told.refusals > 50
+
+
+async def test_the_compiled_path_is_told_of_many_flows_at_once_and_of_all_in_the_end(bench: Bench) -> None:
+    await bench.decider.handle(Work([miss(flow, sport=2000 + flow) for flow in range(100)], [], []))
+    assert (len(bench.told.commands), bench.told.unheard, bench.told.most_unheard) == (100, 0, decider.SLICE)
+    await bench.decider.handle(Work([], [], [Refused(1, miss(1), "table-full")]))
+    assert bench.told.unheard == 0
 
 
 async def test_a_failing_decision_denies_its_flow_and_harms_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
