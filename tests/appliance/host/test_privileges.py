@@ -29,7 +29,7 @@ try:
 except HostError as error:
     said = str(error)
 refused = []
-for forbidden in (lambda: os.setuid(0), lambda: open("/dev/net/tun", "w"), lambda: os.listdir("/root")):
+for forbidden in (lambda: os.setuid(0), lambda: open("/etc/shadow"), lambda: os.listdir("/root")):
     try:
         forbidden()
     except PermissionError as error:
