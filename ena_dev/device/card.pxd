@@ -122,6 +122,7 @@ cdef struct Ingress:
     RxQueue *home              # whose buffers frames are read into; NULL: there is no Rx queue
     Task task
     uint8_t gone               # the port failed for good
+    uint32_t large_ahead       # frames for which large ones are reckoned with
     uint8_t *parked            # SPILL_BYTES: a frame that was read with too few buffers posted; it waits for more
     uint32_t parked_length     # 0: none
     PortMeta parked_meta

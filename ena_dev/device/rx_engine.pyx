@@ -26,6 +26,9 @@ from ena_dev.packet.segmentation cimport segment_tcp
 from ena_dev.port.port cimport PORT_EMPTY, PORT_GONE, PORT_PIECES, PortMeta
 from ena_dev.ring cimport ring_slot, ring_used
 
+cdef enum:
+    LARGE_FOLLOW = 64          # frames after a large one that may be large again
+
 cdef struct Cut:               # a large packet being delivered segment by segment
     Card *card
     Verdict *verdict
@@ -159,11 +162,12 @@ cdef int rx_announcer_step(void *ctx, uint64_t now, int budget) noexcept nogil:
 cdef int offer(Ingress *ingress, iovec *out) noexcept nogil:
     """Buffers to read a frame into: posted ones as far as a frame may need them, then the spill, so that nothing is ever cut off.
 
+    A long list of buffers costs as much as a small frame itself, so those that a large one would need are only offered after a large one.
     0 if none is posted: the frame waits in the port for the doorbell.
     """
     cdef Card *card = ingress.card
     cdef RxQueue *q = ingress.home
-    cdef uint32_t need = LARGE_OFFER if card.large else card.mtu + FRAME_SLACK
+    cdef uint32_t need = LARGE_OFFER if card.large and ingress.large_ahead else card.mtu + FRAME_SLACK
     cdef uint32_t offered = 0, posted, n = 0
     cdef Posted *buffer
     if card.link:
@@ -213,6 +217,10 @@ cdef int settle(Ingress *ingress, iovec *pieces, int count, uint32_t length, con
     cdef int posted = count - 1, reason
     if not card.link:
         return drop(card, DROP_LINK)
+    if length > card.mtu + FRAME_SLACK:
+        ingress.large_ahead = LARGE_FOLLOW
+    elif ingress.large_ahead:
+        ingress.large_ahead -= 1
     count = chain_cut(pieces, count, length)
     if card.line != NULL and card_impairs(card, WAY_IN, 0, pieces, count, length, meta, now):
         return 0

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ena_dev.abi.admin import Direction
 from ena_dev.abi.eth_io import RxCompletionExtended
+from ena_dev.port.meta import FrameMeta
 from ena_dev.port.wire import WirePort
 from tests.support.frames import payload, tcp, udp
 from tests.support.io_bench import MAC, IoBench, RxRing
@@ -97,6 +98,25 @@ def test_a_frame_that_needs_more_buffers_than_are_posted_waits_for_them() -> Non
     rx.post(2, 100)
     assert delivered(bench, rx) == [udp(400), udp(20)]
     assert bench.engine.statistics().rx_overruns == 0
+
+
+@given(st.lists(st.sampled_from([40, 1400, 4000, 20000, 60000]), min_size=1, max_size=90), st.integers(0, 60))
+@settings(max_examples=60, deadline=None)
+def test_large_packets_come_whole_and_in_order_whatever_came_before(lengths: list[int], posted: int) -> None:
+    bench = IoBench()
+    rx = bench.rx(depth=512, entry=32)
+    bench.engine.set_mtu(1500)
+    bench.engine.set_large_receive(True)
+    frames = [tcp(length, seq=number) for number, length in enumerate(lengths)]
+    for frame in frames:
+        large = len(frame) > 1514
+        assert bench.wire.inject(frame, meta=FrameMeta(partial=large, csum_start=34, csum_offset=16, segment=1400 if large else 0))
+    received: list[bytes] = []
+    rx.post(posted, 4096)
+    while len(received) < len(frames):
+        received += delivered(bench, rx)
+        rx.post(min(32, 511 - len(rx.posted)), 4096)
+    assert received == frames
 
 
 def test_spoiled_completions_name_no_request_or_are_malformed_and_then_all_is_well() -> None:
