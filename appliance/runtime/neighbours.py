@@ -9,6 +9,7 @@ Source: RFC 826; RFC 5227; RFC 4861, sections 6 and 7.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
@@ -26,6 +27,10 @@ Interface = IPv4Interface | IPv6Interface
 ANYBODY: Final = IPv6Address(0)
 SWEEP: Final = 0.5
 """Seconds between looks at what the compiled path used."""
+MOST_AWAITED: Final = 64
+"""Next hops that packets of our own may wait for."""
+MOST_WAITING: Final = 3
+"""Such packets for one next hop: the latest."""
 
 
 @dataclass(slots=True)
@@ -45,6 +50,7 @@ class Neighbourhood:
         self._adjacencies, self._send = adjacencies, send
         self._caches = {4: Neighbours(random), 6: Neighbours(random)}
         self._hops: dict[tuple[int, int], Hop] = {}
+        self._waiting: dict[tuple[int, int], deque[bytes]] = {}
         self._own: Sequence[Interface] = ()
         self._answered: frozenset[Address] = frozenset()
         self._announced: frozenset[Address] = frozenset()
@@ -78,6 +84,19 @@ class Neighbourhood:
         else:
             self._know(version, address, mac)
         return mac
+
+    def deliver(self, version: int, address: int, packet: bytes, now: float) -> bool:
+        """Send a packet of our own to a next hop. Until that is known the latest few wait. False: nobody will get it.
+
+        Source: RFC 1122, section 2.3.2.2.
+        """
+        mac, key = self.mac_of(version, address, now), (version, address)
+        if mac is not None:
+            return bool(self._send(build.ethernet(mac, self.mac, packet)))
+        if not self._caches[version].asking(address) or (key not in self._waiting and len(self._waiting) == MOST_AWAITED):
+            return False
+        self._waiting.setdefault(key, deque(maxlen=MOST_WAITING)).append(packet)
+        return True
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -174,6 +193,8 @@ class Neighbourhood:
         hop = self._hops.get((version, address))
         if hop is not None:
             self._adjacencies.reached(hop.number, self.nic, mac)
+        for packet in self._waiting.pop((version, address), ()):
+            self._send(build.ethernet(mac, self.mac, packet))
 
     def _act(self, version: int, now: float) -> None:
         """Do what a cache asks for."""
@@ -181,7 +202,9 @@ class Neighbourhood:
         for action in cache.tick(now):
             if action.do is not Do.FAIL:
                 self._ask(_address(version, action.address), action.mac)
-            elif (hop := self._hops.get((version, action.address))) is not None:
+                continue
+            self._waiting.pop((version, action.address), None)
+            if (hop := self._hops.get((version, action.address))) is not None:
                 self._adjacencies.lost(hop.number, self.nic, Known.FAILED if action.address in cache else Known.NOTHING)
 
     def _ask(self, address: Address, mac: bytes | None) -> None:

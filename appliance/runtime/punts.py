@@ -156,9 +156,8 @@ class Punts:
             self._to_hop(nic, version, self.ruleset.routes.hop_on(nic, version, destination), packet, now)
 
     def _to_hop(self, nic: int, version: int, next_hop: int, packet: bytes, now: float) -> None:
-        neighbourhood = self._neighbourhoods[nic]
-        mac = neighbourhood.mac_of(version, next_hop, now)
-        self._sent(nic, None if mac is None else build.ethernet(mac, neighbourhood.mac, packet))
+        if not self._neighbourhoods[nic].deliver(version, next_hop, packet, now):
+            self.ignored["not-sent"] += 1
 
     def _sent(self, nic: int, frame: bytes | None) -> None:
         if frame is None or not self._worker.send(nic, frame):

@@ -176,6 +176,22 @@ async def test_an_error_about_a_flow_reaches_who_began_it(version: int, text: st
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+async def test_an_error_about_a_first_packet_waits_until_its_sender_is_found(version: int) -> None:
+    async with office(HIDDEN) as o:
+        o.client.silent = True
+        o.client.send(ip(version, CLIENT[version], SERVER[version]) / UDP(sport=5000, dport=7) / b"to nobody")
+        await o.bench.settle()
+        asked = o.server.only()
+        o.server.send(port_unreachable(version, asked, SERVER[version]))
+        await o.bench.settle()
+        assert o.client.received() == []
+        o.client.silent = False
+        await o.bench.settle(2.0)
+        error = o.client.only()
+        assert (error.src, bytes(quoted(error))[-9:]) == (SERVER[version], b"to nobody")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 async def test_an_error_about_an_echo_reaches_who_asked(version: int) -> None:
     async with office(HIDDEN) as o:
         other = o.bench.station("lan", {4: "192.168.1.10", 6: "2001:db8:1::10"}[version])
