@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -124,7 +124,8 @@ def test_a_guest_that_cuts_its_memory_off_is_dropped_and_the_next_is_served(serv
         with arriving(served):
             guest.go(BUFFERS // 2)
             os.ftruncate(buffers.fd, 4096)
-            guest.go()
+            with suppress(BrokenPipeError):  # the first frames may have ended it already
+                guest.go()
             wait_for_the_end(guest.client)
         assert served.call(lambda: served.memory.ranges) == []
         guest.client.close()
