@@ -274,7 +274,7 @@ def test_what_changes_while_it_is_read_is_one_or_the_other() -> None:
                 at = ring.at(index) + 12
                 ring.mapping[at : at + 4] = lengths[n].to_bytes(4, "little")
 
-    flipper = threading.Thread(target=flip)
+    flipper = threading.Thread(target=flip, daemon=True)
     flipper.start()
     try:
         frames = []

@@ -67,7 +67,7 @@ class Pouring:
     def __init__(self, connection: socket.socket) -> None:
         self.connection, self.sent, self.hash, self.error = connection, 0, hashlib.sha256(), ""
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._pour)
+        self._thread = threading.Thread(target=self._pour, daemon=True)
         self._thread.start()
 
     def _pour(self) -> None:

@@ -57,7 +57,7 @@ class Cards:
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="cards")
+        self._thread = threading.Thread(target=self._loop.run_forever, name="cards", daemon=True)
         self._thread.start()
         self._cards: list[CardInLab] = []
         self._executor = Executor()

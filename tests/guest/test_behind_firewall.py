@@ -63,7 +63,7 @@ class Site:
         """A connection from outside is led to the guest, which sends back what comes: every byte is held against its hash."""
         data = DATA[:BULK]
         with connect(self.server, ADDRESS, 8080, patience=120) as one:
-            sender = threading.Thread(target=one.sendall, args=(data,))
+            sender = threading.Thread(target=one.sendall, args=(data,), daemon=True)
             sender.start()
             back = receive(one, BULK)
             sender.join()

@@ -34,7 +34,7 @@ class Witness:
         self.frames: list[bytes] = []
         self._last = time.monotonic()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._hear, name=f"witness of {link}")
+        self._thread = threading.Thread(target=self._hear, name=f"witness of {link}", daemon=True)
         self._thread.start()
 
     def begin(self) -> None:

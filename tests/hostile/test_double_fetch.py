@@ -252,7 +252,7 @@ def test_memory_that_changes_all_the_time_stops_the_card_at_worst() -> None:
     with Rig() as rig:
         driven, stop = Driven(rig), threading.Event()
         rig.executor.start()
-        thread = threading.Thread(target=flipping, args=(driven, stop))
+        thread = threading.Thread(target=flipping, args=(driven, stop), daemon=True)
         thread.start()
         try:
             busy(rig, driven)

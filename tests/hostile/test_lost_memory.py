@@ -76,7 +76,7 @@ def arriving(served: Served) -> Iterator[None]:
             served.wire.inject(ARRIVING)
             served.wire.take()
 
-    thread = threading.Thread(target=pour)
+    thread = threading.Thread(target=pour, daemon=True)
     thread.start()
     try:
         yield

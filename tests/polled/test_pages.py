@@ -125,7 +125,7 @@ def test_a_table_is_replaced_under_a_running_executor(tmp_path: Path) -> None:
     os.ftruncate(fd, PAGE)
     executor.start()
     try:
-        done = threading.Thread(target=lambda: [memory.replace([(PAGE * (n % 2), PAGE, [fd])]) for n in range(200)])
+        done = threading.Thread(target=lambda: [memory.replace([(PAGE * (n % 2), PAGE, [fd])]) for n in range(200)], daemon=True)
         done.start()
         done.join()
     finally:

@@ -36,7 +36,7 @@ class Served:
     def __init__(self, directory: Path, **values: Any) -> None:
         self.wire, self.executor = WirePort(), Executor()
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self.executor.start()
         self.card = PolledCard(directory, Personality(mac=MAC, max_queues=2, **values), self.wire, self.executor)

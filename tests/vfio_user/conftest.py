@@ -36,7 +36,7 @@ class Served:
         self.function = CardFunction(self.card, self.memory)
         self.server = CardServer(path, self.function)
         self.loop = new_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._clients: list[VfioClient] = []
 
     def start(self) -> None:

@@ -83,7 +83,7 @@ def socket(tmp_path: Path, appliance: FakeAppliance) -> Iterator[Path]:
     loop = asyncio.new_event_loop()
     server = ControlServer(path, methods(appliance))
     loop.run_until_complete(server.start())
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     yield path
     asyncio.run_coroutine_threadsafe(server.stop(), loop).result()

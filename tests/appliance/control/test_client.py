@@ -74,7 +74,7 @@ def test_half_an_answer(path: Path, listener: socket.socket, said: bytes, what: 
         connection.sendall(said)
         connection.close()
 
-    thread = threading.Thread(target=answer)
+    thread = threading.Thread(target=answer, daemon=True)
     thread.start()
     with pytest.raises(UnreachableError, match=what):
         ControlClient(path).call("status")
