@@ -39,8 +39,12 @@ class Served:
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self.executor.start()
-        self.card = PolledCard(directory, Personality(mac=MAC, max_queues=2, **values), self.wire, self.executor)
-        self.run(self.card.start())
+        try:
+            self.card = PolledCard(directory, Personality(mac=MAC, max_queues=2, **values), self.wire, self.executor)
+            self.run(self.card.start())
+        except BaseException:
+            self._end()
+            raise
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
@@ -53,6 +57,9 @@ class Served:
 
     def stop(self) -> None:
         self.run(self.card.stop())
+        self._end()
+
+    def _end(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
