@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
@@ -34,6 +34,13 @@ def merged(ranges: Iterable[Range]) -> Ranges:
         else:
             found.append((first, last))
     return tuple(found)
+
+
+def ends(ranges: Iterable[Range]) -> Iterator[int]:
+    """The numbers from which on another set of the ranges has them: the first of each, and the first behind it."""
+    for first, last in ranges:
+        yield first
+        yield last + 1
 
 
 def holds(ranges: Ranges, number: int) -> bool:

@@ -1,6 +1,6 @@
 """Routes: longest prefix over connected networks, static routes and gateways, both IP versions, on integers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 BITS: Final = {4: 32, 6: 128}
@@ -61,6 +61,15 @@ class RouteTable:
             if found is not None:
                 return found[1] or address
         return address
+
+    def cuts(self, version: int) -> Iterator[int]:
+        """The addresses from which on the way, or the way back by some nic, may be another. One that is a next hop stands alone."""
+        whole = (1 << BITS[version]) - 1
+        for (_, of_version), levels in self._of_nic.items():
+            if of_version == version:
+                for mask, networks in levels:
+                    for network, (_, via) in networks.items():
+                        yield from (network, network + (whole ^ mask) + 1, via, via + 1)
 
 
 def _levels(version: int, entries: Iterable[Entry]) -> Levels:

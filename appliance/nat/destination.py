@@ -1,13 +1,14 @@
 """Destination translation: which forward or service takes a flow that arrives at one of the appliance's doors."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple
 
 from appliance.balancer.services import Pool
 from appliance.config.models import Forward, Service
 from appliance.policy.rules import Verdict
+from appliance.ranges import ends
 
 
 class Door(NamedTuple):
@@ -53,6 +54,12 @@ class Doors:
     def addresses(self) -> frozenset[tuple[int, int]]:
         """Every (version, address) that has a door."""
         return frozenset((version, address) for _, version, _, address in self._doors)
+
+    def port_cuts(self) -> Iterator[int]:
+        """The ports from which on another door may be found. One that a door leads to stands alone."""
+        for ports, listening in self._doors.values():
+            yield from ports
+            yield from ends((door.port, door.port) for door in listening if door is not None and door.port is not None)
 
 
 def _wall(doors: Sequence[Door]) -> Wall:

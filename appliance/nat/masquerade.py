@@ -1,10 +1,10 @@
 """Masquerade: which flows leave under the egress nic's own address."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from appliance.config.models import Masquerade
-from appliance.ranges import BEYOND, Range, Ranges, holds, merged, network_range
+from appliance.ranges import BEYOND, Range, Ranges, ends, holds, merged, network_range
 
 EVERY_ADDRESS: Final[Range] = (0, BEYOND)
 
@@ -26,3 +26,9 @@ class Masquerades:
     def applies(self, from_zone: int, to_zone: int, version: int, source: int) -> bool:
         """Whether a flow from this source hides behind the appliance."""
         return holds(self._sources.get((from_zone, to_zone, version), ()), source)
+
+    def cuts(self, version: int) -> Iterator[int]:
+        """The sources from which on other flows may hide."""
+        for (_, _, of_version), ranges in self._sources.items():
+            if of_version == version:
+                yield from ends(ranges)

@@ -13,7 +13,7 @@ the changes from one that is kept. What was made is remembered, within bounds.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from appliance.ranges import Ranges
@@ -90,6 +90,10 @@ class Dimension:
                 self._kept.append(_changed(self._kept[-1], since))
                 self._kept_at.append(number)
                 since = []
+
+    def cuts(self) -> Sequence[int]:
+        """The numbers, ascending, from which on other rules speak."""
+        return self._ends
 
     def rules(self, number: int) -> Vector:
         """The rules that speak of a number."""

@@ -5,12 +5,13 @@
       bits    and  bits    and     bits       and     bits  and   bits    ->   the lowest bit is the first rule that speaks of the flow
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple
 
 from appliance.config.models import Rule, ServiceMatch
 from appliance.policy.dimension import WORD, Dimension, Vector, common, vector
+from appliance.policy.facts import TCP, UDP
 from appliance.ranges import Ranges, merged, network_range
 
 
@@ -63,6 +64,16 @@ class Policy:
                 return self._verdicts[place * WORD + (found & -found).bit_length() - 1]
             places &= places - 1
         return None
+
+    def address_cuts(self, version: int) -> tuple[Sequence[int], Sequence[int]]:
+        """The sources, and the destinations, from which on other rules speak."""
+        return self._sources[version].cuts(), self._destinations[version].cuts()
+
+    def port_cuts(self) -> Iterator[int]:
+        """The ports from which on other rules speak."""
+        for protocol in (TCP, UDP):
+            if protocol in self._services:
+                yield from self._services[protocol].cuts()
 
     def _look(self, kind: Kind) -> Looks:
         """All protocols that no rule names are remembered as one: which there are is up to whoever sends packets."""
