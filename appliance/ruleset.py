@@ -114,7 +114,7 @@ def _pools(service: Service, seed: bytes, size: int) -> dict[int, Pool]:
     pools = {}
     for version in (4, 6):
         targets = [PoolTarget(t.name, int(t.address), t.port, t.weight) for t in service.targets if t.address.version == version]
-        pools[version] = Pool(service.name, targets, seed, size)
+        pools[version] = Pool(service.name, version, targets, seed, size)
     return pools
 
 

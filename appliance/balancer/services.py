@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from appliance.balancer import maglev
+from appliance.flow.megaflow import spread_hash
 from appliance.policy.facts import Facts, StateView
 
 TABLES: Final = 8
@@ -31,14 +32,14 @@ class PoolTarget(NamedTuple):
 class Pool:
     """The targets of one service and IP version. A weight of 0 takes no new flows."""
 
-    __slots__ = ("_by_name", "_full", "_hash", "_seed", "_size", "_subsets", "_targets", "service")
+    __slots__ = ("_by_name", "_full", "_seed", "_size", "_subsets", "_targets", "secret", "service", "version")
 
-    def __init__(self, service: str, targets: Sequence[PoolTarget], seed: bytes, size: int = maglev.SIZE) -> None:
-        self.service = service
+    def __init__(self, service: str, version: int, targets: Sequence[PoolTarget], seed: bytes, size: int = maglev.SIZE) -> None:
+        self.service, self.version = service, version
         self._by_name = {target.name: target for target in targets}
         self._targets = tuple(target for target in targets if target.weight > 0)
         self._seed, self._size = seed, size
-        self._hash = blake2b(digest_size=8, key=seed, person=b"flow")
+        self.secret = blake2b(digest_size=16, key=seed, person=b"flow").digest()
         self._full = self._table(self._targets) if self._targets else None
         self._subsets: OrderedDict[tuple[PoolTarget, ...], array[int]] = OrderedDict()
 
@@ -64,11 +65,23 @@ class Pool:
         if living and living != self._targets:
             self._subset(living)
 
+    def number(self, target: str) -> int | None:
+        """The place of a target in `table`; None for one that takes no new flows."""
+        return next((number for number, each in enumerate(self._targets) if each.name == target), None)
+
+    def table(self, view: StateView) -> array[int] | None:
+        """The numbers of the targets that flows now get, by slot; None if none is up."""
+        living = tuple(t for t in self._targets if view.target_up(self.service, t.name))
+        if not living or self._full is None or len(living) == len(self._targets):
+            return self._full if living else None
+        again = [self._targets.index(target) for target in living]
+        up = [target in living for target in self._targets]
+        return array("H", [one if up[one] else again[other] for one, other in zip(self._full, self._subset(living), strict=True)])
+
     def _slot(self, facts: Facts) -> int:
         """A keyed hash of the five-tuple: nobody outside can aim flows at one target."""
-        digest = self._hash.copy()
-        digest.update(b"%d,%d,%d,%d,%d" % (facts.source, facts.sport, facts.destination, facts.dport, facts.protocol))
-        return int.from_bytes(digest.digest(), "big") % self._size
+        tuple5 = facts.source, facts.destination, facts.sport, facts.dport
+        return spread_hash(self.secret, facts.version, facts.protocol, tuple5) % self._size
 
     def _subset(self, living: tuple[PoolTarget, ...]) -> array[int]:
         table = self._subsets.get(living)

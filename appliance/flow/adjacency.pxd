@@ -66,6 +66,7 @@ cdef inline void adjacency_set(Engine *engine, uint32_t index, uint8_t nic, cons
     adjacency.nic, adjacency.state = nic, state
     memcpy(adjacency.mac, mac, 6)
     if state == ADJACENCY_INCOMPLETE:
+        adjacency.epoch += 1
         return
     if state == ADJACENCY_FAILED and unpark(&engine.parking, engine.pool, &adjacency.parked, &frame):
         punt(engine, &frame, PUNT_NO_NEIGHBOUR, -1, 0)

@@ -7,6 +7,7 @@ Only the executor's thread writes an Engine, or who holds its barrier. The rings
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from appliance.flow.key cimport Tuple
+from appliance.flow.megaflow cimport Megaflows
 from appliance.flow.parking cimport Parking
 from appliance.flow.reasons cimport DROP_REASONS
 from appliance.flow.table cimport CLASSES, Table
@@ -100,10 +101,13 @@ cdef struct Command:
     uint16_t rule
     uint16_t service
     uint16_t target
+    uint16_t pool              # which has chosen the target
+    uint32_t chosen            # the target's number in it, from 1; 0: no pool was asked
     uint8_t op
     uint8_t nic
     uint8_t flags              # FLOW_DECREMENT
     uint8_t reason
+    uint8_t alike              # ALIKE_*
     uint8_t state              # ADJACENCY_*
     uint8_t mac[6]
 
@@ -113,6 +117,7 @@ cdef struct Adjacency:
     uint8_t state
     uint32_t parked
     uint32_t flows             # directions of flows that lead here
+    uint32_t epoch             # of the number: another each time it is given back
     uint64_t last_used         # ns
 
 cdef struct RuleCount:
@@ -138,6 +143,7 @@ cdef struct Nic:
 
 cdef struct Counters:
     uint64_t received, sent, punted, misses, installed, denied, deleted, expired, refused, stale, absorbed
+    uint64_t alike             # of the misses: decided by a megaflow
     uint64_t ended             # flows begun are `misses`: ended, or in the table
     uint64_t control_sent, control_dropped
     uint64_t evicted[CLASSES]
@@ -145,6 +151,7 @@ cdef struct Counters:
 
 cdef struct Engine:
     Table *table
+    Megaflows *megaflows
     Wheel *wheel
     Pool *pool
     Task task                  # commands and timers

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
-"""The life of a flow: it begins pending, moves from class to class, ends by time, by command or for another's sake. Header-only."""
+"""The life of a flow: it moves from class to class, ends by time, by command or for another's sake. Header-only."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -113,36 +113,3 @@ cdef inline int expire(Engine *engine, uint64_t now, int budget) noexcept nogil:
         engine.counters.expired += 1
         flow_end(engine, slot, DROP_UNDECIDED)
     return budget
-
-
-cdef inline void begin_flow(Engine *engine, Lane *lane, Frame *frame, const Tuple *key, uint64_t hash, uint64_t now) noexcept nogil:
-    """The first frame of an unknown flow: it waits, and its flow is pending until decided. Without room anywhere, only the frame is lost."""
-    cdef Table *table = engine.table
-    cdef State *state
-    cdef uint32_t slot
-    if lane == NULL or not miss_room(lane):
-        drop(engine, frame, DROP_MISS_FULL)
-        return
-    if table.chain[<int> CLASS_PENDING].count >= table.pending_limit:
-        drop(engine, frame, DROP_PENDING_FULL)
-        return
-    slot = flow_take(table, CLASS_PENDING, now)
-    if not slot:
-        drop(engine, frame, DROP_TABLE_FULL)
-        return
-    state = &table.flows[slot].state
-    table.flows[slot].half[0].key = key[0]
-    state.until = now + engine.pending_time
-    state.nic_in, state.queue, state.tcp_flags = frame.nic, <uint8_t> frame.queue, frame.parsed.tcp_flags
-    state.length = <uint16_t> (frame.length if frame.length < 65535 else 65535)
-    if not park(&engine.parking, engine.pool, &state.parked, frame, SHARE_DECISION):
-        flow_free(table, slot)
-        drop(engine, frame, DROP_PARKING_FULL)
-        return
-    if not table_insert(table, slot << 1, hash):
-        drop_parked(engine, slot, DROP_TABLE_FULL)
-        flow_free(table, slot)
-        return
-    flow_arm(engine, slot)
-    engine.counters.misses += 1
-    push_miss(lane, slot, 0)

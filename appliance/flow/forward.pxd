@@ -8,9 +8,10 @@ takes its size; only then does it change the flow, and the flow the frame.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from appliance.flow.adjacency cimport egress
+from appliance.flow.begin cimport begin_flow
 from appliance.flow.classify cimport VERDICT_FLOW, VERDICT_PUNT, classify
 from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_TOO_BIG, PUNT_TTL, count_rule, drop, flush_touched
-from appliance.flow.flows cimport begin_flow, class_of_tcp, flow_end, flow_reclass
+from appliance.flow.flows cimport class_of_tcp, flow_end, flow_reclass
 from appliance.flow.key cimport Tuple, key_hash, key_of_frame
 from appliance.flow.parking cimport SHARE_DECISION, park
 from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_WRONG_NIC
@@ -111,7 +112,9 @@ cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *k
             return
         if known(engine, ref, frame, now):
             return
-    begin_flow(engine, lane, frame, key, hash, now)
+    ref = begin_flow(engine, lane, frame, key, hash, now)
+    if ref and not known(engine, ref, frame, now):
+        drop(engine, frame, DROP_TCP_INVALID)
 
 
 cdef inline void handle_again(Engine *engine, Frame *frame, uint64_t now) noexcept nogil:

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+from appliance.flow.megaflow import MegaflowTable
 from appliance.flow.records import FlowView, Tuple5, Work
 from ena_dev.bus.executor import Executor
 from ena_dev.driver.pool import BufferPool
@@ -26,6 +27,8 @@ class Worker:
     `install` and `deny` don't wake an executor that sleeps: `flush` does, once for many.
     They, and `take`, belong to one thread: the event loop's. A command for a flow that has ended meanwhile is counted, and ignored.
     """
+
+    megaflows: MegaflowTable
 
     def __init__(self, executor: Executor, pool: BufferPool, flows: int, secret: bytes, timeouts: dict[str, float]) -> None: ...
     def add_nic(self, index: int, mac: bytes, mtu: int, pairs: Sequence[QueuePair], is_self: bool = False) -> None:
@@ -55,13 +58,17 @@ class Worker:
         service: int = 0,
         target: int = 0,
         decrement: bool = True,
+        alike: int = 0,
+        pool: tuple[int, int] | None = None,
     ) -> bool:
         """Decide a pending flow: let it pass. `reply` reversed is the rewrite. Its parked frames go on, in order.
 
         A pending flow of the reply tuple becomes this flow's reply direction. If a decided flow holds it: `Refused`.
         adjacency: 1..65535, where the original direction's frames go; reply_adjacency: the replies'. rule, service, target: 0..65535.
+        alike: ALIKE_* bits (`appliance/flow/megaflow.pxd`): how the decision holds for all flows alike; pool: the (pool, target) chosen.
         """
-    def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0) -> bool:
+    def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0, alike: int = 0,
+        pool: tuple[int, int] | None = None) -> bool:
         """Decide a pending or live flow: drop its frames, parked ones included, as `reason` (one of `reasons`) for so long.
 
         The first parked one is punted instead when that is "no-route" or "no-neighbour".

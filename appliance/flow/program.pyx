@@ -18,6 +18,7 @@ from appliance.flow.engine cimport (
 from appliance.flow.flows cimport drop_parked
 from appliance.flow.forward cimport burst
 from appliance.flow.key cimport Tuple, is_icmp, reply_kind
+from appliance.flow.megaflow cimport MegaflowTable, POOLS
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_DELETED, DROP_REASONS
 from appliance.flow.table cimport CLASS_FREE, FLOW_DECREMENT, Flow, FlowTable, Table, pack_key, table_decided
@@ -59,6 +60,15 @@ cdef bint ports_fit(const Tuple *key) noexcept:
     if is_icmp(key.version, key.protocol):
         return key.sport == key.dport
     return key.protocol == PROTOCOL_TCP or key.protocol == PROTOCOL_UDP or key.sport == 0 and key.dport == 0
+
+
+cdef int choose(Command *command, object pool) except -1:
+    """What a pool has chosen: (pool, target), or None."""
+    if pool is not None:
+        command.pool, command.chosen = small(pool[0], "pool"), <uint32_t> small(pool[1], "target") + 1
+        if command.pool >= POOLS:
+            raise UsageError(f"there is no pool {command.pool}")
+    return 0
 
 
 cdef struct Copied:            # a flow as it was while the barrier was held
@@ -131,6 +141,7 @@ cdef class Worker:
     cdef BufferPool pool
     cdef FlowTable table
     cdef TimerWheel wheel
+    cdef readonly MegaflowTable megaflows
     cdef dict programs         # (nic, queue) -> (pair, FlowProgram)
     cdef int top_rule
     cdef bint closed
@@ -142,6 +153,8 @@ cdef class Worker:
         self.executor, self.pool, self.programs, self.top_rule, self.closed = executor, pool, {}, -1, True
         self.table = FlowTable(flows, secret)
         self.wheel = TimerWheel(self.table.table.slots)
+        self.megaflows = MegaflowTable(executor, secret)
+        self.engine.megaflows = &self.megaflows.all
         self.engine.table, self.engine.wheel, self.engine.pool = &self.table.table, &self.wheel.wheel, &pool.pool
         self.engine.pending_time = 1000000000ULL
         self.engine.parking.buffer_limit = pool.pool.count // 4
@@ -261,7 +274,7 @@ cdef class Worker:
         task_wake(&self.engine.task)
 
     def install(self, uint64_t flow, int version, int protocol, reply, int egress_nic, adjacency, reply_adjacency, rule, uint32_t generation,
-                service=0, target=0, bint decrement=True):
+                service=0, target=0, bint decrement=True, uint8_t alike=0, pool=None):
         """Let a pending flow pass."""
         cdef Command command
         memset(&command, 0, sizeof(Command))
@@ -273,16 +286,18 @@ cdef class Worker:
         command.op, command.flow, command.nic, command.generation = COMMAND_INSTALL, flow, egress_nic, generation
         command.adjacency, command.reply_adjacency = small(adjacency, "adjacency"), small(reply_adjacency, "adjacency")
         command.rule, command.service, command.target = small(rule, "rule"), small(service, "service"), small(target, "target")
-        command.flags = FLOW_DECREMENT if decrement else 0
+        command.flags, command.alike = FLOW_DECREMENT if decrement else 0, alike
+        choose(&command, pool)
         self.top_rule = max(self.top_rule, command.rule)
         return self.push(&command, False)
 
-    def deny(self, uint64_t flow, rule, uint32_t generation, str reason not None, double seconds=1.0):
+    def deny(self, uint64_t flow, rule, uint32_t generation, str reason not None, double seconds=1.0, uint8_t alike=0, pool=None):
         """Drop a flow's frames for a while."""
         cdef Command command
         memset(&command, 0, sizeof(Command))
         command.op, command.flow, command.generation, command.rule = COMMAND_DENY, flow, generation, small(rule, "rule")
-        command.reason, command.duration = self.number(reason), nanoseconds(seconds)
+        command.reason, command.duration, command.alike = self.number(reason), nanoseconds(seconds), alike
+        choose(&command, pool)
         self.top_rule = max(self.top_rule, command.rule)
         return self.push(&command, False)
 

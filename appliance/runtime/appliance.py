@@ -30,6 +30,7 @@ from appliance.runtime.decider import Decider, View
 from appliance.runtime.fixed import refuse_changes
 from appliance.runtime.guest import Guest, guest_of
 from appliance.runtime.health import HealthChecker
+from appliance.runtime.megaflows import Megaflows
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.punts import Punts
 from appliance.runtime.rejudge import Judge, Rejudged, end_flows, rejudge
@@ -131,7 +132,8 @@ class Appliance:
             self.cards[index].adapter.link.observers.append(partial(self._link_changed, neighbourhood))
         view = View(self.worker, self.health.up, self._random, self._loop.time)
         punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC)
-        self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts)
+        megaflows = Megaflows(self.worker.megaflows, view)
+        self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts, megaflows)
 
     def _compile(self, config: Config) -> Ruleset:
         self.generation += 1
@@ -142,6 +144,7 @@ class Appliance:
         self.ruleset = ruleset
         self.decider.configure(ruleset)
         self.health.configure(ruleset.targets())
+        self.decider.megaflows.configure(ruleset)
         for index, nic in enumerate(self.config.nics.values()):
             self.neighbourhoods[index].configure(nic.address, report.answered(self.config, ruleset, index))
 
@@ -192,9 +195,7 @@ class Appliance:
 
     def _target_changed(self, service: str, target: str, up: bool) -> None:
         """A lost target's flows end: their next packets find another target, or a refusal they can see."""
-        for pool in self.ruleset.pools:
-            if pool.service == service:
-                pool.prepare(self.decider.view)
+        self.decider.megaflows.target_changed(service)
         number = self.decider.services.number(f"{service}/{target}")
         if not up and number and self._group is not None:
             self._group.create_task(self._cut(number), name=f"cut {service}/{target}")

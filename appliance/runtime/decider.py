@@ -25,6 +25,7 @@ from appliance.policy.facts import SELF, Decision, Facts, Reason
 from appliance.ruleset import Ruleset
 from appliance.runtime.adjacencies import HOST
 from appliance.runtime.commands import until_told
+from appliance.runtime.megaflows import Megaflows
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.punts import Punts
 
@@ -85,10 +86,11 @@ class Decider:
     """Decides for all queues of one worker. `host`: the nic of the appliance's own stack."""
 
     def __init__(
-        self, worker: Worker, view: View, clock: Callable[[], float], host: int, neighbourhoods: Mapping[int, Neighbourhood], punts: Punts
+        self, worker: Worker, view: View, clock: Callable[[], float], host: int, neighbourhoods: Mapping[int, Neighbourhood], punts: Punts,
+        megaflows: Megaflows,
     ) -> None:
         self._worker, self.view, self._clock, self._host = worker, view, clock, host
-        self.neighbourhoods, self.punts = neighbourhoods, punts
+        self.neighbourhoods, self.punts, self.megaflows = neighbourhoods, punts, megaflows
         self.ruleset: Ruleset
         self.rules, self.services = Names(), Names()
         self.failures = 0
@@ -135,9 +137,11 @@ class Decider:
                      miss.tcp_flags, miss.queue)
 
     def _decide(self, miss: Miss, attempt: int) -> bool:
-        decision = decide(self.facts(miss), self.ruleset, self.view)
+        facts = self.facts(miss)
+        decision = decide(facts, self.ruleset, self.view)
+        alike, pool = self.megaflows.alike(facts, decision)
         if not decision.allow:
-            return self._deny(miss, decision.rule, decision.reason)
+            return self._deny(miss, decision.rule, decision.reason, alike, pool)
         now = self._clock()
         egress = self._host if decision.egress == SELF else decision.egress
         forward = self._adjacency(egress, miss.version, decision.next_hop, now)
@@ -151,10 +155,11 @@ class Decider:
         return self._worker.install(
             miss.flow, miss.version, miss.protocol, decision.reply, egress, forward, back, self.rules.number(decision.rule),
             self.ruleset.generation, self.services.number(decision.service), target, decrement=self._host not in (egress, miss.nic),
+            alike=alike, pool=pool,
         )  # fmt: skip
 
-    def _deny(self, miss: Miss, rule: str, reason: str) -> bool:
-        return self._worker.deny(miss.flow, self.rules.number(rule), self.ruleset.generation, str(reason))
+    def _deny(self, miss: Miss, rule: str, reason: str, alike: int = 0, pool: tuple[int, int] | None = None) -> bool:
+        return self._worker.deny(miss.flow, self.rules.number(rule), self.ruleset.generation, str(reason), alike=alike, pool=pool)
 
     def _refused(self, refused: Refused) -> tuple[int, str]:
         """The next attempt at a flow whose install was refused, or why there is none."""

@@ -29,7 +29,7 @@ class View:
 @pytest.fixture
 def pool():
     weights = {"w1": 2, "w2": 1, "w3": 1, "drained": 0}
-    return Pool("web", [PoolTarget(name, i + 1, 8000 + i, weight) for i, (name, weight) in enumerate(weights.items())], b"seed", SIZE)
+    return Pool("web", 4, [PoolTarget(name, i + 1, 8000 + i, weight) for i, (name, weight) in enumerate(weights.items())], b"seed", SIZE)
 
 
 def choices(pool, view):
@@ -59,8 +59,8 @@ def test_a_target_that_returns_takes_exactly_its_flows_back(pool):
 
 def test_without_a_living_target_there_is_no_choice(pool):
     assert choices(pool, View("w1", "w2", "w3")) == [None] * len(CLIENTS)
-    assert Pool("web", [PoolTarget("w", 1, 1, 0)], b"", SIZE).pick(CLIENTS[0], View()) is None
-    assert Pool("web", [], b"", SIZE).pick(CLIENTS[0], View()) is None
+    assert Pool("web", 4, [PoolTarget("w", 1, 1, 0)], b"", SIZE).pick(CLIENTS[0], View()) is None
+    assert Pool("web", 4, [], b"", SIZE).pick(CLIENTS[0], View()) is None
 
 
 def test_while_all_live_one_question_answers_a_flow(pool):
@@ -80,7 +80,7 @@ def test_preparing_builds_the_table_before_a_flow_needs_it(pool):
 
 def test_tables_of_past_subsets_are_forgotten():
     targets = [PoolTarget(f"t{i}", i + 1, 80, 1) for i in range(12)]
-    pool = Pool("web", targets, b"seed", 31)
+    pool = Pool("web", 4, targets, b"seed", 31)
     for target in targets:
         pool.prepare(View(target.name))
     assert len(pool._subsets) == 8

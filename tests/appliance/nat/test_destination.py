@@ -44,7 +44,7 @@ def test_a_service_listens_on_each_address_in_each_zone_with_the_pool_of_the_fam
     targets = [{"name": name, "address": ip_address(address), "port": 80} for name, address in [("a", "10.0.1.1"), ("b", "2001:db8:1::1")]]
     listen = ["203.0.113.10:80/tcp", "[2001:db8::10]:80/tcp"]
     service = Service(name="web", line=7, listen=listen, targets=targets, masquerade=True)
-    pools = {version: Pool("web", [], b"", 31) for version in (4, 6)}
+    pools = {version: Pool("web", version, [], b"", 31) for version in (4, 6)}
     doors = Doors(service_doors(service, [0, 1], pools))
     for zone in (0, 1):
         for version, address in [(4, "203.0.113.10"), (6, "2001:db8::10")]:

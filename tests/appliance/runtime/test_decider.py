@@ -13,6 +13,7 @@ from appliance.flow.records import Miss, Punt, Refused, Tuple5, Work
 from appliance.ruleset import compile_ruleset
 from appliance.runtime import decider
 from appliance.runtime.decider import ATTEMPTS, TAKEN_FOR, Decider, Names, View
+from appliance.runtime.megaflows import Megaflows
 from tests.appliance.small_network import CONFIG, LAN, WAN
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
@@ -35,7 +36,7 @@ class Told:
     def install(self, flow: int, version: int, protocol: int, reply: Tuple5, egress: int, *rest: Any, **more: Any) -> bool:
         return self._take("install", flow, egress, reply)
 
-    def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0) -> bool:
+    def deny(self, flow: int, rule: int, generation: int, reason: str, **more: Any) -> bool:
         assert type(reason) is str
         return self._take("deny", flow, reason)
 
@@ -85,7 +86,8 @@ class Bench:
 def bench() -> Bench:
     told, now = Told(), [100.0]
     view = View(told, lambda service, target: True, Random(1), lambda: now[0])  # type: ignore[arg-type]
-    made = Decider(told, view, lambda: now[0], HOST, {nic: Hood() for nic in range(3)}, Broken())  # type: ignore[arg-type, misc]
+    hoods = {nic: Hood() for nic in range(3)}
+    made = Decider(told, view, lambda: now[0], HOST, hoods, Broken(), Megaflows(None, view))  # type: ignore[arg-type]
     made.configure(compile_ruleset(CONFIG, 1, b"seed", 2039))
     return Bench(told, made, now)
 

@@ -1,0 +1,141 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
+"""A decision into its flow, whoever made it: a command, or a megaflow. Header-only."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
+
+from appliance.flow.engine cimport Command, Engine, PUNT_NO_NEIGHBOUR, PUNT_NO_ROUTE, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_rule, drop
+from appliance.flow.flows cimport class_of_tcp, evict, flow_end, flow_reclass, forget_reply
+from appliance.flow.key cimport Tuple, is_icmp, key_hash
+from appliance.flow.megaflow cimport (
+    ALIKE, ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_PORT, ALIKE_REPLY_DIRECT, Kind, MEGAFLOW_PASS, MEGAFLOW_POOL, Megaflow,
+    hop_put, kind_of, megaflow_put,
+)
+from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NEIGHBOUR, DROP_NO_ROUTE
+from appliance.flow.rewrite cimport rewrite_needed, rewrite_prepare
+from appliance.flow.table cimport (
+    CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, FLOW_REWRITE, Flow, State, Table, table_decided, table_find, table_insert,
+)
+from appliance.flow.tcp cimport ESTABLISHED, EVENT_SYN, SYN_SENT, tcp_event_of
+from appliance.flow.work cimport punt
+from ena_dev.driver.rings cimport Frame
+from ena_dev.packet.headers cimport PROTOCOL_TCP
+
+
+cdef inline bint make_room(Engine *engine, uint32_t slot, uint8_t egress) noexcept nogil:
+    """Room among the decided flows. The reserve is for flows that begin or end at the appliance itself."""
+    cdef Table *table = engine.table
+    cdef uint32_t limit = table.limit
+    if not engine.nics[table.flows[slot].state.nic_in].is_self and not engine.nics[egress].is_self:
+        limit -= table.reserve
+    return table_decided(table) < limit or evict(engine)
+
+
+cdef inline uint8_t put_reply(Engine *engine, uint32_t slot, const Tuple *reply, uint32_t *absorbed) noexcept nogil:
+    """The flow's second key into the index. A pending flow that has it already is taken over, with the frames that wait."""
+    cdef Table *table = engine.table
+    cdef uint64_t hash = key_hash(&table.secret, reply)
+    cdef uint32_t ref = table_find(table, reply, hash)
+    if ref:
+        if ref >> 1 == slot or table.flows[ref >> 1].state.cls != CLASS_PENDING:
+            return REFUSED_TAKEN
+        absorbed[0] = table.flows[ref >> 1].state.parked
+        table.flows[ref >> 1].state.parked = 0
+        flow_end(engine, ref >> 1, DROP_DELETED)
+        engine.counters.absorbed += 1
+    table.flows[slot].half[1].key = reply[0]
+    return REFUSED_NOT if table_insert(table, slot << 1 | 1, hash) else REFUSED_FULL
+
+
+cdef inline void settle(Engine *engine, uint32_t slot, const Command *command) noexcept nogil:
+    """All that the decision says, into the flow."""
+    cdef Flow *flow = &engine.table.flows[slot]
+    cdef State *state = &flow.state
+    state.rule, state.generation, state.service, state.target = command.rule, command.generation, command.service, command.target
+    state.nic_out, state.flags = command.nic, FLOW_INSTALLED | command.flags
+    flow.half[0].adjacency, flow.half[1].adjacency = command.adjacency, command.reply_adjacency
+    engine.adjacencies[command.adjacency].flows += 1
+    engine.adjacencies[command.reply_adjacency].flows += 1
+    if rewrite_needed(&flow.half[0], &flow.half[1]):
+        state.flags |= FLOW_REWRITE
+        rewrite_prepare(&flow.half[0], &flow.half[1])
+        rewrite_prepare(&flow.half[1], &flow.half[0])
+    if flow.half[0].key.protocol == PROTOCOL_TCP:
+        state.tcp = SYN_SENT if tcp_event_of(state.tcp_flags) == EVENT_SYN else ESTABLISHED
+        flow_reclass(engine, slot, class_of_tcp(state.tcp))
+    else:
+        flow_reclass(engine, slot, CLASS_UNREPLIED)
+    engine.counters.installed += 1
+    engine.rules[command.rule].flows += 1
+
+
+cdef inline void settle_denied(Engine *engine, uint32_t slot, const Command *command, uint64_t now) noexcept nogil:
+    """A flow's frames are dropped for a while. The oldest denied flow makes room, if need be."""
+    cdef Table *table = engine.table
+    cdef State *state = &table.flows[slot].state
+    if state.cls != CLASS_DENIED and table.chain[<int> CLASS_DENIED].count >= table.denied_limit:
+        engine.counters.evicted[<int> CLASS_DENIED] += 1
+        flow_end(engine, table.chain[<int> CLASS_DENIED].head, DROP_DELETED)
+    state.rule, state.generation, state.reason = command.rule, command.generation, command.reason
+    state.until = now + command.duration
+    engine.counters.denied += 1
+    engine.rules[command.rule].flows += 1
+    forget_reply(engine, slot)
+    flow_reclass(engine, slot, CLASS_DENIED)
+
+
+cdef inline void drop_denied(Engine *engine, const Command *command, Frame *frame, bint tell) noexcept nogil:
+    """The end of a denied flow's frame. If it is because nothing leads on, the sender may be told."""
+    count_rule(engine, command.rule, frame.length)
+    if tell and command.reason in (DROP_NO_ROUTE, DROP_NO_NEIGHBOUR):
+        punt(engine, frame, PUNT_NO_ROUTE if command.reason == DROP_NO_ROUTE else PUNT_NO_NEIGHBOUR, <int64_t> command.flow, 0)
+    else:
+        drop(engine, frame, command.reason)
+
+
+# -- remembering -----------------------------------------------------------------------------------------------------------
+
+cdef inline uint8_t translates(const Tuple *key, const Tuple *reply) noexcept nogil:
+    """Which parts of a flow change on the way, but for its source port."""
+    cdef uint8_t found = 0
+    if memcmp(key.destination, reply.source, 16) != 0:
+        found |= ALIKE_ADDRESS
+    if key.dport != reply.sport and not is_icmp(key.version, key.protocol):
+        found |= ALIKE_PORT
+    if memcmp(key.source, reply.destination, 16) != 0:
+        found |= ALIKE_HIDDEN
+    return found
+
+
+cdef inline void remember_hops(Engine *engine, const Tuple *key, uint8_t nic, const Command *command) noexcept nogil:
+    """Which adjacency a flow's own addresses have on their links."""
+    if command.alike & ALIKE_DIRECT:
+        hop_put(engine.megaflows, command.nic, key.version, command.reply.source, command.adjacency,
+                engine.adjacencies[command.adjacency].epoch)
+    if command.alike & ALIKE_REPLY_DIRECT:
+        hop_put(engine.megaflows, nic, key.version, key.source, command.reply_adjacency, engine.adjacencies[command.reply_adjacency].epoch)
+
+
+cdef inline void remember(Engine *engine, uint32_t slot, const Command *command, uint8_t what) noexcept nogil:
+    """Decide the flow's like by this from now on, if the decision is of the rules that hold now."""
+    cdef State *state = &engine.table.flows[slot].state
+    cdef Tuple *key = &engine.table.flows[slot].half[0].key
+    cdef Kind kind
+    cdef Megaflow *place
+    if not command.alike & ALIKE or command.generation != engine.megaflows.generation:
+        return
+    if not kind_of(engine.megaflows, key, state.nic_in, state.tcp_flags, &kind):
+        return
+    if command.chosen:
+        place = megaflow_put(engine.megaflows, &kind)
+        place.what, place.pool = MEGAFLOW_POOL, command.pool
+        kind.target = command.chosen
+    place = megaflow_put(engine.megaflows, &kind)
+    place.what, place.alike, place.reply, place.duration = what, command.alike, command.reply, command.duration
+    place.nic, place.flags, place.reason = command.nic, command.flags, command.reason
+    place.rule, place.service, place.target = command.rule, command.service, command.target
+    place.adjacencies[0], place.adjacencies[1] = command.adjacency, command.reply_adjacency
+    place.epochs[0], place.epochs[1] = engine.adjacencies[command.adjacency].epoch, engine.adjacencies[command.reply_adjacency].epoch
+    if what == MEGAFLOW_PASS:
+        place.alike |= translates(key, &command.reply)
+        remember_hops(engine, key, state.nic_in, command)
