@@ -19,7 +19,7 @@ class MegaflowTable:
         """Forget all, and remember decisions of this generation from here on. The cuts are sorted: those of addresses by IP version, 4
         and 6, and those of TCP and UDP ports. A number is of the class of as many cuts as are at or below it."""
     def set_pool(self, number: int, secret: bytes, table: Sequence[int] | None) -> None:
-        """Which of its targets pool `number` (below MOST_POOLS) gives a flow: indexes, an array of 16-bit numbers, by `spread_hash` modulo its
-        length. None: Python is asked."""
+        """Which of its targets pool `number` (below MOST_POOLS) gives a flow: indexes, an array of 16-bit numbers, by `spread_hash`
+        modulo its length. None: Python is asked."""
     def count(self) -> int:
         """How many megaflows there are."""

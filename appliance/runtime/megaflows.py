@@ -11,9 +11,8 @@ from appliance.flow.megaflow import MOST_POOLS, MegaflowTable
 from appliance.policy.facts import Decision, Facts, StateView
 from appliance.ruleset import Ruleset
 
-
-# Bits that `install` and `deny` take.
 ALIKE: Final = 1
+"""This bit and the next ones are what `install` and `deny` take."""
 DIRECT: Final = 2
 REPLY_DIRECT: Final = 4
 VARY: Final = 8

@@ -10,6 +10,7 @@ import struct
 from collections import Counter
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
@@ -150,14 +151,14 @@ class Bench:
     def sent(self, nic: int, queue: int = 0) -> list[Sent]:
         return self.cards[nic][queue].sent()
 
-    def allow(self, miss: Miss, reply: Tuple5 | None = None, egress: int | None = None, rule: int = 1, **more: int) -> None:
+    def allow(self, miss: Miss, reply: Tuple5 | None = None, egress: int | None = None, rule: int = 1, **more: Any) -> None:
         """Install, untranslated unless `reply` says otherwise, from lan to wan or back."""
         egress = (1 - miss.nic) if egress is None else egress
         reply = reply or (miss.destination, miss.source, miss.dport, miss.sport)
         assert self.worker.install(miss.flow, miss.version, miss.protocol, reply, egress, egress + 1, miss.nic + 1, rule, 1, **more)
         self.round()
 
-    def open(self, nic: int, packet: Packet, reply: Tuple5 | None = None, egress: int | None = None, **more: int) -> Miss:
+    def open(self, nic: int, packet: Packet, reply: Tuple5 | None = None, egress: int | None = None, **more: Any) -> Miss:
         """Receive the first packet of a flow and install it."""
         self.receive(nic, packet)
         [miss] = self.misses(nic)

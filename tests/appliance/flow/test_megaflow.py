@@ -154,8 +154,8 @@ def test_alike_is_who_is_between_the_same_cuts(
     sources: list[int], destinations: list[int], ports: list[int], ends: list[tuple[int, int, int]], six: bool
 ) -> None:
     bench, base = Bench(), 0xFD00 << 112 if six else 0x0A000000
-    tables = ({6: [base + cut for cut in each], 4: [base + cut for cut in each]} for each in (sources, destinations))
-    bench.worker.megaflows.configure(1, *tables, ports)
+    from_it, to_it = ({6: [base + cut for cut in each], 4: [base + cut for cut in each]} for each in (sources, destinations))
+    bench.worker.megaflows.configure(1, from_it, to_it, ports)
     one, other = (udp(str(ip_address(base + s)), str(ip_address(base + d)), 4000 + n, p) for n, (s, d, p) in enumerate(ends))
     classes = [(bisect_right(sources, s), bisect_right(destinations, d), bisect_right(ports, p), s != d) for s, d, p in ends]
     bench.open(0, one, alike=ALIKE)
@@ -181,6 +181,14 @@ def test_a_hidden_source_keeps_its_port_if_it_can(bench: Bench) -> None:
         bench.receive(1, udp("192.0.2.1", OUTSIDE, 85, seen[UDP].sport))
         [back] = bench.sent(0)
         assert (back.packet[IP].dst, back.packet[UDP].dport) == (source, sport)
+
+
+def test_ports_of_hidden_sources_are_drawn_from_1024_up(bench: Bench) -> None:
+    hidden(bench, udp(sport=5000), 5000)
+    bench.sent(1)
+    bench.receive(0, *[udp(f"10.0.0.{1 + n % 250}", sport=1 + n // 250) for n in range(500)])
+    drawn = [sent.packet[UDP].sport for sent in bench.sent(1)]
+    assert len(drawn) == len(set(drawn)) > 0 and min(drawn) >= 1024 and max(drawn) > 32768
 
 
 def test_a_port_that_may_not_change_is_asked_about_when_it_is_taken(bench: Bench) -> None:
