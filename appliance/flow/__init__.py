@@ -1,7 +1,8 @@
 """The compiled fast path: what a decided flow's frames go through, without Python.
 
-    frame --parse--> key --find--> known:  track, rewrite, neighbour, send            (program, tcp, rewrite, adjacency)
-                               \\-> unknown: a pending flow, frames parked, a Miss  --> the pair's coroutine decides
+    frame --parse--> key --find--> known:   track, rewrite, neighbour, send           (program, tcp, rewrite, adjacency)
+                               |-> alike:   begun by what was decided of its like, then known               (megaflow)
+                               \\-> unknown: a pending flow, frames parked, a Miss --> the pair's coroutine decides
     commands (install, deny, delete, adjacency, send) <---------------------------------/
     timer wheel: pending, half-open, replied, closing flows end; expired ones leave the table                (wheel)
 
@@ -9,10 +10,11 @@
     reasons     every reason a frame can be dropped for, by name
     program     Worker and FlowProgram: the surface for Python
     table       flows, their index by key, their classes
+    megaflow    decisions that hold for all flows of a kind
     tcp         the tracker's transition table
     views       the records, made of structs
     engine      all state of a worker, as structs; header-only like these, which are compiled into program:
-                key, classify, forward, rewrite, adjacency, parking, work, flows, commands
+                key, classify, forward, begin, installing, rewrite, adjacency, parking, work, flows, commands
 
 One `Worker` is one writer: all its state is C structs that only the executor's thread changes. Rings carry work out and commands in.
 """
