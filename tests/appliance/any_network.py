@@ -1,0 +1,159 @@
+"""Any small network: configurations at random that have a bit of everything, and flows by the numbers they are written with.
+
+    internet -- wan -- appliance -- lan -- home            each with addresses, gateways and routes, or without, by chance
+                           |
+                         guest -- guests
+"""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_address
+
+from hypothesis import strategies as st
+
+from appliance.config.models import Config, Forward, Health, Nic, Route, Section, Service, Zone
+from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Facts
+from tests.appliance.nat.test_masquerade import entries
+from tests.appliance.policy.test_rules import policies
+
+GRE = 47
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+STARTS, OTHERS = (SYN, SYN | 0xC0), (0, ACK, SYN | ACK, FIN | ACK, RST)
+NICS = {
+    "wan": ["203.0.113.7/24", "203.0.113.8/24", "2001:db8:ff::7/64"],
+    "lan": ["10.1.2.1/24", "2001:db8:1::1/64", "fe80::a/64"],
+    "guest": ["10.2.0.1/31", "192.0.2.2/32", "2001:db8:2::1/127"],
+}
+GATEWAYS = {
+    "wan": ["203.0.113.1", "2001:db8:ff::1"],
+    "lan": ["10.1.2.3", "2001:db8:1::5"],
+    "guest": ["10.2.0.0", "fe80::1", "2001:db8:7777::1"],
+}
+ROUTES = [
+    Route(to="10.0.0.0/8", via="10.1.2.77"),
+    Route(to="198.51.100.0/24", via="203.0.113.77"),
+    Route(to="192.0.2.128/25", via="192.0.2.200", nic="guest"),  # in no connected network: a way to itself
+    Route(to="172.16.0.0/12", via="198.51.100.9", nic="lan"),  # behind another nic
+    Route(to="2001:db8:99::/48", via="fe80::99", nic="lan"),
+    Route(to="2001:db8:98::/48", via="2001:db8:98::5", nic="guest"),
+]
+OWN = {4: ["203.0.113.7", "203.0.113.10", "10.1.2.1", "198.18.0.1"], 6: ["2001:db8:ff::7", "2001:db8:ff::10", "2001:db8:1::1"]}
+SERVERS = {4: ["10.1.2.3", "10.1.2.40", "10.1.2.1", "10.2.0.0", "192.0.2.77"], 6: ["2001:db8:1::5", "2001:db8:1::1", "2001:db8:98::9"]}
+PORTS = [(80, 80), (443, 443), (100, 110), (105, 200), (1, 65535)]
+TO_PORTS = [None, 22, 80, 105, 443]
+NAMES = ["internet", "home", "guests"]
+
+
+def some(values, most=2, least=0):
+    return st.lists(st.sampled_from(values), min_size=least, max_size=most, unique=True)
+
+
+def unless_empty(**keys):
+    """Keys for a model: those without a value are left out."""
+    return {key: value for key, value in keys.items() if value}
+
+
+@st.composite
+def forwards(draw):
+    version = draw(st.sampled_from([4, 4, 6]))
+    return Forward(
+        name="in",
+        zone=draw(st.sampled_from(NAMES)),
+        protocol=draw(st.sampled_from([TCP, UDP])),
+        ports=draw(st.sampled_from(PORTS)),
+        to_address=draw(st.sampled_from(SERVERS[version])),
+        **unless_empty(addresses=draw(some(OWN[version])), to_port=draw(st.sampled_from(TO_PORTS))),
+    )
+
+
+@st.composite
+def services(draw, name):
+    version = draw(st.sampled_from([4, 4, 6]))
+    ports = st.sampled_from([80, 105, 443, 8080])
+    targets = draw(some(SERVERS[version] + SERVERS[4], 3, 1))
+    address = draw(st.sampled_from(OWN[version]))
+    host = f"[{address}]" if version == 6 else address
+    return Service(
+        name=name,
+        listen=[f"{host}:{draw(ports)}/{draw(st.sampled_from(['tcp', 'udp']))}"],
+        from_zones=draw(st.sampled_from([["any"], ["internet"], ["self"], ["home", "guests"]])),
+        targets=[{"name": f"t{i}", "address": ip_address(target), "port": draw(ports)} for i, target in enumerate(targets)],
+        health=draw(st.sampled_from([None, Health(), Health(port=9000)])),
+        masquerade=draw(st.booleans()),
+    )
+
+
+@st.composite
+def configs(draw):
+    nics = {}
+    for name, addresses in NICS.items():
+        keys = unless_empty(address=draw(some(addresses, 3, 1)), gateway=draw(some(GATEWAYS[name], 3)))
+        nics[name] = Nic(name=name, **keys)
+    return Config(
+        nics=nics,
+        zones={zone: Zone(name=zone, nics=[nic]) for zone, nic in zip(NAMES, nics, strict=True)},
+        routes=draw(some(ROUTES, 6)) if draw(st.booleans()) else [],
+        policy=draw(policies(most=5)),
+        nat=[*draw(st.lists(entries(), max_size=2)), *draw(st.lists(forwards(), max_size=3))],
+        services={name: draw(services(name)) for name in draw(some(["one", "two"]))},
+    )
+
+
+# -- flows -------------------------------------------------------------------------------------------------------------
+
+SPECIAL = {
+    4: ["0.0.0.0", "1.0.0.0", "126.255.255.255", "127.0.0.0", "127.255.255.255", "128.0.0.0", "224.0.0.0", "255.255.255.255"],
+    6: ["::", "::ffff:ffff", "::1:0:0", "::ffff:0:0", "::1:0:0:0", "fe80::", "fec0::", "ff00::", "ffff::", "2001:dead::1"],
+}
+
+
+def written(part):
+    """Every number and address in a part of a configuration."""
+    match part:
+        case Section():
+            yield from written([getattr(part, field) for field in type(part).model_fields])
+        case Mapping():
+            yield from written(list(part.values()))
+        case list() | tuple():
+            for each in part:
+                yield from written(each)
+        case IPv4Interface() | IPv6Interface():
+            yield from (part.ip, part.network.network_address, part.network.broadcast_address)
+        case IPv4Network() | IPv6Network():
+            yield from (part.network_address, part.broadcast_address)
+        case IPv4Address() | IPv6Address() | int():
+            yield part
+
+
+def around(numbers, last):
+    return sorted({each for number in numbers for each in (number - 1, number, number + 1) if 0 <= each <= last})
+
+
+class Flows:
+    """Flows between the numbers that a configuration is written with, and those next to them."""
+
+    def __init__(self, config, local, random):
+        """`local`: the appliance's own addresses by IP version."""
+        parts = list(written([config.nics, config.routes, config.policy, config.nat, config.services]))
+        special = [ip_address(text) for version in (4, 6) for text in SPECIAL[version]]
+        self.addresses = {
+            version: around([int(a) for a in (*parts, *special) if getattr(a, "version", 0) == version], (1 << bits) - 1)
+            for version, bits in ((4, 32), (6, 128))
+        }
+        self.own = {version: sorted(local[version]) or self.addresses[version] for version in (4, 6)}
+        self.ports = around([number for number in parts if isinstance(number, int) and 0 < number < 65536], 65535)
+        self._random = random
+
+    def draw(self):
+        """One flow. Often from or to the appliance itself: much hangs on that."""
+        pick = self._random.choice
+        nic, version, protocol = pick([0, 0, 1, 1, 2, SELF]), pick([4, 6]), pick([TCP, TCP, TCP, UDP, ICMP, ICMPV6, GRE])
+        source = pick((self.own if nic == SELF and pick([True, True, False]) else self.addresses)[version])
+        destination = pick(pick([self.own, self.addresses])[version])
+        icmp_type = pick([pick([8, 128, 3]), {4: 8, 6: 128}[version]]) if protocol in (ICMP, ICMPV6) else -1
+        flags = pick([*STARTS, *STARTS, pick(OTHERS)]) if protocol == TCP else 0
+        return Facts(nic, version, protocol, source, destination, *self.ends(protocol, pick(self.ports)), icmp_type, flags)
+
+    def ends(self, protocol, dport):
+        """(sport, dport) of another flow of a protocol."""
+        sport = self._random.choice([7, 1023, 1024, 40000, 65535])
+        return (sport, dport) if protocol in (TCP, UDP) else (0, 0) if protocol == GRE else (sport, sport)
