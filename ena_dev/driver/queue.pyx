@@ -315,17 +315,24 @@ cdef class QueuePair:
 
     async def run(self, Program program not None):
         """Lend the pair to `program` until the iteration ends; yields `program.take()` each time the pair's bell rings."""
-        cdef uint64_t count
+        loop, rung = asyncio.get_running_loop(), asyncio.Event()
         self.lend(program)
+        loop.add_reader(self.pair.bell, self._rung, rung)
         try:
             while True:
-                await _readable(self.pair.bell)
-                eventfd_read(self.pair.bell, &count)
+                await rung.wait()
+                rung.clear()
                 store_release(&self.pair.belled, 0)
                 fence()
                 yield program.take()
         finally:
+            loop.remove_reader(self.pair.bell)
             self.take_back()
+
+    def _rung(self, rung):
+        cdef uint64_t count
+        eventfd_read(self.pair.bell, &count)
+        rung.set()
 
 
 async def _readable(descriptor):
