@@ -8,25 +8,25 @@ scalar stays text. Aliases share their anchor's node; what they would expand to 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from yaml import parse
 from yaml.cyaml import CBaseLoader
 from yaml.error import MarkedYAMLError
 from yaml.events import (
     AliasEvent,
+    CollectionStartEvent,
     DocumentStartEvent,
     Event,
     MappingEndEvent,
     MappingStartEvent,
+    NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
-    SequenceStartEvent,
 )
 
 from appliance.config.errors import ConfigError, Mistake, listed, quoted
-from appliance.config.source import Place, Source
+from appliance.config.source import Source
 
 DEEPEST = 32
 MOST_EXPANDED = 20_000  # nodes that aliases may add
@@ -56,16 +56,15 @@ OTHER_SYNTAX = "check brackets, quotes and indentation near here"
 class Node:
     """One value and its place. `value`: text or None, a list of nodes, or entries by key in the order of the file."""
 
-    place: Place
+    at: int
+    """Where it starts in the text; `Source.place` makes a line and a column of it."""
     value: str | list[Node] | dict[str, Entry] | None
     plain: bool = False  # text without quotes
-    size: int = 1  # nodes in it, aliases expanded
-    height: int = 1
     blank: bool = False  # a value in it is missing
 
     def holding(self, value: list[Node] | dict[str, Entry]) -> Node:
         """The same node with other things in it."""
-        return Node(self.place, value, self.plain, self.size, self.height, self.blank)
+        return Node(self.at, value, self.plain, self.blank)
 
     def shown(self) -> str:
         """How a message names it."""
@@ -77,157 +76,169 @@ class Node:
             return f"a mapping of {listed(self.value, 4)}" if self.value else "an empty mapping"
         return "a list" if self.value else "an empty list"
 
+    def extent(self) -> tuple[int, int]:
+        """Nodes in it and levels of them, with all aliases written out."""
+        if not isinstance(self.value, dict | list):
+            return 1, 1
+        nodes = self.value if isinstance(self.value, list) else (entry.node for entry in self.value.values())
+        sizes, heights = zip((0, 0), *(node.extent() for node in nodes), strict=True)
+        return 1 + sum(sizes), 1 + max(heights)
+
 
 @dataclass(slots=True)
 class Entry:
     """A key's place and its value."""
 
-    place: Place
+    at: int
     node: Node
     plain: bool = True  # the key has no quotes
 
 
-@dataclass(slots=True)
-class _Open:
-    """A collection whose end hasn't come yet."""
+class _Reader:
+    """Takes the events of one file. Collections call each other for what is in them, no deeper than DEEPEST."""
 
-    node: Node
-    anchor: str | None
-    key: Node | None = None  # mapping: the key that waits for its value
-    repeated: bool = False  # mapping: that key was there before
+    def __init__(self, source: Source) -> None:
+        self.mistakes: list[Mistake] = []
+        self._source = source
+        self._events = _events(source)
+        self._anchors: dict[str, Node | None] = {}  # None: still open
+        self._expanded = 0
+        self._depth = 0  # collections that are open
 
+    def document(self) -> Node | None:
+        """The root of the one document in the file."""
+        root = None
+        for event in self._events:
+            if isinstance(event, DocumentStartEvent):
+                self._start_document(event, root is not None)
+            elif isinstance(event, NodeEvent):
+                root = self._node(event)
+        return root
 
-@dataclass(slots=True)
-class _Builder:
-    source: Source
-    mistakes: list[Mistake] = field(default_factory=list)
-    stack: list[_Open] = field(default_factory=list)
-    anchors: dict[str, Node | None] = field(default_factory=dict)  # None: still open
-    expanded: int = 0
-    root: Node | None = None
-
-    def take(self, event: Event) -> None:
-        start: Any = event.start_mark  # never None: the events come from a text
-        offset: int = start.index
-        match event:
-            case ScalarEvent():
-                plain, text = not event.style, event.value
-                node = Node(self._place(offset, event.tag), None if plain and text in NULLS else text, plain)
-                self._add(node, offset)
-                if event.anchor:
-                    self.anchors[event.anchor] = node
-            case SequenceStartEvent() | MappingStartEvent():
-                empty: dict[str, Entry] | list[Node] = {} if isinstance(event, MappingStartEvent) else []
-                self._open(Node(self._place(offset, event.tag), empty), event.anchor, offset)
-            case SequenceEndEvent() | MappingEndEvent():
-                self._close(offset)
-            case AliasEvent():
-                self._add(self._alias(event, offset), offset)
-            case DocumentStartEvent():
-                self._start_document(event, offset)
-
-    def _place(self, offset: int, tag: str | None) -> Place:
-        place = self.source.place(offset)
-        if tag is not None:
-            self.mistakes.append(self.source.mistake(place, "tags have no meaning here", quoted(tag), "remove the tag"))
-        return place
-
-    def _start_document(self, event: DocumentStartEvent, offset: int) -> None:
-        if event.explicit:
-            end: Any = event.end_mark
-            offset = end.index - len("---")  # behind its directives
-        if self.root is not None:
-            raise self.source.refuse(offset, "second document in the file", "`---`", "keep one document a file")
+    def _start_document(self, event: DocumentStartEvent, is_second: bool) -> None:
+        begin: Any = event.start_mark  # never None: the events come from a text
+        end: Any = event.end_mark
+        at = end.index - len("---") if event.explicit else begin.index  # behind its directives
+        if is_second:
+            raise self._source.refuse(at, "second document in the file", "`---`", "keep one document a file")
         if event.version is not None and tuple(event.version) != (1, 2):
             found = quoted("%YAML " + ".".join(str(number) for number in event.version))
-            raise self.source.refuse(offset, "only YAML 1.2 is read", found, "remove the directive")
+            raise self._source.refuse(at, "only YAML 1.2 is read", found, "remove the directive")
 
-    def _alias(self, event: AliasEvent, offset: int) -> Node:
-        name = event.anchor
-        if name not in self.anchors:
-            raise self.source.refuse(offset, "unknown alias", quoted(f"*{name}"), "define its anchor first")
-        node = self.anchors[name]
-        if node is None:
-            raise self.source.refuse(offset, "alias inside its own anchor", quoted(f"*{name}"), "write the value out")
-        self.expanded += node.size
-        if self.expanded > MOST_EXPANDED:
-            raise self.source.refuse(offset, "aliases expand to too much", quoted(f"*{name}"), "write the values out")
-        self._check_depth(len(self.stack) + node.height, offset)
+    def _node(self, event: Any) -> Node:
+        """The value that begins with this event."""
+        kind, at, anchor = type(event), event.start_mark.index, event.anchor
+        if kind is AliasEvent:
+            return self._alias(anchor, at)
+        if event.tag is not None:
+            self._judge_tag(event.tag, at)
+        if kind is ScalarEvent:
+            text, plain = event.value, not event.style
+            node = Node(at, None if plain and text in NULLS else text, plain)
+        else:
+            self._check_depth(self._depth + 1, at)
+            if anchor is not None:
+                self._anchors[anchor] = None
+            self._depth += 1
+            node = self._mapping(at) if kind is MappingStartEvent else self._list(at)
+            self._depth -= 1
+        if anchor is not None:
+            self._anchors[anchor] = node
         return node
 
-    def _check_depth(self, depth: int, offset: int) -> None:
-        if depth > DEEPEST:
-            raise self.source.refuse(offset, "nested too deeply", f"{depth} levels", f"stay within {DEEPEST} levels")
+    def _list(self, at: int) -> Node:
+        items: list[Node] = []
+        blank = False
+        for event in self._events:
+            if type(event) is SequenceEndEvent:
+                break
+            node = self._node(event)
+            items.append(node)
+            if node.value is None or node.blank:
+                blank = True
+        return Node(at, items, False, blank)
 
-    def _open(self, node: Node, anchor: str | None, offset: int) -> None:
-        self._check_depth(len(self.stack) + 1, offset)
-        if self.stack and isinstance(self.stack[-1].node.value, dict) and self.stack[-1].key is None:
-            hint = "write `key: value`, and quote text that starts with a bracket"
-            raise self.source.refuse(offset, "key is not text", "a mapping or a list", hint)
-        if anchor:
-            self.anchors[anchor] = None
-        self.stack.append(_Open(node, anchor))
-
-    def _close(self, offset: int) -> None:
-        done = self.stack.pop()
-        if done.anchor:
-            self.anchors[done.anchor] = done.node
-        self._add(done.node, offset)
-
-    def _add(self, node: Node, offset: int) -> None:
-        if not self.stack:
-            self.root = node
-            return
-        top = self.stack[-1]
-        holder, key = top.node, top.key
-        into = holder.value
-        if isinstance(into, list):
-            into.append(node)
-        elif key is None:
-            self._key(top, node, offset)
-            return
-        else:
+    def _mapping(self, at: int) -> Node:
+        entries: dict[str, Entry] = {}
+        blank = False
+        for event in self._events:
+            if type(event) is MappingEndEvent:
+                break
+            text, key_at, plain = self._key(event)
+            repeated = text in entries
+            if repeated or not text:
+                self._odd_key(text, key_at, entries)
+            node = self._node(next(self._events))
             if node.value is None:
-                node = Node(key.place, None)  # nothing has no place of its own
-            if isinstance(into, dict) and not top.repeated:
-                into[key.value if isinstance(key.value, str) else ""] = Entry(key.place, node, key.plain)
-            top.key, top.repeated = None, False
-        if node.value is None or node.blank:
-            holder.blank = True
-        holder.size += node.size
-        if node.height >= holder.height:
-            holder.height = node.height + 1
+                node = Node(key_at, None)  # nothing has no place of its own
+            if node.value is None or node.blank:
+                blank = True
+            if not repeated:
+                entries[text] = Entry(key_at, node, plain)
+        return Node(at, entries, False, blank)
 
-    def _key(self, top: _Open, key: Node, offset: int) -> None:
+    def _key(self, event: Any) -> tuple[str, int, bool]:
+        """The text of a key, where it is, and whether it has no quotes."""
+        at = event.start_mark.index
+        if type(event) is ScalarEvent and event.tag is None and event.anchor is None:
+            text, plain = event.value, not event.style
+            return "" if plain and text in NULLS else text, at, plain
+        if isinstance(event, CollectionStartEvent):
+            self._judge_tag(event.tag, at)
+            self._check_depth(self._depth + 1, at)
+            hint = "write `key: value`, and quote text that starts with a bracket"
+            raise self._source.refuse(at, "key is not text", "a mapping or a list", hint)
+        key = self._node(event)
         if isinstance(key.value, dict | list):
-            raise self.source.refuse(offset, "key is not text", key.shown(), "write `key: value`")
-        text = key.value or ""
+            raise self._source.refuse(at, "key is not text", key.shown(), "write `key: value`")
+        return key.value or "", key.at, key.plain
+
+    def _odd_key(self, text: str, at: int, entries: dict[str, Entry]) -> None:
         if not text:
-            self.mistakes.append(self.source.mistake(key.place, "empty key", "nothing", "write a name before the colon"))
-        into = top.node.value
-        if isinstance(into, dict) and text in into:
-            hint = f"remove one of the two; the first is on line {into[text].place.line}"
-            self.mistakes.append(self.source.mistake(key.place, "duplicate key", quoted(text), hint))
-            top.repeated = True
-        top.key = key
+            self.mistakes.append(self._source.mistake(at, "empty key", "nothing", "write a name before the colon"))
+        if text in entries:
+            hint = f"remove one of the two; the first is on line {self._source.place(entries[text].at).line}"
+            self.mistakes.append(self._source.mistake(at, "duplicate key", quoted(text), hint))
+
+    def _judge_tag(self, tag: str | None, at: int) -> None:
+        if tag is not None:
+            self.mistakes.append(self._source.mistake(at, "tags have no meaning here", quoted(tag), "remove the tag"))
+
+    def _alias(self, name: str, at: int) -> Node:
+        if name not in self._anchors:
+            raise self._source.refuse(at, "unknown alias", quoted(f"*{name}"), "define its anchor first")
+        node = self._anchors[name]
+        if node is None:
+            raise self._source.refuse(at, "alias inside its own anchor", quoted(f"*{name}"), "write the value out")
+        size, height = node.extent()
+        self._expanded += size
+        if self._expanded > MOST_EXPANDED:
+            raise self._source.refuse(at, "aliases expand to too much", quoted(f"*{name}"), "write the values out")
+        self._check_depth(self._depth + height, at)
+        return node
+
+    def _check_depth(self, depth: int, at: int) -> None:
+        if depth > DEEPEST:
+            raise self._source.refuse(at, "nested too deeply", f"{depth} levels", f"stay within {DEEPEST} levels")
 
 
 def read_document(source: Source) -> tuple[Node, list[Mistake]]:
     """The document's root and the mistakes that don't hide others. Raises ConfigError where reading can't go on."""
-    builder = _Builder(source)
+    reader = _Reader(source)
     try:
-        for event in _events(source):
-            builder.take(event)
-        if builder.root is None or builder.root.value is None:
+        root = reader.document()
+        if root is None or root.value is None:
             raise source.refuse(0, "empty file", "nothing", "write at least `nics:` and `zones:`")
     except ConfigError as error:
-        raise ConfigError([*builder.mistakes, *error.mistakes]) from error
-    return builder.root, builder.mistakes
+        raise ConfigError([*reader.mistakes, *error.mistakes]) from error
+    return root, reader.mistakes
 
 
 def _events(source: Source) -> Iterator[Event]:
     try:
-        yield from parse(source.text, Loader=CBaseLoader)
+        following = CBaseLoader(source.text).get_event
+        while (event := following()) is not None:
+            yield event
     except MarkedYAMLError as error:
         raise _syntax(source, error) from error
     except Exception as error:  # the parser is foreign code, and its own failures on odd input are the input's fault here

@@ -50,8 +50,8 @@ def _load(source: Source) -> Config:
 def _mistake(finding: Finding, tree: Node, source: Source) -> Mistake:
     entry = locate(tree, finding.path)
     where = subject(tree, finding.path)
-    place = entry.place if finding.at_key else entry.node.place
-    return source.mistake(place, f"{where}: {finding.what}" if where else finding.what, finding.found or entry.node.shown(), finding.hint)
+    at = entry.at if finding.at_key else entry.node.at
+    return source.mistake(at, f"{where}: {finding.what}" if where else finding.what, finding.found or entry.node.shown(), finding.hint)
 
 
 def _in_order(mistakes: list[Mistake]) -> list[Mistake]:

@@ -19,14 +19,14 @@ KINDS = {"nics": "nic", "zones": "zone", "services": "service", "policy": "rule"
 
 def locate(root: Node, path: Path) -> Entry:
     """The value at `path` with its key; for items of a list, both are the item."""
-    here = Entry(root.place, root)
+    here = Entry(root.at, root)
     for part in existing(root, path):
         value = here.node.value
         if isinstance(value, dict):
             here = value[str(part)]
         elif isinstance(value, list):
             item = value[int(part)]
-            here = Entry(item.place, item)
+            here = Entry(item.at, item)
     return here
 
 

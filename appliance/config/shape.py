@@ -19,7 +19,7 @@ from appliance.config.errors import ConfigError, Mistake, instead_of, quoted
 from appliance.config.models import Config, Forward, Masquerade, Nic, Route, Rule, Service, Zone
 from appliance.config.places import named
 from appliance.config.section import Section
-from appliance.config.source import Place, Source
+from appliance.config.source import Source
 
 NAT_KINDS: dict[str, type[Section]] = {"masquerade": Masquerade, "forward": Forward}
 OTHER_TYPES = re.compile(r"(?i:y|n|yes|no|on|off|true|false|null|~)|[0-9]+(:[0-5]?[0-9])+|0o?[0-7]+")  # in YAML 1.1 or 1.2, not text
@@ -28,12 +28,12 @@ OTHER_TYPES = re.compile(r"(?i:y|n|yes|no|on|off|true|false|null|~)|[0-9]+(:[0-5
 def shape(root: Node, source: Source) -> tuple[Node, list[Mistake]]:
     """The modelled tree, and what could not be brought into shape. Raises ConfigError if there is no mapping at all."""
     if not isinstance(root.value, dict):
-        mistake = source.mistake(root.place, "file must be a mapping", root.shown(), "write `nics:`, `zones:` and the rest as keys")
+        mistake = source.mistake(root.at, "file must be a mapping", root.shown(), "write `nics:`, `zones:` and the rest as keys")
         raise ConfigError([mistake])
     shaper = _Shaper(source)
     sections = dict(root.value)
     for key, entry in root.value.items():
-        sections[key] = Entry(entry.place, shaper.section(key, entry.node), entry.plain)
+        sections[key] = Entry(entry.at, shaper.section(key, entry.node), entry.plain)
     shaped = shaper.filled(Config, root.holding(sections), "", {})
     return shaped, shaper.mistakes
 
@@ -43,8 +43,11 @@ class _Shaper:
     source: Source
     mistakes: list[Mistake] = field(default_factory=list)
 
-    def say(self, place: Place, where: str, what: str, found: str, hint: str) -> None:
-        self.mistakes.append(self.source.mistake(place, f"{where}: {what}" if where else what, found, hint))
+    def say(self, at: int, where: str, what: str, found: str, hint: str) -> None:
+        self.mistakes.append(self.source.mistake(at, f"{where}: {what}" if where else what, found, hint))
+
+    def line(self, at: int) -> str:
+        return str(self.source.place(at).line)
 
     def section(self, key: str, node: Node) -> Node:
         models: dict[str, type[Section]] = {"nics": Nic, "zones": Zone, "services": Service}
@@ -53,81 +56,81 @@ class _Shaper:
         if not isinstance(node.value, list):
             return node
         if key == "routes":
-            return node.holding([self.filled(Route, item, key, {"line": str(item.place.line)}) for item in node.value])
+            return node.holding([self.filled(Route, item, key, {"line": self.line(item.at)}) for item in node.value])
         if key in ("policy", "nat"):
             return node.holding([made for item in node.value for made in self.ordered_item(key, item)])
         return node
 
     def named_item(self, section: str, model: type[Section], name: str, entry: Entry) -> Entry:
         self.name(section, name, entry)
-        extra = {"name": name, "line": str(entry.place.line)}
-        return Entry(entry.place, self.filled(model, entry.node, named(section, name), extra, entry.place), entry.plain)
+        extra = {"name": name, "line": self.line(entry.at)}
+        return Entry(entry.at, self.filled(model, entry.node, named(section, name), extra, entry.at), entry.plain)
 
     def name(self, section: str, name: str, entry: Entry) -> None:
         if entry.plain and OTHER_TYPES.fullmatch(name):
             what = "name that YAML 1.1 does not read as text"
-            self.say(entry.place, named(section, name), what, quoted(name), f'choose another name, or quote it: "{name}"')
+            self.say(entry.at, named(section, name), what, quoted(name), f'choose another name, or quote it: "{name}"')
 
-    def filled(self, model: type[Section], node: Node, where: str, extra: dict[str, str], place: Place | None = None) -> Node:
+    def filled(self, model: type[Section], node: Node, where: str, extra: dict[str, str], at: int | None = None) -> Node:
         """`node` with the entries that the loader fills in, which nobody may have written."""
         if not isinstance(node.value, dict):
             return node
         entries = dict(node.value)
         for key in model.from_loader & entries.keys():
-            self.say(entries.pop(key).place, where, "unknown key", quoted(key), instead_of(key, model.file_keys()))
-        at = place or node.place
+            self.say(entries.pop(key).at, where, "unknown key", quoted(key), instead_of(key, model.file_keys()))
+        at = node.at if at is None else at
         entries.update((key, Entry(at, Node(at, text))) for key, text in extra.items())
         return node.holding(entries)
 
     def ordered_item(self, section: str, item: Node) -> Iterable[Node]:
         if not isinstance(item.value, dict) or len(item.value) != 1:
             example = "home out: {from: [home], to: [internet], allow: any}" if section == "policy" else "out: {masquerade: {...}}"
-            self.say(item.place, section, "item must be one name with its mapping", item.shown(), f"write `- {example}`")
+            self.say(item.at, section, "item must be one name with its mapping", item.shown(), f"write `- {example}`")
             return
         name, entry = next(iter(item.value.items()))
         self.name(section, name, entry)
         made = self.rule(name, entry) if section == "policy" else self.nat_rule(name, entry)
         if made is not None:
-            made.place = entry.place
+            made.at = entry.at
             yield made
 
     def rule(self, name: str, entry: Entry) -> Node | None:
         where, body = named("policy", name), entry.node.value
-        extra = {"name": name, "line": str(entry.place.line)}
+        extra = {"name": name, "line": self.line(entry.at)}
         if not isinstance(body, dict):
-            self.say(entry.node.place, where, "must be a mapping", entry.node.shown(), "write {from: [ZONE], to: [ZONE], allow: any}")
+            self.say(entry.node.at, where, "must be a mapping", entry.node.shown(), "write {from: [ZONE], to: [ZONE], allow: any}")
             return None
         verdicts = [key for key in body if key in ("allow", "deny")]
         if len(verdicts) == 2:
-            self.say(body[verdicts[1]].place, where, "both `allow` and `deny`", quoted(verdicts[1]), "keep one, and make two rules of it")
+            self.say(body[verdicts[1]].at, where, "both `allow` and `deny`", quoted(verdicts[1]), "keep one, and make two rules of it")
         if not verdicts:
             found = ", ".join(map(quoted, body)) or "nothing"
-            self.say(entry.place, where, "missing key `allow` or `deny`", found, "add `allow: any`, or the services it is about")
-            body = {**body, "deny": Entry(entry.place, Node(entry.place, "any"))}
+            self.say(entry.at, where, "missing key `allow` or `deny`", found, "add `allow: any`, or the services it is about")
+            body = {**body, "deny": Entry(entry.at, Node(entry.at, "any"))}
         first = verdicts[0] if verdicts else "deny"
         body = {key: value for key, value in body.items() if key not in verdicts[1:]}
-        filled = self.filled(Rule, entry.node.holding(body), where, extra, entry.place)
+        filled = self.filled(Rule, entry.node.holding(body), where, extra, entry.at)
         if isinstance(filled.value, dict):
-            filled.value["verdict"] = Entry(entry.place, Node(entry.place, first))
+            filled.value["verdict"] = Entry(entry.at, Node(entry.at, first))
         return filled
 
     def nat_rule(self, name: str, entry: Entry) -> Node | None:
         where, body = named("nat", name), entry.node.value
         if not isinstance(body, dict) or not body:
             hint = "write {masquerade: {from: [ZONE], to: [ZONE]}} or {forward: {on: ZONE, port: tcp/443, to: ADDRESS}}"
-            self.say(entry.node.place, where, "must be a mapping", entry.node.shown(), hint)
+            self.say(entry.node.at, where, "must be a mapping", entry.node.shown(), hint)
             return None
         kinds = [kind for kind in body if kind in NAT_KINDS]
         for key in body:
             if key not in NAT_KINDS:
-                self.say(body[key].place, where, "unknown kind of translation", quoted(key), instead_of(key, NAT_KINDS))
+                self.say(body[key].at, where, "unknown kind of translation", quoted(key), instead_of(key, NAT_KINDS))
         if len(kinds) == 2:
-            self.say(body[kinds[1]].place, where, "both `masquerade` and `forward`", quoted(kinds[1]), "make two rules of it")
+            self.say(body[kinds[1]].at, where, "both `masquerade` and `forward`", quoted(kinds[1]), "make two rules of it")
         if not kinds:
             return None
         inner = body[kinds[0]]
         if not isinstance(inner.node.value, dict):
-            self.say(inner.node.place, f"{where}: {kinds[0]}", "must be a mapping", inner.node.shown(), "write its keys in { }")
+            self.say(inner.node.at, f"{where}: {kinds[0]}", "must be a mapping", inner.node.shown(), "write its keys in { }")
             return None
-        extra = {"name": name, "line": str(entry.place.line), "kind": kinds[0]}
-        return self.filled(NAT_KINDS[kinds[0]], inner.node, where, extra, entry.place)
+        extra = {"name": name, "line": self.line(entry.at), "kind": kinds[0]}
+        return self.filled(NAT_KINDS[kinds[0]], inner.node, where, extra, entry.at)

@@ -45,13 +45,14 @@ class Source:
         """What a reader sees from `offset` on."""
         return self.text[offset : offset + 200].split("\n", 1)[0].strip()
 
-    def mistake(self, place: Place, what: str, found: str, hint: str) -> Mistake:
-        """A mistake in this file."""
-        return Mistake(self.name, place.line, place.column, what, found, hint)
+    def mistake(self, at: int, what: str, found: str, hint: str) -> Mistake:
+        """A mistake in this file, at an offset."""
+        line, column = self.place(at)
+        return Mistake(self.name, line, column, what, found, hint)
 
     def refuse(self, offset: int, what: str, found: str, hint: str) -> ConfigError:
         """The error of a file that can't be read past `offset`."""
-        return ConfigError([self.mistake(self.place(offset), what, found, hint)])
+        return ConfigError([self.mistake(offset, what, found, hint)])
 
 
 def open_source(path: Path) -> Source:
@@ -74,9 +75,9 @@ def decoded(data: bytes, name: str) -> Source:
         return checked(data.decode("utf-8-sig"), name)
     except UnicodeDecodeError as error:
         readable = Source(error.object[: error.start].decode("utf-8", "replace"), name)
-        place = Place(len(readable._starts), len(readable.text) - readable._starts[-1] + 1)
+        line, column = len(readable._starts), len(readable.text) - readable._starts[-1] + 1
         found = f"byte {error.object[error.start]:#04x}"
-        raise ConfigError([readable.mistake(place, "not UTF-8 text", found, "save the file as UTF-8")]) from error
+        raise ConfigError([Mistake(name, line, column, "not UTF-8 text", found, "save the file as UTF-8")]) from error
 
 
 def checked(text: str, name: str) -> Source:
@@ -88,6 +89,6 @@ def checked(text: str, name: str) -> Source:
         raise source.refuse(odd.start(), "unprintable character", f"U+{ord(odd[0]):04X}", "remove it")
     tabs = [tab.start() + tab[0].index("\t") for tab in TABBED.finditer(text)]
     if tabs:
-        mistakes = [source.mistake(source.place(at), "tab in the indentation", quoted("\t"), "indent with spaces") for at in tabs]
+        mistakes = [source.mistake(at, "tab in the indentation", quoted("\t"), "indent with spaces") for at in tabs]
         raise ConfigError(mistakes)
     return source

@@ -16,7 +16,7 @@ from appliance.config.document import Entry, Node
 from appliance.config.errors import BadValueError, Mistake, instead_of, listed, quoted
 from appliance.config.models import Config
 from appliance.config.places import Path, existing, keys_at, locate, subject
-from appliance.config.source import Place, Source
+from appliance.config.source import Source
 
 EXAMPLES = {  # what to add for a missing key; where a key means different things, by section
     "nics": "nics: {wan: {address: 203.0.113.7/24}}",
@@ -56,8 +56,8 @@ def validate(tree: Node, source: Source) -> Draft:
     """Build the configuration; if there are mistakes, once more without the broken keys, and without the items that then lack one."""
     config, errors = _build(tree)
     mistakes = [_mistake(error, tree, source) for error in errors]
-    said = {Place(mistake.line, mistake.column) for mistake in mistakes}
-    mistakes += [source.mistake(place, *words) for place, words in _empty_values(tree, tree, ()) if place not in said]
+    said = {(mistake.line, mistake.column) for mistake in mistakes}
+    mistakes += [source.mistake(at, *words) for at, words in _empty_values(tree, tree, ()) if source.place(at) not in said]
     broken = frozenset(error["loc"][:2] for error in errors)
     for depth in (KEY, ITEM):
         if errors:
@@ -88,23 +88,23 @@ def _mistake(error: ErrorDetails, tree: Node, source: Source) -> Mistake:
     entry = locate(tree, path)
     where = subject(tree, path)
 
-    def say(place: Place, at: str, what: str, found: str, hint: str) -> Mistake:
-        return source.mistake(place, f"{at}: {what}" if at else what, found, hint)
+    def say(at: int, where: str, what: str, found: str, hint: str) -> Mistake:
+        return source.mistake(at, f"{where}: {what}" if where else what, found, hint)
 
     bad = error.get("ctx", {}).get("error")
     if isinstance(bad, BadValueError):
-        return say(entry.node.place, where, bad.what, bad.found or entry.node.shown(), bad.hint)
+        return say(entry.node.at, where, bad.what, bad.found or entry.node.shown(), bad.hint)
     key, above = str(path[-1]), subject(tree, path[:-1])
     match error["type"]:
         case "missing":
-            return say(entry.place, above, f"missing key {quoted(key)}", _written(entry.node, path), f"add {quoted(_example(path))}")
+            return say(entry.at, above, f"missing key {quoted(key)}", _written(entry.node, path), f"add {quoted(_example(path))}")
         case "extra_forbidden":
-            return say(entry.place, above, "unknown key", quoted(key), _instead_of_key(key, keys_at(path[:-1])))
+            return say(entry.at, above, "unknown key", quoted(key), _instead_of_key(key, keys_at(path[:-1])))
         case "dict_type" | "model_type" | "model_attributes_type":
-            return say(entry.node.place, where, "must be a mapping", entry.node.shown(), "write `key: value` pairs, or remove it")
+            return say(entry.node.at, where, "must be a mapping", entry.node.shown(), "write `key: value` pairs, or remove it")
         case "tuple_type" | "list_type":
-            return say(entry.node.place, where, "must be a list", entry.node.shown(), "write its items in [ ] or on lines with `- `")
-    return say(entry.node.place, where, error["msg"], entry.node.shown(), "correct the value")
+            return say(entry.node.at, where, "must be a list", entry.node.shown(), "write its items in [ ] or on lines with `- `")
+    return say(entry.node.at, where, error["msg"], entry.node.shown(), "correct the value")
 
 
 def _example(path: Path) -> str:
@@ -130,11 +130,11 @@ def _written(node: Node, path: Path) -> str:
     return listed(key for key in node.value if key in known or key not in FILLED)
 
 
-def _empty_values(tree: Node, node: Node, path: Path) -> Iterator[tuple[Place, tuple[str, str, str]]]:
+def _empty_values(tree: Node, node: Node, path: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
     """Keys without a value, where the models would take a default: nobody should have to guess which."""
     if node.value is None:
         where = subject(tree, path)
-        yield node.place, (f"{where}: no value" if where else "no value", "nothing", "write one, or remove the key")
+        yield node.at, (f"{where}: no value" if where else "no value", "nothing", "write one, or remove the key")
     elif not node.blank:
         return
     elif isinstance(node.value, dict):
@@ -154,12 +154,12 @@ def _victim(error: ErrorDetails, tree: Node, depth: int) -> Path:
 def _without(node: Node, path: Path, drop: set[Path]) -> Node:
     if isinstance(node.value, dict):
         kept = {
-            key: Entry(entry.place, _without(entry.node, (*path, key), drop), entry.plain)
+            key: Entry(entry.at, _without(entry.node, (*path, key), drop), entry.plain)
             for key, entry in node.value.items()
             if (*path, key) not in drop
         }
         if not path:  # what every file needs may be empty here, but not absent
-            kept |= {key: Entry(node.place, Node(node.place, {})) for key in NEEDED if key not in kept}
+            kept |= {key: Entry(node.at, Node(node.at, {})) for key in NEEDED if key not in kept}
         return node.holding(kept)
     if isinstance(node.value, list):
         items = [_without(item, (*path, i), drop) for i, item in enumerate(node.value) if (*path, i) not in drop]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from appliance.config.document import read_document
 from appliance.config.places import existing, keys_at, locate, subject
 from appliance.config.shape import shape
-from appliance.config.source import checked
+from appliance.config.source import Place, checked
 
 TEXT = """\
 nics:
@@ -21,12 +21,15 @@ def test_a_path_leads_to_the_value_and_its_key() -> None:
     source = checked(TEXT, "x")
     root, _ = shape(read_document(source)[0], source)
 
-    address = locate(root, ("nics", "lan", "address", 0))  # a single value is a list of one
-    assert (address.place, address.node.place) == ((2, 9), (2, 18))
-    assert locate(root, ("nics", "lan", "mtu")).place == (2, 3)  # what is missing is where its parent is
-    assert locate(root, ("nat", 0, "masquerade", "from", 1)).node.place == (6, 34)  # pydantic names the kind on the way
-    assert locate(root, ("policy", 0)).place == (4, 5)
-    assert locate(root, ("policy", 7, "from")).place == (3, 1)
+    def places(*path: int | str) -> tuple[Place, Place]:
+        entry = locate(root, path)
+        return source.place(entry.at), source.place(entry.node.at)
+
+    assert places("nics", "lan", "address", 0) == ((2, 9), (2, 18))  # a single value is a list of one
+    assert places("nics", "lan", "mtu")[0] == (2, 3)  # what is missing is where its parent is
+    assert places("nat", 0, "masquerade", "from", 1)[1] == (6, 34)  # pydantic names the kind on the way
+    assert places("policy", 0)[0] == (4, 5)
+    assert places("policy", 7, "from")[0] == (3, 1)
     assert existing(root, ("nat", 0, "masquerade", "from", 1)) == ("nat", 0, "from", 1)
 
 
