@@ -7,7 +7,8 @@
 It takes root and gcc, and `apt install iproute2 nftables iperf3`; `haproxy`, `linux-perf` and `pip install py-spy` for what needs them.
 
     rows.py         what is measured, and the bars          measures.py    how
-    candidates.py   who: ours, tapfwd, kernel, HAProxy      rig.py         one of them between two hosts; hosts.py
+    fairness.py     the same beside a flood                 rig.py         one of them between two hosts; hosts.py
+    candidates.py   who: ours, tapfwd, kernel, HAProxy      machine.py     facts about where it ran
     programs/       load in C, and the limit                process.py     CPU time and memory
     results.py      medians, ratios, verdicts               profile.py     where the time goes
 

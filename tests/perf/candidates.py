@@ -1,7 +1,7 @@
 """Who is measured: the appliance in several configurations, and what people would use instead.
 
     softena*    `softena run FILE`: policy, state tracking, masquerade, a balanced service, card rings; nothing else is switched on or off
-    tapfwd      the limit of any program between two TAPs: it copies frames (-v: with virtio-net headers, 64 KiB at a time)
+    tapfwd      the limit of any program between two TAPs: it copies frames (-v: with virtio-net headers, 64 KiB at a time; -q: four queues)
     kernel      the kernel routes, filters statefully, masquerades, and balances, by nftables between two veth pairs; it works on the
                 CPU, and on the account, of whoever sends, so it has no CPU time of its own
     haproxy     HAProxy balances TCP, between the same veth pairs
@@ -57,7 +57,13 @@ def policy(rules: int) -> str:
     return "policy:\n" + "".join(others) + f"  - out: {{{ends}, allow: any}}\n"
 
 
-def firewall(queues: int = 1, rules: int = 10, limits: str = "") -> str:
+def kinds(rules: int) -> str:
+    """So many rules, each of which names another destination port of what is measured; and one for the first frame of all."""
+    ports = (1024, *range(KINDS_FROM, KINDS_FROM + rules))
+    return "policy:\n" + "".join(f"  - port {port}: {{from: [clients], to: [servers], allow: udp/{port}}}\n" for port in ports)
+
+
+def firewall(queues: int = 1, rules: str = "", health: str = "", limits: str = "") -> str:
     """The appliance's file."""
     targets = ", ".join(f"{{name: t{n}, address: {each}:{PORT}}}" for n, each in enumerate(TARGETS))
     return f"""\
@@ -71,8 +77,8 @@ zones:
 nat:
   - behind: {{masquerade: {{from: [clients], to: [servers]}}}}
 services:
-  web: {{listen: {SERVICE}:{PORT}/tcp, targets: [{targets}]}}
-{limits}{policy(rules)}"""
+  web: {{listen: {SERVICE}:{PORT}/tcp, targets: [{targets}]{health}}}
+{limits}{rules or policy(10)}"""
 
 
 def many_nics() -> str:
@@ -134,18 +140,25 @@ def haproxy(directory: Path) -> list[str]:
     return ["haproxy", "-db", "-f", str(file)]
 
 
-MILLION: Final = "limits: {flows: 1000000}\ntimeouts: {udp: 1h}\n"
+MILLION: Final = "limits: {flows: 1020000}\ntimeouts: {udp: 1h}\n"
+"""One in 64 is reserved for the appliance's own flows."""
+KINDS_FROM, KINDS = 20_000, 10_000
+CHECKED: Final = ", health: {type: tcp, every: 200ms, timeout: 200ms, rise: 1, fall: 1}"
+"""One late answer, and a target is down."""
 
 CANDIDATES: Final = {
     each.name: each
     for each in (
         softena("softena", firewall()),
         softena("softena, 4 queues", firewall(queues=4)),
-        softena("softena, 10,000 rules", firewall(rules=10_000)),
+        softena("softena, 10,000 rules", firewall(rules=policy(10_000))),
+        softena("softena, 10,000 kinds", firewall(rules=kinds(KINDS))),
+        softena("softena, 4 queues, checked", firewall(queues=4, health=CHECKED)),
         softena("softena, 1,000,000 flows", firewall(limits=MILLION)),
         softena("softena, 4 nics", many_nics(), "own taps"),
         Candidate("tapfwd", "taps", lambda _: [program("tapfwd"), "client", "server"]),
         Candidate("tapfwd -v", "taps", lambda _: [program("tapfwd"), "-v", "client", "server"]),
+        Candidate("tapfwd -q", "taps", lambda _: [program("tapfwd"), "-q", "client", "server"]),
         Candidate("kernel", "veth", lambda _: [], rules=NFTABLES, needs=("nft",)),
         Candidate("haproxy", "veth", haproxy, needs=("haproxy",)),
     )

@@ -8,6 +8,7 @@ The generator of frames has the first CPU, and a candidate of one busy thread th
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from tests.perf.candidates import CLIENT, MACS, NEAR, PORT, SERVER, SERVICE
+from tests.perf.candidates import CLIENT, KINDS, KINDS_FROM, MACS, NEAR, PORT, SERVER, SERVICE
 from tests.perf.hosts import RigError, inside
 from tests.perf.process import pin, resident
 from tests.perf.programs import program
@@ -40,15 +41,19 @@ PASSES: Final = 6
 CONNECTIONS: Final = 32
 GAP_US: Final = 500
 MILLION: Final = 1_000_000
+PART: Final = 50_000
+"""Flows of one destination port."""
+NEW_KINDS: Final = 1_000
 
 _ports = iter(range(10, 1000))
+_kinds = itertools.cycle(range(KINDS_FROM, KINDS_FROM + KINDS, NEW_KINDS))
 
 
-def blast(rig: Rig, *options: object) -> subprocess.Popen[bytes]:
-    """The generator at work."""
-    to = MACS[SERVER if rig.candidate.wiring == "taps" else NEAR]
-    command = ("taskset", "-c", str(CPUS[0]), program("pktblast"), "-i", "client", "-S", CLIENT, "-D", SERVER, "-m", MACS[CLIENT], "-M", to)
-    return rig.spawn(rig.client, *command, *map(str, options))
+def blast(rig: Rig, *options: object, to: str = SERVER, around: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+    """The generator at work, in the hands of the program `around` it if there is one."""
+    mac = MACS[SERVER if rig.candidate.wiring == "taps" else NEAR]
+    pinned = ("taskset", "-c", str(CPUS[0]), *around, program("pktblast"))
+    return rig.spawn(rig.client, *pinned, "-i", "client", "-S", CLIENT, "-D", to, "-m", MACS[CLIENT], "-M", mac, *map(str, options))
 
 
 @contextmanager
@@ -63,10 +68,10 @@ def pinned(rig: Rig) -> Iterator[None]:
             pin(rig.pid, CPUS)
 
 
-def window(rig: Rig, seconds: float) -> Figures:
-    """What comes through while a generator is at work."""
+def window(rig: Rig, seconds: float, meanwhile: Callable[[float], None] = time.sleep) -> Figures:
+    """What comes through while a generator is at work, and `meanwhile` so many seconds pass."""
     began, sent, came, cpu = time.monotonic(), rig.frames("client"), rig.frames("server"), rig.cpu()
-    time.sleep(seconds)
+    meanwhile(seconds)
     took, spent = time.monotonic() - began, rig.cpu() - cpu
     moved = rig.frames("server")["received"] - came["received"]
     offered = rig.frames("client")["offered"] - sent["offered"]
@@ -81,10 +86,10 @@ def window(rig: Rig, seconds: float) -> Figures:
 # -- small frames ----------------------------------------------------------------------------------------------------------
 
 
-def one_pass(rig: Rig, flows: int, port: int, pace: int, batch: int = 64) -> tuple[int, float]:
+def one_pass(rig: Rig, flows: int, port: int, pace: int, *options: object) -> tuple[int, float]:
     """One frame of each flow: how many came through, and the CPU seconds of all that followed from them."""
     came, cpu = rig.frames("server")["received"], rig.cpu()
-    blast(rig, "-f", flows, "-p", port, "-n", flows, "-r", pace, "-b", batch).wait()
+    blast(rig, "-f", flows, "-p", port, "-n", flows, "-r", pace, *options).wait()
     time.sleep(SETTLING)
     return rig.frames("server")["received"] - came, rig.cpu() - cpu
 
@@ -135,10 +140,19 @@ def first_met(flows: int) -> Measure:
 
 
 def new_flow(rig: Rig, seconds: float) -> Figures:
-    """CPU of the slow path: one frame each of new flows, less what the same frames take when the flows are known."""
-    flows, port = max(200, round(NEW_FLOWS * seconds)), next(_ports)
-    first, cpu_first = one_pass(rig, flows, port, NEW_FLOWS, 8)
-    again, cpu_again = one_pass(rig, flows, port, NEW_FLOWS, 8)
+    """CPU of a flow that is like others decided before it: all differ in their source port alone."""
+    return begun(rig, max(200, round(NEW_FLOWS * seconds)), next(_ports))
+
+
+def new_kind(rig: Rig, seconds: float) -> Figures:
+    """CPU of the slow path: each flow is the first that its rule decides. A rig has ten turns of this."""
+    return begun(rig, NEW_KINDS, next(_kinds), "-s", 1)
+
+
+def begun(rig: Rig, flows: int, port: int, *options: object) -> Figures:
+    """CPU of flows that begin: one frame each of new flows, less what the same frames take when the flows are known."""
+    first, cpu_first = one_pass(rig, flows, port, NEW_FLOWS, "-b", 8, *options)
+    again, cpu_again = one_pass(rig, flows, port, NEW_FLOWS, "-b", 8, *options)
     if min(first, again) < 0.5 * flows:
         raise RigError(f"{rig.candidate.name} lost frames of new flows: of {flows} came {first}, then {again}")
     new, old = cpu_first / first * 1e6, cpu_again / again * 1e6
@@ -190,14 +204,17 @@ def round_trip(rig: Rig, seconds: float) -> Figures:
 
 
 def memory(rig: Rig, seconds: float) -> Figures:
-    """A million flows, as fast as they are taken: however long that takes."""
-    before = resident(rig.pid)
-    for _ in range(PASSES):
-        one_pass(rig, MILLION, 9, PACE // 2)
-        flows = rig.ask("status")["flows"]["used"]
-        if flows >= 0.99 * MILLION:
-            break
-    return {"mib": resident(rig.pid) / 2**20, "mib_before": before / 2**20, "flows": flows}
+    """A million flows, as fast as they are taken: by parts, the next once one is known."""
+    before, began, pace, parts = resident(rig.pid), time.monotonic(), 4 * PACE, MILLION // PART
+    port, left = 10, PASSES * parts
+    while port < 10 + parts and left:
+        came, _ = one_pass(rig, PART, port, pace)
+        pace = pace if came > 0.95 * PART else max(PACE // 4, pace // 2)
+        port, left = port + (came > 0.99 * PART), left - 1
+    flows, took = rig.ask("status")["flows"]["used"], time.monotonic() - began
+    if flows < 0.99 * MILLION:
+        raise RigError(f"{rig.candidate.name} has {flows} flows after {took:.0f} s")
+    return {"mib": resident(rig.pid) / 2**20, "mib_before": before / 2**20, "flows": flows, "seconds": took}
 
 
 def start(rig: Rig, seconds: float) -> Figures:

@@ -2,10 +2,10 @@
 
     sperf-PID-Nclient                      sperf-PID-Nmiddle                    sperf-PID-Nserver
       `client` 10.98.1.2  <-- TAP or veth --> the candidate <-- TAP or veth -->  `server` 10.98.2.2
-      the generators                                                             crr, iperf3; a hook that drops UDP to ports below 1024
+      the generators                                                             crr, iperf3; a hook that drops the generators' frames
 
-TAPs are made by the candidate, and moved out as soon as it has them open, and up if it does that. No host asks for anybody's MAC address,
-so the first frame waits for nothing but the candidate. Many rigs stand side by side: those not measured are silent, and cost nothing.
+TAPs are made by the candidate, and moved out when it brings them up: by then it has all their queues open. No host asks for anybody's
+MAC address, so the first frame waits for nothing but the candidate. Many rigs stand side by side: who isn't measured costs nothing.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ LOOK: Final = 0.002
 """Seconds: a candidate's start and end at most, and between looks."""
 BULK_PORT: Final = 5201
 
-SINK: Final = """table netdev sink {
-  chain in {
+SINK: Final = f"""table netdev sink {{
+  chain in {{
     type filter hook ingress device "server" priority 0;
-    udp dport < 1024 drop
-  }
-}
+    udp dport != {PORT} drop
+  }}
+}}
 """
 """A write to a TAP runs the receiver's stack: what is only counted is dropped as early as can be."""
 
@@ -109,9 +109,7 @@ class Rig:
             be_nice(self.process.pid)
         with self.middle.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as asker:
             match self.candidate.wiring:
-                case "taps":
-                    self.wait(lambda: {"client", "server"} <= devices(asker).keys(), "made its devices")
-                case "routed taps":
+                case "taps" | "routed taps":
                     self.wait(lambda: all(devices(asker).get(name, 0) & IFF_UP for name in ("client", "server")), "brought its devices up")
                 case "own taps":
                     self.wait(lambda: '"ready"' in self.log_text(), "was ready")

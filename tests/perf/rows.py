@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tests.perf import measures
+from tests.perf import fairness, measures
+from tests.perf.fairness import Flood
 from tests.perf.measures import Measure
 
 
@@ -41,6 +42,17 @@ class Row:
     def candidates(self) -> tuple[str, ...]:
         """Who is measured, ours first."""
         return tuple(dict.fromkeys((self.ours, *(bar.against for bar in self.bars if bar.against))))
+
+
+def flood(name: str, what: str, kind: Flood) -> Row:
+    """The others' turn beside a flood: as good as a calm round trip must be, `status` in its usual time, no health check late."""
+    bars = (
+        Bar("p50_us", "tapfwd -q", 1.6, 1.1),
+        Bar("p99_us", "tapfwd -q", 2.0, 1.1),
+        Bar("status_slower", "", 3.0, 1.5),
+        Bar("targets_lost", "", 0.0, 0.0),
+    )
+    return Row(name, what, fairness.beside(kind), bars, ours="softena, 4 queues, checked", better="less")
 
 
 ROWS: Final = (
@@ -75,6 +87,18 @@ ROWS: Final = (
         (Bar("p50_us", "tapfwd", 1.6, 1.1), Bar("p99_us", "tapfwd", 2.0, 1.1)),
         better="less",
     ),
+    Row(
+        "new-kind",
+        "CPU of a flow that is the first of its kind",
+        measures.new_kind,
+        (Bar("us_flow", "", 40, 15, "us"),),
+        ours="softena, 10,000 kinds",
+        better="less",
+    ),
+    flood("flood", "a quiet flow beside 100,000 frames/s of one queue", fairness.KNOWN),
+    flood("flood-over", "the same, 800,000 offered", fairness.OVERLOAD),
+    flood("flood-new", "beside 100,000 new flows/s", fairness.UNKNOWN),
+    flood("flood-denied", "the same, all denied", fairness.DENIED),
     Row(
         "rules",
         "a new flow with 10,000 rules, against 10",

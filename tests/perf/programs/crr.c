@@ -2,7 +2,7 @@
 //
 //   crr serve PORT                                   answers both, one process
 //   crr connect ADDRESS PORT SECONDS CONNECTIONS     so many at a time, one byte each way, the server closes
-//   crr ask ADDRESS PORT SECONDS GAP                 one datagram, its answer, GAP microseconds of rest
+//   crr ask ADDRESS PORT SECONDS GAP [SPORT]         one datagram, its answer, GAP microseconds of rest; from a source port
 //
 // The two that ask print what was done as JSON, times in microseconds.
 #define _GNU_SOURCE
@@ -179,10 +179,11 @@ static int answered(int fd, uint64_t number)
     return 0;
 }
 
-static void ask_for(const char *address, const char *port, double seconds, int gap)
+static void ask_for(const char *address, const char *port, double seconds, int gap, const char *own_port)
 {
-    struct sockaddr_in to = at(address, port);
+    struct sockaddr_in to = at(address, port), own = at(NULL, own_port);
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    if (bind(fd, (void *)&own, sizeof own)) fail("bind");
     if (connect(fd, (void *)&to, sizeof to)) fail("connect");
     double *took = malloc(SAMPLES * sizeof *took), start = now(), t;
     uint64_t done = 0, failed = 0, number = 0;
@@ -199,6 +200,7 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && !strcmp(argv[1], "serve")) serve(argv[2]);
     else if (argc == 6 && !strcmp(argv[1], "connect")) connect_for(argv[2], argv[3], atof(argv[4]), atoi(argv[5]));
-    else if (argc == 6 && !strcmp(argv[1], "ask")) ask_for(argv[2], argv[3], atof(argv[4]), atoi(argv[5]));
-    else return fprintf(stderr, "usage: crr serve PORT | crr connect|ask ADDRESS PORT SECONDS CONNECTIONS|GAP\n"), 2;
+    else if (argc >= 6 && argc <= 7 && !strcmp(argv[1], "ask"))
+        ask_for(argv[2], argv[3], atof(argv[4]), atoi(argv[5]), argc == 7 ? argv[6] : "0");
+    else return fprintf(stderr, "usage: crr serve PORT | crr connect|ask ADDRESS PORT SECONDS CONNECTIONS|GAP [SPORT]\n"), 2;
 }

@@ -1,10 +1,12 @@
 // pktblast - small UDP frames of many flows onto a device, flat out or paced.
 //
 // Frames are built beforehand, with correct checksums, and go through a packet socket that bypasses the queueing discipline,
-// in batches of one sendmmsg(). Flow i has source port 10000 + i % 50000, and destination port DPORT + i / 50000; flows take turns.
+// in batches of one sendmmsg(). Flow i has source port 10000 + i % SPORTS, and destination port DPORT + i / SPORTS; flows take turns.
+// With SPORTS of 1 no two flows have the same destination port.
 // Ends after so many seconds, or after so many frames. What the device refused for want of room counts as sent: it was offered.
 //
-//   pktblast -i device -m mac -M mac -S address -D address [-p dport] [-f flows] [-b batch] [-r frames/s] [-t seconds] [-n frames]
+//   pktblast -i device -m mac -M mac -S address -D address
+//            [-p dport] [-s sports] [-f flows] [-b batch] [-r frames/s] [-t seconds] [-n frames]
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SIZE = 60, IP = 14, UDP = IP + 20, SPORT = 10000, SPORTS = 50000, MOST_BATCH = 256 };
+enum { SIZE = 60, IP = 14, UDP = IP + 20, SPORT = 10000, MOST_SPORTS = 50000, MOST_BATCH = 256 };
 
 static double now(void)
 {
@@ -115,16 +117,17 @@ int main(int argc, char **argv)
 {
     const char *device = NULL, *source = NULL, *destination = NULL;
     uint8_t ends[12] = {0};
-    int dport = 9, flows = 1024, batch = 64, option;
+    int dport = 9, sports = MOST_SPORTS, flows = 1024, batch = 64, option;
     double seconds = 3600, rate = 0;
     uint64_t most = UINT64_MAX;
-    while ((option = getopt(argc, argv, "i:S:D:m:M:p:f:b:t:r:n:")) != -1) switch (option) {
+    while ((option = getopt(argc, argv, "i:S:D:m:M:p:s:f:b:t:r:n:")) != -1) switch (option) {
         case 'i': device = optarg; break;
         case 'S': source = optarg; break;
         case 'D': destination = optarg; break;
         case 'm': parse_mac(optarg, ends + 6); break;
         case 'M': parse_mac(optarg, ends); break;
         case 'p': dport = atoi(optarg); break;
+        case 's': sports = atoi(optarg); break;
         case 'f': flows = atoi(optarg); break;
         case 'b': batch = atoi(optarg); break;
         case 't': seconds = atof(optarg); break;
@@ -132,7 +135,8 @@ int main(int argc, char **argv)
         case 'n': most = strtoull(optarg, NULL, 10); break;
         default: return 2;
     }
-    if (!device || !source || !destination || batch < 1 || batch > MOST_BATCH || flows < 1 || dport + flows / SPORTS > 65535) {
+    int within = batch >= 1 && batch <= MOST_BATCH && flows >= 1 && sports >= 1 && sports <= MOST_SPORTS;
+    if (!device || !source || !destination || !within || dport + (flows - 1) / sports > 65535) {
         fprintf(stderr, "a device, two addresses, and numbers within bounds are needed\n");
         return 2;
     }
@@ -140,6 +144,6 @@ int main(int argc, char **argv)
     uint8_t *frames = malloc((size_t)flows * SIZE);
     if (!frames) fail("malloc");
     for (int i = 0; i < flows; i++)
-        build(frames + (size_t)i * SIZE, ends, inet_addr(source), inet_addr(destination), SPORT + i % SPORTS, dport + i / SPORTS);
+        build(frames + (size_t)i * SIZE, ends, inet_addr(source), inet_addr(destination), SPORT + i % sports, dport + i / sports);
     blast(fd, frames, flows, batch, rate, seconds, most);
 }
