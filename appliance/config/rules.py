@@ -19,6 +19,8 @@ _WORD_LIST: TypeAdapter[tuple[tuple[ServiceMatch, ...], ...]] = TypeAdapter(
 
 
 def _services(value: object) -> tuple[ServiceMatch, ...]:
+    if isinstance(value, str):
+        return service_matches(value)
     words = _WORD_LIST.validate_python(one_or_more(value))
     return tuple(dict.fromkeys(match for word in words for match in word))
 

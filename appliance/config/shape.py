@@ -75,11 +75,13 @@ class _Shaper:
         """`node` with the entries that the loader fills in, which nobody may have written."""
         if not isinstance(node.value, dict):
             return node
-        entries = dict(node.value)
-        for key in model.from_loader & entries.keys():
-            self.say(entries.pop(key).at, where, "unknown key", quoted(key), instead_of(key, model.file_keys()))
+        entries = node.value.copy()
+        if not model.from_loader.isdisjoint(entries):
+            for key in model.from_loader & entries.keys():
+                self.say(entries.pop(key).at, where, "unknown key", quoted(key), instead_of(key, model.file_keys()))
         at = node.at if at is None else at
-        entries.update((key, Entry(at, Node(at, text))) for key, text in extra.items())
+        for key, text in extra.items():
+            entries[key] = Entry(at, Node(at, text))
         return node.holding(entries)
 
     def ordered_item(self, section: str, item: Node) -> Iterable[Node]:
@@ -96,23 +98,25 @@ class _Shaper:
 
     def rule(self, name: str, entry: Entry) -> Node | None:
         where, body = named("policy", name), entry.node.value
-        extra = {"name": name, "line": self.line(entry.at)}
         if not isinstance(body, dict):
             self.say(entry.node.at, where, "must be a mapping", entry.node.shown(), "write {from: [ZONE], to: [ZONE], allow: any}")
             return None
+        node = entry.node
+        if ("allow" in body) == ("deny" in body):
+            body = self.one_verdict(where, body, entry)
+            node = node.holding(body)
+        extra = {"name": name, "line": self.line(entry.at), "verdict": "allow" if "allow" in body else "deny"}
+        return self.filled(Rule, node, where, extra, entry.at)
+
+    def one_verdict(self, where: str, body: dict[str, Entry], entry: Entry) -> dict[str, Entry]:
+        """The body of a rule that has no verdict, or two, with one."""
         verdicts = [key for key in body if key in ("allow", "deny")]
-        if len(verdicts) == 2:
+        if verdicts:
             self.say(body[verdicts[1]].at, where, "both `allow` and `deny`", quoted(verdicts[1]), "keep one, and make two rules of it")
-        if not verdicts:
-            found = ", ".join(map(quoted, body)) or "nothing"
-            self.say(entry.at, where, "missing key `allow` or `deny`", found, "add `allow: any`, or the services it is about")
-            body = {**body, "deny": Entry(entry.at, Node(entry.at, "any"))}
-        first = verdicts[0] if verdicts else "deny"
-        body = {key: value for key, value in body.items() if key not in verdicts[1:]}
-        filled = self.filled(Rule, entry.node.holding(body), where, extra, entry.at)
-        if isinstance(filled.value, dict):
-            filled.value["verdict"] = Entry(entry.at, Node(entry.at, first))
-        return filled
+            return {key: value for key, value in body.items() if key != verdicts[1]}
+        found = ", ".join(map(quoted, body)) or "nothing"
+        self.say(entry.at, where, "missing key `allow` or `deny`", found, "add `allow: any`, or the services it is about")
+        return {**body, "deny": Entry(entry.at, Node(entry.at, "any"))}
 
     def nat_rule(self, name: str, entry: Entry) -> Node | None:
         where, body = named("nat", name), entry.node.value

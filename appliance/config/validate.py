@@ -77,7 +77,7 @@ def _build(tree: Node) -> tuple[Config | None, list[ErrorDetails]]:
 def _plain(node: Node) -> Any:
     value = node.value
     if isinstance(value, dict):
-        return {key: _plain(entry.node) for key, entry in value.items()}
+        return {key: text if type(text := entry.node.value) is str else _plain(entry.node) for key, entry in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
