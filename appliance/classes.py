@@ -86,7 +86,7 @@ def generalized(facts: Facts, decision: Decision) -> Alike | None:
         return Alike(False, False, False, False) if decision.reason in CLASS_ALONE else None
     behind, outside, port, _ = decision.reply
     hidden = outside != facts.source
-    translated = decision.service is not None or hidden or (behind, port) != (facts.destination, facts.dport)
+    translated = hidden or (behind, port) != (facts.destination, facts.dport)
     return Alike(
         direct=decision.egress != SELF and decision.next_hop == behind,
         reply_direct=facts.nic != SELF and decision.reply_hop == facts.source,

@@ -10,12 +10,14 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 
 from hypothesis import strategies as st
 
-from appliance.config.models import Config, Forward, Health, Nic, Route, Section, Service, Zone
+from appliance.config.models import Config, Forward, Health, Nic, Route, Rule, Section, Service, Zone
 from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Facts
 from tests.appliance.nat.test_masquerade import entries
 from tests.appliance.policy.test_rules import policies
+from tests.appliance.small_network import number
 
 GRE = 47
+BITS = {4: 32, 6: 128}
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 STARTS, OTHERS = (SYN, SYN | 0xC0), (0, ACK, SYN | ACK, FIN | ACK, RST)
 NICS = {
@@ -41,6 +43,7 @@ SERVERS = {4: ["10.1.2.3", "10.1.2.40", "10.1.2.1", "10.2.0.0", "192.0.2.77"], 6
 PORTS = [(80, 80), (443, 443), (100, 110), (105, 200), (1, 65535)]
 TO_PORTS = [None, 22, 80, 105, 443]
 NAMES = ["internet", "home", "guests"]
+REST = Rule(name="rest", verdict="allow", services="any", from_zones=["any", "self"], to_zones=["any", "self"])
 
 
 def some(values, most=2, least=0):
@@ -92,7 +95,7 @@ def configs(draw):
         nics=nics,
         zones={zone: Zone(name=zone, nics=[nic]) for zone, nic in zip(NAMES, nics, strict=True)},
         routes=draw(some(ROUTES, 6)) if draw(st.booleans()) else [],
-        policy=draw(policies(most=5)),
+        policy=[*draw(policies(most=4)), *draw(some([REST], 1))],
         nat=[*draw(st.lists(entries(), max_size=2)), *draw(st.lists(forwards(), max_size=3))],
         services={name: draw(services(name)) for name in draw(some(["one", "two"]))},
     )
@@ -100,9 +103,10 @@ def configs(draw):
 
 # -- flows -------------------------------------------------------------------------------------------------------------
 
+STRANGERS = [ip_address("198.18.7.7"), ip_address("2001:dead::1")]
 SPECIAL = {
     4: ["0.0.0.0", "1.0.0.0", "126.255.255.255", "127.0.0.0", "127.255.255.255", "128.0.0.0", "224.0.0.0", "255.255.255.255"],
-    6: ["::", "::ffff:ffff", "::1:0:0", "::ffff:0:0", "::1:0:0:0", "fe80::", "fec0::", "ff00::", "ffff::", "2001:dead::1"],
+    6: ["::", "::ffff:ffff", "::1:0:0", "::ffff:0:0", "::1:0:0:0", "fe80::", "fec0::", "ff00::", "ffff::"],
 }
 
 
@@ -125,33 +129,47 @@ def written(part):
 
 
 def around(numbers, last):
-    return sorted({each for number in numbers for each in (number - 1, number, number + 1) if 0 <= each <= last})
+    return sorted({each for middle in numbers for each in (middle - 1, middle, middle + 1) if 0 <= each <= last})
+
+
+def aims(config, own):
+    """(version, protocol, address, port): where doors are, and where probes go."""
+    for entry in config.nat:
+        if isinstance(entry, Forward):
+            for address in map(int, entry.addresses) if entry.addresses else own[entry.family]:
+                yield from ((entry.family, entry.protocol, address, port) for port in entry.ports)
+    for service in config.services.values():
+        yield from ((listen.address.version, listen.protocol, int(listen.address), listen.port) for listen in service.listen)
+        if service.health is not None:
+            yield from ((t.address.version, TCP, int(t.address), service.health.port or t.port) for t in service.targets)
 
 
 class Flows:
     """Flows between the numbers that a configuration is written with, and those next to them."""
 
-    def __init__(self, config, local, random):
-        """`local`: the appliance's own addresses by IP version."""
-        parts = list(written([config.nics, config.routes, config.policy, config.nat, config.services]))
-        special = [ip_address(text) for version in (4, 6) for text in SPECIAL[version]]
-        self.addresses = {
-            version: around([int(a) for a in (*parts, *special) if getattr(a, "version", 0) == version], (1 << bits) - 1)
-            for version, bits in ((4, 32), (6, 128))
-        }
-        self.own = {version: sorted(local[version]) or self.addresses[version] for version in (4, 6)}
-        self.ports = around([number for number in parts if isinstance(number, int) and 0 < number < 65536], 65535)
+    def __init__(self, config, own, random):
+        """`own`: the appliance's addresses by IP version."""
+        parts = list(written([STRANGERS, config.nics, config.routes, config.policy, config.nat, config.services]))
+        named = {version: [int(part) for part in parts if getattr(part, "version", 0) == version] for version in (4, 6)}
+        self.addresses = {v: around([*named[v], *map(number, SPECIAL[v])], (1 << bits) - 1) for v, bits in BITS.items()}
+        self.ports = around([part for part in parts if isinstance(part, int) and 0 < part < 65536], 65535)
+        self._own = {version: sorted(own[version]) or self.addresses[version] for version in (4, 6)}
+        self._others = {version: sorted({*around(named[version], (1 << bits) - 1)} - own[version]) for version, bits in BITS.items()}
+        self._aims = sorted(aims(config, own))
         self._random = random
 
     def draw(self):
-        """One flow. Often from or to the appliance itself: much hangs on that."""
+        """One flow. Half of them go to a door or to where a probe goes, and most come from where flows may come from."""
         pick = self._random.choice
-        nic, version, protocol = pick([0, 0, 1, 1, 2, SELF]), pick([4, 6]), pick([TCP, TCP, TCP, UDP, ICMP, ICMPV6, GRE])
-        source = pick((self.own if nic == SELF and pick([True, True, False]) else self.addresses)[version])
-        destination = pick(pick([self.own, self.addresses])[version])
+        nic, version, protocol = pick([0, 1, 2, SELF]), pick([4, 6]), pick([TCP, TCP, TCP, TCP, UDP, UDP, ICMP, ICMPV6, GRE])
+        destination, dport = pick(pick([self._own, self._others, self.addresses])[version]), pick(self.ports)
+        if self._aims and pick([True, False]):
+            version, protocol, destination, dport = pick(self._aims)
+        likely = (self._own if nic == SELF else self._others)[version]
+        source = pick(pick([likely, likely, likely, self.addresses[version]]))
         icmp_type = pick([pick([8, 128, 3]), {4: 8, 6: 128}[version]]) if protocol in (ICMP, ICMPV6) else -1
         flags = pick([*STARTS, *STARTS, pick(OTHERS)]) if protocol == TCP else 0
-        return Facts(nic, version, protocol, source, destination, *self.ends(protocol, pick(self.ports)), icmp_type, flags)
+        return Facts(nic, version, protocol, source, destination, *self.ends(protocol, dport), icmp_type, flags)
 
     def ends(self, protocol, dport):
         """(sport, dport) of another flow of a protocol."""
