@@ -21,6 +21,12 @@ def network_range(network: IPv4Network | IPv6Network) -> Range:
     return first, first + (1 << (network.max_prefixlen - network.prefixlen)) - 1
 
 
+def network_ranges(networks: Iterable[IPv4Network | IPv6Network], version: int) -> Ranges:
+    """The addresses of one IP version in networks."""
+    ranges = [network_range(network) for network in networks if network.version == version]
+    return merged(ranges) if len(ranges) > 1 else tuple(ranges)
+
+
 def merged(ranges: Iterable[Range]) -> Ranges:
     """The same numbers by the fewest ranges."""
     ordered = sorted(ranges)

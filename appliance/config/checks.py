@@ -78,7 +78,7 @@ def _unknown_zones(scope: Scope, path: Path, words: Iterable[str], special: tupl
         if word in ("any", "self"):
             yield Finding((*path, index), f"{quoted(word)} has no meaning here", instead_of("", scope.zones), quoted(word))
         elif word in scope.nics:
-            homes = [zone.name for zone in scope.config.zones.values() if word in zone.nics] or scope.zones
+            homes = [zone.name for zone in scope.config.zones.values() if word in zone.nics] or sorted(scope.zones)
             yield Finding((*path, index), "a nic where a zone is expected", f"write its zone: {listed(homes)}", quoted(word))
         elif not scope.unknown("zones"):
             yield Finding((*path, index), "unknown zone", instead_of(word, scope.zones.union(special)), quoted(word))

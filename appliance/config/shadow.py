@@ -9,14 +9,15 @@ only one with gaps in its ranges may hold the ends and not what is between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding
 from appliance.config.models import Config, Rule
 from appliance.config.words import ServiceMatch
-from appliance.ranges import Ranges, covers, merged, network_range
+from appliance.ranges import Ranges, covers, merged, network_ranges
 
 MOST_RULES = 16_384
 """Each may take 2 KiB in a vector with a bit for every rule."""
@@ -27,20 +28,20 @@ KIND = 1 << 129
 EVERY_ADDRESS: Ranges = ((4 * KIND, 4 * KIND + 2**32 - 1), (6 * KIND, 6 * KIND + 2**128 - 1))
 EVERY_SERVICE: Ranges = ((0, 256 * KIND - 1),)
 
-Reach = tuple[Ranges, ...]
-"""Everything a rule is about: zones that flows come from and go to, sources, destinations, services."""
+View = Callable[[Rule], Ranges]
+"""What a rule is about in one dimension: zones that flows come from or go to, sources, destinations, services."""
 
 
 def check(config: Config) -> Iterator[Finding]:
     """A warning for each rule that an earlier one hides, and one where there are too many rules to tell."""
     rules = config.policy[:MOST_RULES]
-    zones = _Zones(config.zones)
-    reaches = [_reach(rule, zones) for rule in rules]
+    views = _views(_Zones(config.zones))
+    reach = cache(lambda index: tuple(view(rules[index]) for view in views))
     compared = 0
-    for index, candidates in enumerate(_candidates(reaches)):
+    for index, candidates in enumerate(_candidates(rules, views)):
         for earlier in _bits_of(candidates):
             compared += 1
-            if all(map(covers, reaches[earlier], reaches[index])):
+            if all(map(covers, reach(earlier), reach(index))):
                 yield _hidden(index, rules[index], rules[earlier])
                 break
         if compared > MOST_COMPARED:
@@ -61,13 +62,16 @@ def _given_up(config: Config, index: int) -> Iterator[Finding]:
         yield Finding(("policy", index), "too many rules to tell whether it can match", hint, quoted(rule.name), warning=True)
 
 
-def _candidates(reaches: Sequence[Reach]) -> list[int]:
-    """For each rule the earlier ones that may take all of it, as bits."""
-    found = [(1 << index) - 1 for index in range(len(reaches))]
-    for dimension in zip(*reaches, strict=True):
+def _candidates(rules: Sequence[Rule], views: Iterable[View]) -> list[int]:
+    """For each rule the earlier ones that may take all of it, as bits. The walks end with the dimension that leaves none."""
+    found = [(1 << index) - 1 for index in range(len(rules))]
+    for view in views:
+        dimension = [view(rule) for rule in rules]
         holders = _holders(dimension)
         for index, ranges in enumerate(dimension):
             found[index] &= holders[ranges]
+        if not any(found):
+            break
     return found
 
 
@@ -99,9 +103,15 @@ def _bits_of(vector: int) -> Iterator[int]:
         vector &= vector - 1
 
 
-def _reach(rule: Rule, zones: _Zones) -> Reach:
-    services = _services(rule.services)
-    return zones.ranges(rule.from_zones), zones.ranges(rule.to_zones), _addresses(rule.source), _addresses(rule.destination), services
+def _views(zones: _Zones) -> tuple[View, ...]:
+    """The dimensions, those that tell most rules apart first."""
+    return (
+        lambda rule: _addresses(rule.destination),
+        lambda rule: _addresses(rule.source),
+        lambda rule: _services(rule.services),
+        lambda rule: zones.ranges(rule.to_zones),
+        lambda rule: zones.ranges(rule.from_zones),
+    )
 
 
 class _Zones:
@@ -119,8 +129,8 @@ class _Zones:
 def _addresses(networks: Sequence[IPv4Network | IPv6Network]) -> Ranges:
     if not networks:
         return EVERY_ADDRESS
-    ranges = ((net.version * KIND, network_range(net)) for net in networks)
-    return merged((kind + first, kind + last) for kind, (first, last) in ranges)
+    kinds = ((version * KIND, network_ranges(networks, version)) for version in (4, 6))
+    return tuple((kind + first, kind + last) for kind, ranges in kinds for first, last in ranges)
 
 
 def _services(matches: Sequence[ServiceMatch]) -> Ranges:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from appliance.config.models import Rule, ServiceMatch
 from appliance.policy.dimension import WORD, Dimension, Vector, common, vector
 from appliance.policy.facts import TCP, UDP
-from appliance.ranges import Ranges, merged, network_range
+from appliance.ranges import Ranges, merged, network_ranges
 
 
 class Verdict(NamedTuple):
@@ -91,22 +91,19 @@ class Policy:
 
 def _by_zone(words: Sequence[Sequence[str]], zones: Mapping[str, frozenset[int]]) -> dict[int, Vector]:
     """The rules that speak of each zone."""
-    of_zone: dict[int, list[int]] = {zone: [] for numbers in zones.values() for zone in numbers}
+    of_words: dict[Sequence[str], list[int]] = {}
     for rule, named in enumerate(words):
+        of_words.setdefault(named, []).append(rule)
+    of_zone: dict[int, list[int]] = {zone: [] for numbers in zones.values() for zone in numbers}
+    for named, rules in of_words.items():
         for zone in frozenset().union(*(zones[word] for word in named)):
-            of_zone[zone].append(rule)
+            of_zone[zone] += rules
     return {zone: vector(rules, len(words)) for zone, rules in of_zone.items()}
 
 
 def _addresses(networks: Sequence[Sequence[IPv4Network | IPv6Network]], version: int) -> Dimension:
     """A rule without networks speaks of every address; one with networks of the other version alone, of none."""
-    return Dimension(
-        (
-            (rule, merged(network_range(net) for net in nets if net.version == version) if nets else None)
-            for rule, nets in enumerate(networks)
-        ),
-        len(networks),
-    )
+    return Dimension(((rule, network_ranges(nets, version) if nets else None) for rule, nets in enumerate(networks)), len(networks))
 
 
 def _selectors(services: Sequence[Sequence[ServiceMatch]], protocol: int) -> Dimension:
