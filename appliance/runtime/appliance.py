@@ -77,6 +77,8 @@ class Appliance:
         """The index of the card in front of the appliance's own stack."""
         self._reloading = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
+        self._lost = set[int]()
+        self._cutter: asyncio.Task[None] | None = None
 
     # -- start ---------------------------------------------------------------------------------------------------------
 
@@ -198,10 +200,15 @@ class Appliance:
         self.decider.megaflows.target_changed(service)
         number = self.decider.services.number(f"{service}/{target}")
         if not up and number and self._group is not None:
-            self._group.create_task(self._cut(number), name=f"cut {service}/{target}")
+            self._lost.add(number)
+            if self._cutter is None or self._cutter.done():
+                self._cutter = self._group.create_task(self._cut(), name="cut")
 
-    async def _cut(self, target: int) -> None:
-        await end_flows(self.worker, lambda flow: "no-target" if flow.target == target else None)
+    async def _cut(self) -> None:
+        """End the flows of all targets that are lost by now, then of those lost meanwhile: the table is long."""
+        while self._lost:
+            lost, self._lost = self._lost, set()
+            await end_flows(self.worker, partial(_end_of_target, lost))
 
     # -- reload --------------------------------------------------------------------------------------------------------
 
@@ -273,6 +280,10 @@ class Appliance:
     def ethtool(self, nic: str, kind: str) -> dict[str, Any]:
         """One view of one card, as `ethtool -KIND` shows it. Raises UsageError for an unknown nic or kind."""
         return report.ethtool(self, nic, kind)
+
+
+def _end_of_target(lost: set[int], flow: FlowView) -> str | None:
+    return "no-target" if flow.target in lost else None
 
 
 def _timeouts(config: Config) -> dict[str, float]:

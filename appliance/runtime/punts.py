@@ -5,7 +5,8 @@
     no-neighbour                    the same, though the packet may be translated already
     icmp-error                      translated and passed on, if it is about a flow of ours
 
-All of it is limited in rate, and what can't be sent at once is lost: each of these may be lost on any link.
+All but ARP and ND is limited in rate, each kind by itself on each nic, so that no flood of one takes another's share. What can't be sent at
+once is lost: each of these may be lost on any link.
 Source: RFC 1812, sections 4.3 and 5.2.7; RFC 4443; RFC 791.
 """
 
@@ -32,6 +33,10 @@ ANSWERS: Final = {
     "no-neighbour": IcmpError.HOST_UNREACHABLE,
 }
 
+RATES: Final = {"icmp-error": (500.0, 100), "fragment": (2000.0, 64)}
+ANSWER_RATE: Final = 200.0, 50
+"""What is handled of each kind, a second and at once, of the frames that come by one nic."""
+
 
 class Punts:
     """Handles them for all queues of one worker. `ruleset` is swapped whole by a reload. `host`: the nic of the appliance's own stack."""
@@ -41,9 +46,7 @@ class Punts:
         self.ruleset: Ruleset
         self.ignored: Counter[str] = Counter()
         """Frames that got no answer, by why."""
-        self._errors = RateLimit(rate=200.0, burst=50)
-        self._related = RateLimit(rate=500.0, burst=100)
-        self._fragments = RateLimit(rate=2000.0, burst=64)
+        self._limits: dict[tuple[int, str], RateLimit] = {}
         self._handlers: Mapping[str, Callable[[Punt, float], None]] = {
             "arp": self._arp, "nd": self._nd, "icmp-error": self._icmp_error, "too-big": self._too_big,
             "no-neighbour": self._no_neighbour, "ttl": self._answer, "no-route": self._answer,
@@ -65,7 +68,7 @@ class Punts:
 
     def _answer(self, punt: Punt, now: float) -> None:
         """Tell the sender, from our address on the nic it is behind."""
-        if self._granted(self._errors, now):
+        if self._granted(punt.nic, punt.reason, now):
             frame = self._error(punt, punt.nic)
             self._sent(punt.nic, frame)
 
@@ -81,7 +84,7 @@ class Punts:
         found = self._flow(punt.frame, reverse=True)
         if found is None:
             self._answer(punt, now)
-        elif self._granted(self._errors, now):
+        elif self._granted(punt.nic, punt.reason, now):
             error = self._error(punt, _other_side(found))
             if error is not None:
                 self._pass_on(error, _side(found), now)
@@ -89,7 +92,7 @@ class Punts:
     # -- errors about flows --------------------------------------------------------------------------------------------
 
     def _icmp_error(self, punt: Punt, now: float) -> None:
-        if self._granted(self._related, now):
+        if self._granted(punt.nic, punt.reason, now):
             self._pass_on(punt.frame, punt.nic, now)
 
     def _pass_on(self, frame: bytes, nic: int, now: float) -> None:
@@ -116,7 +119,7 @@ class Punts:
         frame = punt.frame
         if frame[14] >> 4 == 6 or int.from_bytes(frame[20:22]) & DONT_FRAGMENT or len(frame) < 14 + int.from_bytes(frame[16:18]):
             self._answer(punt, now)
-        elif self._granted(self._fragments, now):
+        elif self._granted(punt.nic, "fragment", now):
             self._fragment(punt, now)
 
     def _fragment(self, punt: Punt, now: float) -> None:
@@ -142,7 +145,9 @@ class Punts:
         found = self._worker.lookup(parsed["version"], parsed["protocol"], *(there.back if reverse else there))
         return found if found is not None and found[0].nic_out >= 0 else None
 
-    def _granted(self, limit: RateLimit, now: float) -> bool:
+    def _granted(self, nic: int, kind: str, now: float) -> bool:
+        if (limit := self._limits.get((nic, kind))) is None:
+            limit = self._limits[nic, kind] = RateLimit(*RATES.get(kind, ANSWER_RATE))
         if limit.take(now):
             return True
         self.ignored["rate-limit"] += 1
