@@ -19,6 +19,7 @@ from appliance.flow.megaflow cimport (
 from appliance.flow.parking cimport SHARE_DECISION, park
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL
 from appliance.flow.table cimport CLASS_PENDING, State, Table, flow_free, flow_handle, flow_take, table_find, table_insert, table_remove
+from appliance.flow.window cimport Connection
 from appliance.flow.work cimport miss_room, push_miss
 from ena_dev.driver.rings cimport Frame
 from ena_dev.packet.headers cimport PROTOCOL_TCP, PROTOCOL_UDP, htons, ntohs
@@ -145,6 +146,8 @@ cdef inline uint32_t begin_flow(
     table.flows[slot].half[0].key = key[0]
     state.until = now + engine.pending_time
     state.nic_in, state.queue, state.tcp_flags = frame.nic, <uint8_t> frame.queue, frame.parsed.tcp_flags
+    if key.protocol == PROTOCOL_TCP:
+        memset(&table.connections[slot], 0, sizeof(Connection))
     state.length = <uint16_t> (frame.length if frame.length < 65535 else 65535)
     if not table_insert(table, slot << 1, hash):
         flow_free(table, slot)

@@ -14,13 +14,14 @@ from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_TOO_BIG, PUNT_TTL, co
 from appliance.flow.flows cimport class_of_tcp, flow_end, flow_reclass
 from appliance.flow.key cimport Tuple, key_hash, key_of_frame
 from appliance.flow.parking cimport SHARE_DECISION, park
-from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_WRONG_NIC
+from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC
 from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
 from appliance.flow.table cimport (
-    CLASS_DENIED, CLASS_ESTABLISHED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_REWRITE, Flow, Half, State, first_bucket,
+    CLASS_DENIED, CLASS_ESTABLISHED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_REWRITE, Flow, Half, State, first_bucket,
     flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
 )
 from appliance.flow.tcp cimport CLOSED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_step
+from appliance.flow.window cimport WINDOW_PASSES, WINDOW_REFUSES, window_judge
 from appliance.flow.work cimport lane_of, punt
 from ena_dev.driver.pair cimport Pair
 from ena_dev.driver.rings cimport BURST, Frame
@@ -48,6 +49,18 @@ cdef inline void track(Engine *engine, uint32_t slot, int direction, uint8_t tcp
                 flow_reclass(engine, slot, cls)
     elif direction and state.cls == CLASS_UNREPLIED:
         flow_reclass(engine, slot, CLASS_ESTABLISHED)
+
+
+cdef inline bint numbers_fit(Engine *engine, uint32_t slot, int direction, const Frame *frame, uint8_t *tcp) noexcept nogil:
+    """Whether a TCP segment's numbers are possible; one that its receiver will not take for good changes no state."""
+    cdef State *state = &engine.table.flows[slot].state
+    cdef int result
+    if state.flags & FLOW_LIBERAL:
+        return True
+    result = window_judge(&engine.table.connections[slot], frame, state.tcp, direction)
+    if result == WINDOW_PASSES:
+        tcp[0] = state.tcp
+    return result != WINDOW_REFUSES
 
 
 cdef inline void pass_frame(Engine *engine, uint32_t ref, Frame *frame, uint64_t now) noexcept nogil:
@@ -89,6 +102,8 @@ cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now)
         punt(engine, frame, PUNT_TTL, <int64_t> flow_handle(engine.table, slot), 0)
     elif too_big(frame, out.mtu):
         punt(engine, frame, PUNT_TOO_BIG, <int64_t> flow_handle(engine.table, slot), out.mtu)
+    elif tcp != TCP_NONE and not numbers_fit(engine, slot, direction, frame, &tcp):
+        drop(engine, frame, DROP_TCP_WINDOW)
     else:
         track(engine, slot, direction, tcp, now)
         pass_frame(engine, ref, frame, now)

@@ -12,7 +12,7 @@ from libc.string cimport memcmp, memcpy
 
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.tcp cimport EVENT_SYN, tcp_event_of
-from ena_dev.packet.headers cimport PROTOCOL_TCP, PROTOCOL_UDP, ntohs
+from ena_dev.packet.headers cimport PROTOCOL_TCP, PROTOCOL_UDP, load_be32, ntohs
 from ena_dev.packet.siphash cimport Secret, siphash13
 
 
@@ -93,10 +93,6 @@ cdef struct Megaflows:
 
 
 # -- classes ---------------------------------------------------------------------------------------------------------------
-
-cdef inline uint32_t load_be32(const uint8_t *data) noexcept nogil:
-    return <uint32_t> data[0] << 24 | <uint32_t> data[1] << 16 | <uint32_t> data[2] << 8 | data[3]
-
 
 cdef inline uint32_t class_of_number(const Cuts *cuts, uint32_t number) noexcept nogil:
     cdef uint32_t low = 0, high = cuts.small_count, middle

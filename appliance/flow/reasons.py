@@ -21,6 +21,7 @@ MEANINGS: Final[dict[str, str]] = {
     # its flow
     "wrong-nic": "came in elsewhere than its flow does",
     "tcp-invalid": "flags that its TCP state doesn't allow",
+    "tcp-window": "sequence or acknowledgement numbers outside its connection's windows",
     "pending-full": "too many flows wait for a decision",
     "table-full": "no room for another flow",
     "miss-full": "decisions lag behind: the ring to Python is full",

@@ -4,6 +4,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from appliance.flow.key cimport Secret, Tuple, key_equal
+from appliance.flow.window cimport Connection
 
 
 cdef enum:  # classes: each flow is in one, oldest first, and bounded and evicted by it
@@ -20,6 +21,7 @@ cdef enum:  # State.flags
     FLOW_DECREMENT = 1         # TTL and hop limit
     FLOW_INSTALLED = 2         # its reply half is in the index
     FLOW_REWRITE = 4           # its tuple changes on the way
+    FLOW_LIBERAL = 8           # TCP: any sequence numbers
 
 
 cdef struct Half:              # 64 bytes: one direction
@@ -68,6 +70,7 @@ cdef struct Chain:
 
 cdef struct Table:
     Flow *flows                # slot 0 is never used
+    Connection *connections    # of the slots of TCP flows
     Bucket *buckets
     uint64_t mask              # buckets - 1
     Secret secret
@@ -156,4 +159,4 @@ cdef object unpack_key(const Tuple *key)
 
 cdef class FlowTable:
     cdef Table table
-    cdef size_t flow_bytes, bucket_bytes
+    cdef size_t flow_bytes, bucket_bytes, connection_bytes

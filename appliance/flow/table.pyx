@@ -14,6 +14,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from appliance.flow.key cimport Tuple, is_icmp, key_hash, map_ipv4, reply_kind, request_kind
+from appliance.flow.window cimport Connection
 from ena_dev.errors import UsageError
 from ena_dev.packet.headers cimport htons, ntohs
 
@@ -181,14 +182,18 @@ cdef class FlowTable:
             buckets <<= 1
         table.mask = buckets - 1
         self.flow_bytes, self.bucket_bytes = (<size_t> table.slots + 1) * sizeof(Flow), buckets * sizeof(Bucket)
+        self.connection_bytes = (<size_t> table.slots + 1) * sizeof(Connection)
         table.flows = <Flow *> reserve(self.flow_bytes)
         table.buckets = <Bucket *> reserve(self.bucket_bytes)
+        table.connections = <Connection *> reserve(self.connection_bytes)
 
     def __dealloc__(self):
         if self.table.flows != NULL:
             munmap(self.table.flows, self.flow_bytes)
         if self.table.buckets != NULL:
             munmap(self.table.buckets, self.bucket_bytes)
+        if self.table.connections != NULL:
+            munmap(self.table.connections, self.connection_bytes)
 
     @property
     def slots(self):

@@ -102,7 +102,7 @@ class Office:
         there = ip(version, CLIENT[version], SERVER[version])
         self.client.send(there / TCP(sport=port, dport=to, flags="S", seq=100))
         await self.bench.settle()
-        self.server.send(back(self.server.only(TCP), flags="SA", seq=900, ack=101))
+        self.server.send(back(self.server.only(TCP), flags="SA", seq=900, ack=101, window=65535))
         await self.bench.settle()
         assert self.client.only(TCP)[TCP].flags == "SA"
         self.client.send(there / TCP(sport=port, dport=to, flags="A", seq=101, ack=901))
