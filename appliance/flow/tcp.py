@@ -6,7 +6,7 @@
 
 States are the originator's where RFC 9293 has a name: FIN_WAIT means that its side has sent FIN, CLOSE_WAIT that the other has.
 What the table doesn't list is invalid: dropped, and the flow stays as it is. Retransmissions, answers to half-open connections
-and challenge ACKs pass (RFC 9293, 3.5.1 and 3.10.7; RFC 5961). Sequence numbers aren't looked at.
+and challenge ACKs pass (RFC 9293, 3.5.1 and 3.10.7; RFC 5961). Sequence numbers are `window.pxd`'s.
 """
 
 from enum import IntEnum

@@ -172,7 +172,7 @@ def test_another_syn_before_an_answer_is_another_try(bench: Bench) -> None:
 
 def test_simultaneous_open(bench: Bench) -> None:
     steps = [("o", "S", 0, None), ("r", "S", 0, None), ("o", "SA", 0, 1), ("r", "SA", 0, 1), ("o", "A", 1, 1), ("r", "A", 1, 1)]
-    assert all([segment(bench, *step) for step in steps]) and state(bench) == "established"
+    assert all(segment(bench, *step) for step in steps) and state(bench) == "established"
     assert not segment(bench, "r", "A", 2 + WINDOW, 1, 10)
 
 
