@@ -43,7 +43,11 @@ SERVERS = {4: ["10.1.2.3", "10.1.2.40", "10.1.2.1", "10.2.0.0", "192.0.2.77"], 6
 PORTS = [(80, 80), (443, 443), (100, 110), (105, 200), (1, 65535)]
 TO_PORTS = [None, 22, 80, 105, 443]
 NAMES = ["internet", "home", "guests"]
-REST = Rule(name="rest", verdict="allow", services="any", from_zones=["any", "self"], to_zones=["any", "self"])
+EVERYWHERE = {"from_zones": ["any", "self"], "to_zones": ["any", "self"]}
+LAST = [
+    Rule(name="no games", verdict="deny", services="udp/300-310", **EVERYWHERE),
+    Rule(name="rest", verdict="allow", services="any", **EVERYWHERE),
+]
 
 
 def some(values, most=2, least=0):
@@ -95,7 +99,7 @@ def configs(draw):
         nics=nics,
         zones={zone: Zone(name=zone, nics=[nic]) for zone, nic in zip(NAMES, nics, strict=True)},
         routes=draw(some(ROUTES, 6)) if draw(st.booleans()) else [],
-        policy=[*draw(policies(most=4)), *draw(some([REST], 1))],
+        policy=[*draw(policies(most=4)), *draw(some(LAST))],
         nat=[*draw(st.lists(entries(), max_size=2)), *draw(st.lists(forwards(), max_size=3))],
         services={name: draw(services(name)) for name in draw(some(["one", "two"]))},
     )
@@ -137,7 +141,7 @@ def aims(config, own):
     for entry in config.nat:
         if isinstance(entry, Forward):
             for address in map(int, entry.addresses) if entry.addresses else own[entry.family]:
-                yield from ((entry.family, entry.protocol, address, port) for port in entry.ports)
+                yield from ((entry.family, entry.protocol, address, port) for port in (*entry.ports, entry.to_port) if port)
     for service in config.services.values():
         yield from ((listen.address.version, listen.protocol, int(listen.address), listen.port) for listen in service.listen)
         if service.health is not None:
