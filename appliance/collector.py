@@ -21,3 +21,15 @@ def paused() -> Iterator[None]:
     finally:
         if running:
             gc.enable()
+
+
+def off() -> None:
+    """No more collections: for a process that ends soon, or while one starts."""
+    gc.disable()
+
+
+def resumed() -> None:
+    """Collect again, after `off`. What is there by now stays, and is never looked at."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()

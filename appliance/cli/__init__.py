@@ -7,12 +7,19 @@
     logs       structlog, and everything that logs by the standard library
     exits      exit statuses, and how errors end a command
 
-A command imports what it needs when it runs, so that the others start quickly.
+A command imports what it needs when it runs, so that the others start quickly. Starting makes many objects and no garbage, so the collector
+waits until a command that stays has started.
 """
+
+import os
 
 
 def main() -> None:
     """The entry point of the `softena` program. Ends the process with the command's exit status."""
+    from appliance.collector import off
+
+    off()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look for some in every installed package
     from appliance.cli.app import app
     from appliance.cli.exits import told
 

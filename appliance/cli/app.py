@@ -11,6 +11,7 @@ import typer
 from appliance.cli import card, reading
 from appliance.cli.exits import Exit, count
 from appliance.cli.reading import AsJson, ConfigFile, Socket
+from appliance.collector import resumed
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -112,4 +113,5 @@ def demo(
     """Run the appliance between two network namespaces, and compare what real traffic does with what it should. Takes root."""
     from appliance.demo.director import play
 
+    resumed()
     raise typer.Exit(play(log))

@@ -19,6 +19,7 @@ import typer
 from appliance.cli import card_commands
 from appliance.cli.each_card import EachCard
 from appliance.cli.reading import Format, Level
+from appliance.collector import resumed
 from ena_dev.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Serve(EachCard):
         except UsageError as error:
             raise typer.BadParameter(str(error)) from None
         configure(ctx.params["log_format"], ctx.params["log_level"])
+        resumed()
         uvloop.run(run(cards, lambda path: print(f"ready {path}", flush=True)))
 
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 import typer
 
 from appliance.cli.reading import AsJson, show_json
-from appliance.cli.tables import show
 
 Card = Annotated[Path, typer.Argument(metavar="PATH", help="The card's --vfio-user socket.", show_default=False, readable=False)]
 
@@ -84,6 +83,8 @@ def _ask(path: Path, method: str, **params: object) -> dict[str, Any]:
 
 def show_card(card: Mapping[str, Any]) -> None:
     """Print a card's stats."""
+    from appliance.cli.tables import show
+
     for name, value in _facts(card):
         print(f"{name + ':':12}{value}")
     show("traffic", ("", "packets", "bytes", "copied", "segmented", "summed"), (_traffic(way, card[way]) for way in ("rx", "tx")))

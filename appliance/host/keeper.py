@@ -1,6 +1,7 @@
 """A small process that keeps what it takes to undo changes, after the appliance has dropped it.
 
-    keeper = Keeper(adopted.changes, tun_changes)     # before dropping privileges
+    keeper = Keeper()                                 # early: it takes a while to start, beside its parent
+    keeper.keep(adopted.changes, tun_changes)         # before dropping privileges
     drop()
     ...
     keeper.finish()                                   # undo now; it happens as well whenever the appliance ends, however it ends
@@ -25,13 +26,9 @@ READY = "ready\n"
 
 
 class Keeper:
-    """Takes over the undoing of `changes`, given in the order in which they were made, in the calling thread's network namespace.
+    """Works in the network namespace of the thread that makes it. Without anything to keep it ends as its parent does."""
 
-    It empties them. Raises HostError if the process doesn't start; the changes then are as before.
-    """
-
-    def __init__(self, *changes: Changes) -> None:
-        calls = [call for each in changes for call in each.undo]
+    def __init__(self) -> None:
         # The child must find this package wherever the parent did.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
         self._process = subprocess.Popen(
@@ -42,6 +39,13 @@ class Keeper:
             text=True,
             env=environment,
         )
+
+    def keep(self, *changes: Changes) -> None:
+        """Take over the undoing of changes, given in the order in which they were made, and empty them.
+
+        Raises HostError if the process didn't start; the changes then are as before.
+        """
+        calls = [call for each in changes for call in each.undo]
         try:
             self._tell(json.dumps(calls))
         except OSError as error:
@@ -76,10 +80,11 @@ class Keeper:
 
 
 def main() -> int:
-    """Read the calls, say so, wait for the end of the pipe, undo."""
+    """Read the calls, say so, wait for the end of the pipe, undo. The end may come before the calls: nothing was changed then."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(each, signal.SIG_IGN)
-    changes = Changes([(method, command, arguments) for method, command, arguments in json.loads(sys.stdin.readline())])
+    calls = json.loads(sys.stdin.readline() or "[]")
+    changes = Changes([(method, command, arguments) for method, command, arguments in calls])
     sys.stdout.write(READY)
     sys.stdout.flush()
     while sys.stdin.buffer.read(4096):

@@ -23,7 +23,6 @@ from ena_dev.device.personality import STRANGERS_FEATURES, Personality
 from ena_dev.errors import HostError
 from ena_dev.port.cable import cable
 from ena_dev.port.port import Port
-from ena_dev.vfio_user.served import ServedCard
 
 SOCKET_MODE: Final = 0o660  # who QEMU runs as is let in by the group, which a directory with the set-group-ID bit hands down
 SHOWN: Final = ("socket", "mac", "connected", "driver", "link")
@@ -34,6 +33,8 @@ class Guest:
 
     def __init__(self, name: str, path: Path, personality: Personality, executor: Executor) -> None:
         self.name, self.path = name, path
+        from ena_dev.vfio_user.served import ServedCard  # few appliances have virtual machines
+
         self.near: Port
         self.near, self._far = cable(personality.max_queues)
         self.card = ServedCard(path, personality, self._far, executor, SOCKET_MODE)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from appliance.collector import resumed
 from appliance.config.errors import ConfigError
 from appliance.config.loader import load
 from appliance.control.interface import methods
@@ -25,11 +26,11 @@ log = structlog.get_logger("softena")
 
 async def serve(path: Path, user_drop: bool = True) -> int:
     """Run the file's appliance until a signal ends it; the exit status. Raises SoftenaError when it can't start."""
+    world = LinuxWorld(user_drop)
     config = load(path)
     for warning in config.warnings:
         log.warning("configuration", warning=str(warning))
     stop = asyncio.Event()
-    world = LinuxWorld()
     appliance = Appliance(config, path, world)
     control = ControlServer(Path(config.control.socket), methods(appliance))
     await appliance.start()
@@ -40,6 +41,7 @@ async def serve(path: Path, user_drop: bool = True) -> int:
             for remark in world.drop_privileges():
                 log.warning("privileges", remark=remark)
         _listen_to_signals(appliance, stop)
+        resumed()
         log.info("ready", config=str(path), nics=[card.name for card in appliance.cards], generation=appliance.generation)
         await _until(stop, appliance)
     finally:

@@ -58,9 +58,10 @@ class World(Protocol):
 class LinuxWorld:
     """TAPs, a TUN and uplinks of this host. Everything runs in a thread of its own: netlink sessions block."""
 
-    def __init__(self) -> None:
+    def __init__(self, will_drop: bool) -> None:
+        """`will_drop`: `drop_privileges` is to come. It needs a process that starts meanwhile."""
         self._changes: list[Changes] = []
-        self._keeper: Keeper | None = None
+        self._keeper = Keeper() if will_drop and os.geteuid() == 0 else None
         self._adopted: dict[str, Adopted] = {}
 
     def nic_port(self, nic: Nic) -> Port:
@@ -108,8 +109,8 @@ class LinuxWorld:
 
     def drop_privileges(self) -> list[str]:
         """Become nobody, with all open; a small process keeps what undoing takes. Remarks on what was left. Raises HostError."""
-        if os.geteuid() == 0:
-            self._keeper = Keeper(*self._changes)
+        if self._keeper is not None:
+            self._keeper.keep(*self._changes)
         return drop()
 
     async def probe(self, address: str, port: int, source: str | None, patience: float) -> str:

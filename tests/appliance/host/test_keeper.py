@@ -27,7 +27,8 @@ from ipaddress import ip_interface
 from appliance.host.keeper import Keeper
 from appliance.host.privileges import drop
 from appliance.host.tun import configure_tun
-keeper = Keeper(configure_tun("tun0", [ip_interface("203.0.113.7/24"), ip_interface("2001:db8:1::2/64")], 1280, default_route=True))
+keeper = Keeper()
+keeper.keep(configure_tun("tun0", [ip_interface("203.0.113.7/24"), ip_interface("2001:db8:1::2/64")], 1280, default_route=True))
 drop()
 print(keeper.pid, flush=True)
 sys.stdin.readline()
@@ -67,7 +68,8 @@ def test_signals_to_the_group_do_not_end_it(lab: Callable[[str], Namespace]):
     tun = inside.call(Device, "tun0", IFF_TUN)
     before = inside.call(settings)
     changes = inside.call(configure_tun, "tun0", OWN, 1500)
-    keeper = inside.call(Keeper, changes)
+    keeper = inside.call(Keeper)
+    keeper.keep(changes)
     assert changes.undo == []
 
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -81,6 +83,12 @@ def test_signals_to_the_group_do_not_end_it(lab: Callable[[str], Namespace]):
 
 def test_what_the_kernel_refuses_is_told(lab: Callable[[str], Namespace]):
     unknown_target = ("route", "add", {"dst": "10.0.0.0/8", "gateway": "192.0.2.1"})  # ENETUNREACH
-    keeper = lab("keeper").call(Keeper, Changes([unknown_target]))
+    keeper = lab("keeper").call(Keeper)
+    keeper.keep(Changes([unknown_target]))
     with pytest.raises(HostError, match="could not all be restored: their keeper ended with status 1"):
         keeper.finish()
+
+
+def test_it_ends_quietly_when_there_was_nothing_to_keep(lab: Callable[[str], Namespace], capfd: pytest.CaptureFixture[str]):
+    lab("keeper").call(Keeper).finish()
+    assert capfd.readouterr() == ("", "")
