@@ -6,6 +6,7 @@
 
 * `config`                      what an operator may write, and every mistake in it
 * `policy`, `nat`, `balancer`, `route`, `ruleset`, `decide`   the decision engine: pure functions
+* `classes`                     flows that the engine cannot tell apart: what it decided about one holds for all
 * `neighbour`                   the cache behind ARP and ND, sans-IO
 * `flow`                        the compiled fast path: table, tracking, rewrite, the burst program
 * `runtime`                     cards, queue coroutines, reload, health: start reading here
