@@ -12,6 +12,7 @@ All have the same job between the same two hosts: `client` 10.98.1.2 and `server
 
 from __future__ import annotations
 
+import compileall
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ def many_nics() -> str:
 
 def softena(name: str, text: str, wiring: Wiring = "routed taps") -> Candidate:
     def command(directory: Path) -> list[str]:
+        for package in ("appliance", "ena_dev"):  # as an installer does, whether or not this interpreter keeps bytecode by itself
+            compileall.compile_dir(Path(__file__).parents[2] / package, quiet=2)
         file = directory / "softena.yaml"
         file.write_text(f"{text}control: {{socket: {directory / 'control.sock'}}}\n")
         return [sys.executable, "-m", "appliance.cli", "run", "--log-format", "json", str(file)]
