@@ -57,11 +57,12 @@ class Lab:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         self._stack.close()
         for path in NAMESPACES.glob(f"{PREFIX}-{os.getpid()}-*"):  # whatever an interrupt left between being made and being known
             delete(path.name)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def rig(self, name: str) -> Rig:
         """The candidate's rig."""

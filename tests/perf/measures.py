@@ -44,6 +44,8 @@ MILLION: Final = 1_000_000
 PART: Final = 50_000
 """Flows of one destination port."""
 NEW_KINDS: Final = 1_000
+ANNOUNCING, IDLE = 2.0, 3.0
+"""Seconds in which a start's announcements end, and of idleness at least."""
 
 _ports = iter(range(10, 1000))
 _kinds = itertools.cycle(range(KINDS_FROM, KINDS_FROM + KINDS, NEW_KINDS))
@@ -224,7 +226,7 @@ def start(rig: Rig, seconds: float) -> Figures:
 
 def idle(rig: Rig, seconds: float) -> Figures:
     """CPU of doing nothing."""
-    time.sleep(2.0)  # neighbours have been announced
+    time.sleep(ANNOUNCING)
     cpu, began = rig.cpu(), time.monotonic()
-    time.sleep(max(3.0, seconds))
+    time.sleep(max(IDLE, seconds))
     return {"percent": 100 * (rig.cpu() - cpu) / (time.monotonic() - began)}

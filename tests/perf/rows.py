@@ -49,7 +49,7 @@ def flood(name: str, what: str, kind: Flood) -> Row:
     bars = (
         Bar("p50_us", "tapfwd -q", 1.6, 1.1),
         Bar("p99_us", "tapfwd -q", 2.0, 1.1),
-        Bar("status_slower", "", 3.0, 1.5),
+        Bar("status_slower", "", 5.0, 2.0),
         Bar("targets_lost", "", 0.0, 0.0),
     )
     return Row(name, what, fairness.beside(kind), bars, ours="softena, 4 queues, checked", better="less")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pytest
 
 from appliance.host.links import NAMESPACES
 from tests.e2e.host import eventually
 from tests.e2e.host import missing as missing_for_labs
+from tests.perf import measures
+from tests.perf.__main__ import Lab
 from tests.perf.candidates import CANDIDATES
 from tests.perf.measures import Figures, idle
 from tests.perf.process import cpu_by_thread, cpu_seconds
@@ -57,6 +60,26 @@ def test_two_short_rows_come_out_within_very_wide_margins(tmp_path: Path) -> Non
     ratios: dict[tuple[str, str], Any] = {(row["row"], bar["figure"]): bar["ratio"] for row in data["rows"] for bar in row["bars"]}
     assert ratios["frames", "core_kpps"] > 0.2
     assert ratios["round-trip", "p50_us"] < 30
+
+
+FAMILIES: Final = ("frames", "first-met", "bulk", "connections", "new-flow", "new-kind", "round-trip", "flood", "memory", "start", "idle")
+"""A row of each way to measure."""
+TINY: Final = {"FIRST_MET": 0.3, "NEW_KINDS": 100, "MILLION": 2_000, "PART": 1_000, "ANNOUNCING": 0.0, "IDLE": 0.2}
+
+
+@pytest.mark.perf
+@pytest.mark.usefixtures("machine")
+def test_every_way_to_measure_gives_the_figures_that_its_bars_are_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_name = {row.name: row for row in ROWS}
+    assert {row.measure.__qualname__ for row in ROWS} == {by_name[name].measure.__qualname__ for name in FAMILIES}
+    for constant, value in TINY.items():
+        monkeypatch.setattr(measures, constant, value)
+    with Lab() as lab:
+        for name in FAMILIES:
+            figures = by_name[name].measure(lab.rig("softena, 4 queues, checked"), 0.2)
+            assert {bar.figure for bar in by_name[name].bars} <= figures.keys(), name
+            assert all(math.isfinite(value) for value in figures.values()), name
+        assert {"p50_us", "p99_us"} <= by_name["flood"].measure(lab.rig("tapfwd -q"), 0.2).keys()
 
 
 @pytest.mark.perf
