@@ -127,23 +127,29 @@ class _Reader:
 
     def _node(self, event: Any) -> Node:
         """The value that begins with this event."""
-        kind, at, anchor = type(event), event.start_mark.index, event.anchor
-        if kind is AliasEvent:
-            return self._alias(anchor, at)
-        if event.tag is not None:
-            self._judge_tag(event.tag, at)
+        kind, at = type(event), event.start_mark.index
         if kind is ScalarEvent:
             text, plain = event.value, not event.style
             node = Node(at, None if plain and text in NULLS else text, plain)
+            if event.tag is not None:
+                self._refuse_tag(event.tag, at)
+        elif kind is AliasEvent:
+            return self._alias(event.anchor, at)
         else:
-            self._check_depth(self._depth + 1, at)
-            if anchor is not None:
-                self._anchors[anchor] = None
-            self._depth += 1
-            node = self._mapping(at) if kind is MappingStartEvent else self._list(at)
-            self._depth -= 1
-        if anchor is not None:
-            self._anchors[anchor] = node
+            node = self._collection(event, at)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _collection(self, event: Any, at: int) -> Node:
+        if event.tag is not None:
+            self._refuse_tag(event.tag, at)
+        self._check_depth(self._depth + 1, at)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
+        self._depth += 1
+        node = self._mapping(at) if isinstance(event, MappingStartEvent) else self._list(at)
+        self._depth -= 1
         return node
 
     def _list(self, at: int) -> Node:
@@ -161,14 +167,15 @@ class _Reader:
     def _mapping(self, at: int) -> Node:
         entries: dict[str, Entry] = {}
         blank = False
-        for event in self._events:
+        take, events = self._node, self._events
+        for event in events:
             if type(event) is MappingEndEvent:
                 break
             text, key_at, plain = self._key(event)
             repeated = text in entries
             if repeated or not text:
                 self._odd_key(text, key_at, entries)
-            node = self._node(next(self._events))
+            node = take(next(events))
             if node.value is None:
                 node = Node(key_at, None)  # nothing has no place of its own
             if node.value is None or node.blank:
@@ -184,7 +191,8 @@ class _Reader:
             text, plain = event.value, not event.style
             return "" if plain and text in NULLS else text, at, plain
         if isinstance(event, CollectionStartEvent):
-            self._judge_tag(event.tag, at)
+            if event.tag is not None:
+                self._refuse_tag(event.tag, at)
             self._check_depth(self._depth + 1, at)
             hint = "write `key: value`, and quote text that starts with a bracket"
             raise self._source.refuse(at, "key is not text", "a mapping or a list", hint)
@@ -200,9 +208,8 @@ class _Reader:
             hint = f"remove one of the two; the first is on line {self._source.place(entries[text].at).line}"
             self.mistakes.append(self._source.mistake(at, "duplicate key", quoted(text), hint))
 
-    def _judge_tag(self, tag: str | None, at: int) -> None:
-        if tag is not None:
-            self.mistakes.append(self._source.mistake(at, "tags have no meaning here", quoted(tag), "remove the tag"))
+    def _refuse_tag(self, tag: str, at: int) -> None:
+        self.mistakes.append(self._source.mistake(at, "tags have no meaning here", quoted(tag), "remove the tag"))
 
     def _alias(self, name: str, at: int) -> Node:
         if name not in self._anchors:
