@@ -14,7 +14,7 @@ from ena_dev.device.card cimport DROP_PORT_ERROR, DROP_PORT_FULL, Card, card_imp
 from ena_dev.device.impairment cimport WAY_IN, WAY_OUT, Held
 from ena_dev.device.rx_engine cimport rx_announce, rx_arrive
 from ena_dev.device.shaper cimport SHAPER_PASSES
-from ena_dev.port.port cimport PORT_FULL, PORT_SENT, PortQueue
+from ena_dev.port.port cimport PORT_FULL, PORT_SENT, PortQueue, port_send_now
 
 
 cdef void release_impaired(void *ctx, Held *held, uint64_t now) noexcept nogil:
@@ -41,7 +41,7 @@ cdef void release_shaped(void *ctx, Held *held, uint64_t now) noexcept nogil:
 
 cdef void to_port(Card *card, const Held *held, const iovec *piece) noexcept nogil:
     cdef PortQueue *port = card.egress[held.queue]
-    cdef int reason = port.send(port.ctx, piece, 1, &held.meta)
+    cdef int reason = port_send_now(port, piece, 1, &held.meta)
     if reason != PORT_SENT:
         card.tx_total.drops[DROP_PORT_FULL if reason == PORT_FULL else DROP_PORT_ERROR] += 1
 

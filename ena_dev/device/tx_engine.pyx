@@ -19,7 +19,8 @@ from ena_dev.bus.memory cimport BUS_READ, bus_at
 from ena_dev.device.card cimport Card, DROP_LINK, DROP_NONE, TxQueue, card_fatal, cq_notify, cq_slot, spoils
 from ena_dev.device.tx_descriptors cimport tx_begin, tx_fetch, tx_read_data, tx_read_meta
 from ena_dev.device.tx_lines cimport tx_gather_lines
-from ena_dev.device.tx_offload cimport Outgoing, tx_transmit
+from ena_dev.device.tx_offload cimport Outgoing, tx_flush, tx_transmit
+from ena_dev.port.port cimport PortRefused
 from ena_dev.ring cimport ring_phase, ring_slot, ring_used
 
 cdef enum:
@@ -102,6 +103,7 @@ cdef int tx_step(void *ctx, uint64_t now, int budget) noexcept nogil:
     cdef Card *card = q.card
     cdef uint16_t tail = <uint16_t> load_acquire(&q.doorbell)
     cdef Outgoing packet
+    cdef PortRefused refused
     cdef uint8_t *ring = NULL
     cdef int done = 0, completed = 0, reason
     if tail == q.head or card.fatal:
@@ -125,6 +127,7 @@ cdef int tx_step(void *ctx, uint64_t now, int budget) noexcept nogil:
         if packet.named:
             complete(q, packet.req_id, now)
             completed = 1
+    tx_flush(q, &refused)
     if completed:
         cq_notify(q.cq, now, NOTIFY_TX)
     return min(done, budget)

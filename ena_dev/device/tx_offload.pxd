@@ -3,6 +3,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from posix.uio cimport iovec
 
 from ena_dev.device.card cimport Meta, TxQueue
+from ena_dev.port.port cimport PortRefused
 
 cdef enum:
     TX_PIECES = 24             # data descriptors of a packet, at most
@@ -19,3 +20,4 @@ cdef struct Outgoing:          # a packet as its descriptors said
     Meta meta
 
 cdef int tx_transmit(TxQueue *q, const Outgoing *packet, uint64_t now, int *frames) noexcept nogil
+cdef void tx_flush(TxQueue *q, PortRefused *refused) noexcept nogil        # the burst is over: the port sends what it kept

@@ -25,7 +25,7 @@ from ena_dev.packet.headers cimport (ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, 
                                      TCP_CWR, TCP_HEADER, UDP_HEADER, Parsed, load_be16, parse_frame, store_be16)
 from ena_dev.packet.segmentation cimport SEGMENT_MSS_MIN, finish_checksum, finish_partial_checksum, segment_tcp
 from ena_dev.port.port cimport (GSO_ECN, GSO_TCP4, GSO_TCP6, META_PARTIAL, PORT_CHECKSUM, PORT_FULL, PORT_PAD, PORT_PIECES,
-                                PORT_SEGMENTATION, PORT_SENT, PortMeta)
+                                PORT_SEGMENTATION, PORT_SENT, PortMeta, PortRefused)
 
 cdef enum:
     L4_PROTO = 0x1F            # bits of the descriptor's field, shifted down
@@ -62,6 +62,19 @@ cdef int send(TxQueue *q, const iovec *pieces, int count, uint32_t length, const
     if reason == PORT_SENT:
         return DROP_NONE
     return DROP_PORT_FULL if reason == PORT_FULL else DROP_PORT_ERROR
+
+
+cdef void tx_flush(TxQueue *q, PortRefused *refused) noexcept nogil:
+    """What the port refuses only now was counted as sent: set that right."""
+    memset(refused, 0, sizeof(PortRefused))
+    if q.port.flush == NULL:
+        return
+    q.port.flush(q.port.ctx, refused)
+    if refused.full or refused.error:
+        q.counters.packets -= refused.full + refused.error
+        q.counters.bytes -= refused.bytes
+        q.counters.drops[DROP_PORT_FULL] += refused.full
+        q.counters.drops[DROP_PORT_ERROR] += refused.error
 
 
 cdef int send_headers(TxQueue *q, Headers *headers, uint32_t length, const PortMeta *meta, uint64_t now) noexcept nogil:
@@ -230,13 +243,19 @@ cdef int segmented(TxQueue *q, const Outgoing *packet, Headers *h, PortMeta *met
 cdef int cut(TxQueue *q, const Outgoing *packet, Headers *h, uint64_t now, int *frames) noexcept nogil:
     cdef Cut state
     cdef iovec payload[PORT_PIECES]
+    cdef PortRefused refused
     cdef int segments, n
+    tx_flush(q, &refused)                  # of the packets before
     n = chain_skip(packet.pieces, packet.count, h.parsed.payload_offset, payload)
     state.q, state.now, state.failed = q, now, DROP_NONE
     memset(&state.meta, 0, sizeof(PortMeta))
     segments = segment_tcp(h.bytes, h.parsed.payload_offset, payload, n, packet.meta.mss, send_segment, &state)
     if segments < 0:
         return DROP_OFFLOAD
+    if q.port.flush != NULL:
+        q.port.flush(q.port.ctx, &refused)
+        if refused.full or refused.error:
+            state.failed = DROP_PORT_FULL if refused.full else DROP_PORT_ERROR
     q.counters.segmented += 1
     frames[0] += segments - 1
     return state.failed

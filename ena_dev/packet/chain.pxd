@@ -29,6 +29,20 @@ cdef inline uint32_t chain_peek(const iovec *pieces, int count, uint8_t *out, ui
     return at
 
 
+cdef inline void chain_spread(const uint8_t *source, uint32_t length, const iovec *pieces, int count) noexcept nogil:
+    """Copy `length` bytes into the chain, or as many as it takes."""
+    cdef uint32_t at = 0, size
+    cdef int i
+    for i in range(count):
+        size = length - at
+        if size > pieces[i].iov_len:
+            size = <uint32_t> pieces[i].iov_len
+        memcpy(pieces[i].iov_base, source + at, size)
+        at += size
+        if at == length:
+            return
+
+
 cdef inline int chain_skip(const iovec *pieces, int count, uint32_t skip, iovec *out) noexcept nogil:
     """The chain without its first `skip` bytes, into `out` (of `count` entries); returns the number of pieces."""
     cdef int taken = 0, i

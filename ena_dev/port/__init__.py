@@ -5,7 +5,8 @@
     a card   --cable---'
 
 * `port`      what every port is, as a struct of functions for each queue
-* `tap`       a Linux interface, read straight into the driver's buffers; offloads by the virtio-net header
+* `tap`       a Linux interface; `tap_queue` moves its frames, small ones in bursts, offloads by the virtio-net header
+* `uring`     several reads or writes by one system call
 * `steering`  the card's hash in the kernel, so that a TAP picks the right queue itself
 * `cable`     two cards back to back, one copy
 * `wire`      a far end in Python, frame by frame; `meta` tells what is known beside the bytes

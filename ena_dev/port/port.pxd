@@ -5,7 +5,7 @@ A pull port (TAP, TUN, wire) is read straight into the buffers that the driver p
 `receive`: it hands each frame to the card's `deliver`, which copies once into posted buffers or drops and counts.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from posix.uio cimport iovec
 
 cdef enum:
@@ -22,7 +22,7 @@ cdef enum:
     PORT_SEGMENTATION = 2      # send: large TCP packets to be segmented
     PORT_PAD = 4               # send: frames have 60 bytes at least, as on a wire
     # reasons of send
-    PORT_SENT = 0
+    PORT_SENT = 0              # gone, or sure to go with the next `flush`
     PORT_FULL = 1              # no room: dropped
     PORT_ERROR = 2             # refused: dropped
     # what `receive` returns beside a length
@@ -40,19 +40,38 @@ cdef struct PortMeta:          # of one frame, both ways
     uint16_t csum_start        # bytes from the frame's start
     uint16_t csum_offset       # bytes from csum_start
 
+cdef struct PortRefused:       # frames that `send` took and the far side then didn't
+    uint32_t full, error       # as with PORT_FULL, PORT_ERROR
+    uint64_t bytes             # of them all
+
 # Reads one frame into the buffers: its length in bytes, or one of PORT_EMPTY, PORT_GONE, PORT_MALFORMED.
 ctypedef int (*port_receive_t)(void *ctx, iovec *buffers, int count, PortMeta *meta) noexcept nogil
 # Sends one frame gathered from the buffers, which are the caller's again on return: PORT_SENT or a reason.
 ctypedef int (*port_send_t)(void *ctx, const iovec *buffers, int count, const PortMeta *meta) noexcept nogil
+# Ends a burst: what `send` kept to send it together goes now. Says what of it was refused.
+ctypedef void (*port_flush_t)(void *ctx, PortRefused *refused) noexcept nogil
 # The card's entry for push ports: 0, or 1 when it was dropped (and counted by the card).
 ctypedef int (*port_deliver_t)(void *ctx, const iovec *buffers, int count, const PortMeta *meta) noexcept nogil
 
 cdef struct PortQueue:
     port_receive_t receive     # NULL: a push port
     port_send_t send
+    port_flush_t flush         # NULL: `send` keeps nothing
     void *ctx
     int fd                     # -1: none
     uint32_t flags
+
+
+cdef inline int port_send_now(PortQueue *queue, const iovec *buffers, int count, const PortMeta *meta) noexcept nogil:
+    """Send one frame that is no part of a burst, while none is kept."""
+    cdef PortRefused refused
+    cdef int reason = queue.send(queue.ctx, buffers, count, meta)
+    if reason != PORT_SENT or queue.flush == NULL:
+        return reason
+    queue.flush(queue.ctx, &refused)
+    if refused.full:
+        return PORT_FULL
+    return PORT_ERROR if refused.error else PORT_SENT
 
 
 cdef class Port:

@@ -17,9 +17,9 @@ from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.uio cimport iovec
 
 from ena_dev.bus.atomic cimport load_acquire64, store_release64
-from ena_dev.packet.chain cimport chain_length, chain_peek
+from ena_dev.packet.chain cimport chain_length, chain_peek, chain_spread
 from ena_dev.packet.segmentation cimport finish_partial_checksum
-from ena_dev.port.port cimport META_PARTIAL, PORT_SENT, PortMeta
+from ena_dev.port.port cimport META_PARTIAL, PORT_SENT, PortMeta, port_send_now
 
 from ena_dev.errors import UsageError
 
@@ -83,20 +83,9 @@ cdef int recorded_receive(void *ctx, iovec *buffers, int count, PortMeta *meta) 
     piece.iov_base, piece.iov_len = frame, room
     length = q.inner.receive(q.inner.ctx, &piece, 1, meta)
     if length > 0:
-        spread(frame, <uint32_t> length, buffers, count)
+        chain_spread(frame, <uint32_t> length, buffers, count)
         tape_commit(q.tape, frame, <uint32_t> length, meta, INBOUND)
     return length
-
-
-cdef void spread(const uint8_t *frame, uint32_t length, iovec *buffers, int count) noexcept nogil:
-    cdef uint32_t at = 0, size
-    cdef int i
-    for i in range(count):
-        size = length - at
-        if size > buffers[i].iov_len:
-            size = <uint32_t> buffers[i].iov_len
-        memcpy(buffers[i].iov_base, frame + at, size)
-        at += size
 
 
 cdef int recorded_send(void *ctx, const iovec *buffers, int count, const PortMeta *meta) noexcept nogil:
@@ -106,12 +95,12 @@ cdef int recorded_send(void *ctx, const iovec *buffers, int count, const PortMet
     cdef iovec piece
     cdef int reason
     if frame == NULL:
-        reason = q.inner.send(q.inner.ctx, buffers, count, meta)
+        reason = port_send_now(q.inner, buffers, count, meta)
         q.tape.lost += reason == PORT_SENT
         return reason
     chain_peek(buffers, count, frame, length)
     piece.iov_base, piece.iov_len = frame, length
-    reason = q.inner.send(q.inner.ctx, &piece, 1, meta)
+    reason = port_send_now(q.inner, &piece, 1, meta)
     if reason == PORT_SENT:
         tape_commit(q.tape, frame, length, meta, OUTBOUND)
     return reason
@@ -162,7 +151,7 @@ cdef class RecordingPort(Port):
             raise UsageError(f"this port has {self.queues} queues, no queue {index}")
         recorded = &self.recorded[index]
         recorded.inner, recorded.tape, recorded.queue = inner, &self.tape, inner[0]
-        recorded.queue.send, recorded.queue.ctx = recorded_send, recorded
+        recorded.queue.send, recorded.queue.flush, recorded.queue.ctx = recorded_send, NULL, recorded
         if inner.receive != NULL:
             recorded.queue.receive = recorded_receive
         return &recorded.queue
