@@ -1,0 +1,65 @@
+"""One sequence, packet by packet, on both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.differential.kernel import Kernel
+from tests.differential.network import LINKS, packed
+from tests.differential.ours import Ours
+from tests.differential.packets import Flow, Left, Side, Step, materialize
+from tests.differential.wire import canonical
+
+OWN: Final = frozenset(packed(address) for link in LINKS.values() for address in link.address.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A few flows, and what happens to them."""
+
+    flows: tuple[Flow, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where both sides part. `kernel` and `ours`: (nic, canonical frame) of all that left for the step `at`."""
+
+    sequence: Sequence
+    at: int
+    kernel: Left
+    ours: Left
+
+    @property
+    def step(self) -> Step:
+        """What was sent."""
+        return self.sequence.steps[self.at]
+
+    @property
+    def flow(self) -> Flow:
+        """The flow it was about."""
+        return self.sequence.flows[self.step.flow]
+
+
+async def compare(kernel: Kernel, ours: Ours, sequence: Sequence, number: int) -> Difference | None:
+    """Send a sequence through both; the first difference. `number`: of the sequence, each has ports of its own."""
+    there, here = Side(number), Side(number)
+    for at, step in enumerate(sequence.steps):
+        nic, frame = materialize(step, sequence.flows, there)
+        left_there = kernel.pass_through(nic, frame)
+        nic, frame = materialize(step, sequence.flows, here)
+        left_here = await ours.pass_through(nic, frame)
+        there.note(sequence.flows, step, left_there)
+        here.note(sequence.flows, step, left_here)
+        a, b = (_comparable(left, side, sequence.flows) for left, side in ((left_there, there), (left_here, here)))
+        if a != b:
+            return Difference(sequence, at, a, b)
+    return None
+
+
+def _comparable(left: Left, side: Side, flows: tuple[Flow, ...]) -> Left:
+    if not left:
+        return left
+    aliases = side.aliases(flows)
+    return sorted((nic, canonical(frame, aliases, OWN)) for nic, frame in left)

@@ -1,0 +1,137 @@
+"""The kernel's side: a namespace whose TAPs are the links, with netfilter between them.
+
+A frame written into a TAP has been forwarded, filtered, translated and queued at another when the write returns: neighbours are
+permanent, and TAPs without NAPI receive in the writer's context. So reading needs no patience.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from pathlib import Path
+from typing import Final, Self
+
+from appliance.host.links import NAMESPACES
+from appliance.host.namespaces import Namespace
+from tests.appliance.host.lab import missing as missing_for_namespaces
+from tests.differential.network import LINKS, Link, packed, station_mac
+
+PREFIX: Final = "sdiff"
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x2, 0x1000
+NETLINK_NETFILTER: Final = 12
+DELETE_ALL: Final = struct.pack("=IHHII", 20, 1 << 8 | 2, 5, 1, 0) + bytes(4)
+"""IPCTNL_MSG_CT_DELETE with NLM_F_REQUEST | NLM_F_ACK, for every family."""
+
+SETTINGS: Final = {
+    "net/ipv4/ip_forward": 1, "net/ipv4/icmp_ratelimit": 0, "net/ipv4/icmp_msgs_per_sec": 1_000_000, "net/ipv4/icmp_msgs_burst": 1_000_000,
+    "net/ipv4/conf/all/send_redirects": 0, "net/ipv4/conf/all/accept_redirects": 0, "net/ipv4/conf/all/rp_filter": 0,
+    "net/ipv4/conf/default/rp_filter": 0, "net/ipv4/conf/default/send_redirects": 0, "net/ipv6/icmp/ratelimit": 0,
+    "net/ipv6/conf/default/accept_dad": 0, "net/ipv6/conf/default/accept_ra": 0, "net/ipv6/conf/default/addr_gen_mode": 1,
+    "net/ipv6/conf/all/accept_redirects": 0, "net/ipv6/conf/all/forwarding": 1,
+    "net/netfilter/nf_conntrack_tcp_loose": 0,
+}  # fmt: skip
+OPTIONAL: Final = ("net/ipv4/icmp_msgs_per_sec", "net/ipv4/icmp_msgs_burst")
+"""Of the whole machine in older kernels."""
+
+
+def missing() -> str:
+    """What this side needs and this machine doesn't have; empty if it can start."""
+    lacking = [name for name in ("ip", "nft", "nsenter") if shutil.which(name) is None]
+    return missing_for_namespaces() or (f"the kernel as oracle needs {', '.join(lacking)}" if lacking else "")
+
+
+class Kernel:
+    """The kernel with a ruleset, for the time of a `with` block. `load` gives it another, and it forgets all flows."""
+
+    def __init__(self, label: str = "dut") -> None:
+        self.namespace = Namespace(label, PREFIX)
+        self.taps: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self.namespace.__enter__()
+        try:
+            self._set_up()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for tap in self.taps.values():
+            os.close(tap)
+        self.taps.clear()
+        self.namespace.__exit__(None, None, None)
+
+    def _set_up(self) -> None:
+        self._nft("table inet fw {\n chain any {\n type filter hook forward priority 0\n ct state established accept\n }\n}")  # loads conntrack
+        self.namespace.call(self._settings)
+        for link in LINKS.values():
+            self.taps[link.name] = self.namespace.call(_tap, link.name)
+        self._run(["ip", "-batch", "-"], "\n".join(line for link in LINKS.values() for line in _addresses(link)))
+        self._control: socket.socket = self.namespace.call(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        self.drain()
+
+    def _settings(self) -> None:
+        for name, value in SETTINGS.items():
+            path = Path("/proc/sys", name)
+            if path.exists() or name not in OPTIONAL:
+                path.write_text(str(value))
+
+    def _run(self, argv: list[str], text: str) -> None:
+        command = ["nsenter", f"--net={NAMESPACES / self.namespace.name}", "--", *argv]
+        done = subprocess.run(command, input=text + "\n", capture_output=True, text=True)
+        assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}\n{text}"
+
+    def _nft(self, text: str) -> None:
+        self._run(["nft", "-f", "-"], text)
+
+    def load(self, ruleset: str) -> None:
+        """Filter by another ruleset, and know no flow any more."""
+        self._nft(f"flush ruleset\n{ruleset}")
+        self.forget()
+
+    def forget(self) -> None:
+        """Know no flow any more."""
+        self._control.send(DELETE_ALL)
+        answer = self._control.recv(4096)
+        error = struct.unpack_from("=i", answer, 16)[0]
+        assert error == 0, f"the kernel did not forget its flows: {os.strerror(-error)}"
+        self.drain()
+
+    def drain(self) -> list[tuple[str, bytes]]:
+        """What left since the last look, but for the kernel's own announcements."""
+        left = []
+        for name, tap in self.taps.items():
+            while True:
+                try:
+                    frame = os.read(tap, 65536)
+                except BlockingIOError:
+                    break
+                if not frame[0] & 1:
+                    left.append((name, frame))
+        return left
+
+    def pass_through(self, nic: str, frame: bytes) -> list[tuple[str, bytes]]:
+        """A frame arrives by a nic: the frames that left for it, and by which nics."""
+        os.write(self.taps[nic], frame)
+        return self.drain()
+
+
+def _tap(name: str) -> int:
+    tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+    return tap
+
+
+def _addresses(link: Link) -> list[str]:
+    """What iproute2 is told about a link: address, neighbours, gateway."""
+    lines = [f"link set {link.name} address {link.mac.hex(':')} mtu {link.mtu}"]
+    lines += [f"address add {link.address[v]}/{link.prefix[v]} dev {link.name}{' nodad' * (v == 6)}" for v in (4, 6)]
+    lines += [f"link set {link.name} up"]
+    near = [host for v in (4, 6) for host in link.hosts[v]] + list(link.gateway.values())
+    lines += [f"neigh replace {host} lladdr {station_mac(packed(host)).hex(':')} dev {link.name} nud permanent" for host in near]
+    return lines + [f"route add default via {gateway}" for gateway in link.gateway.values()]

@@ -1,0 +1,168 @@
+"""One meaning, two notations: a small firewall as our YAML and as an nft ruleset.
+
+    filter    stateful: what is established or related passes, what is invalid is dropped, rules speak of new flows, the rest is dropped
+    nat       masquerade from one zone to another, one port forwarded from outside
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.differential.network import LINKS, WAN
+
+ZONES: Final = {"home": "lan", "internet": "wan", "dmz": "dmz"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`protocol`: "", "tcp", "udp", "ping"; empty means anything. Networks are of one version."""
+
+    allow: bool
+    sources: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    source: str = ""
+    destination: str = ""
+    protocol: str = ""
+    ports: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hide:
+    """Masquerade."""
+
+    source_zone: str
+    target_zone: str
+    version: int
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A port of the wan's address leads inside."""
+
+    version: int
+    protocol: str
+    port: int
+    to: str
+    to_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A firewall."""
+
+    rules: tuple[Rule, ...] = ()
+    hides: tuple[Hide, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+
+
+# -- ours ------------------------------------------------------------------------------------------------------------------
+
+
+def yaml(model: Model) -> str:
+    """The appliance's file."""
+    lines = ["version: 1", "nics:"]
+    for link in LINKS.values():
+        addresses = ", ".join(f'"{link.address[v]}/{link.prefix[v]}"' for v in (4, 6))
+        gateway = ", ".join(f'"{each}"' for each in link.gateway.values())
+        more = f", gateway: [{gateway}]" if gateway else ""
+        lines.append(f'  {link.name}: {{address: [{addresses}], mac: "{link.mac.hex(":")}", mtu: {link.mtu}, offloads: off{more}}}')
+    lines += ["zones:", *(f"  {zone}: {{nics: [{nic}]}}" for zone, nic in ZONES.items())]
+    if model.rules:
+        lines += ["policy:", *(f"  - r{number}: {{{_rule(rule)}}}" for number, rule in enumerate(model.rules))]
+    if model.hides or model.forwards:
+        lines.append("nat:")
+        lines += [f"  - h{number}: {{masquerade: {{{_hide(hide)}}}}}" for number, hide in enumerate(model.hides)]
+        lines += [f"  - f{number}: {{forward: {{{_forward(each)}}}}}" for number, each in enumerate(model.forwards)]
+    return "\n".join(lines) + "\n"
+
+
+def _rule(rule: Rule) -> str:
+    parts = [f"from: {_zones(rule.sources)}", f"to: {_zones(rule.targets)}"]
+    parts += [f'{key}: "{value}"' for key, value in (("source", rule.source), ("destination", rule.destination)) if value]
+    word = rule.protocol or "any"
+    if rule.ports:
+        low, high = rule.ports
+        word += f"/{low}" if low == high else f"/{low}-{high}"
+    return ", ".join([*parts, f"{'allow' if rule.allow else 'deny'}: {word}"])
+
+
+def _zones(zones: tuple[str, ...]) -> str:
+    return f"[{', '.join(zones)}]" if zones else "any"
+
+
+def _hide(hide: Hide) -> str:
+    more = f', source: "{hide.source}"' if hide.source else ""
+    return f"from: [{hide.source_zone}], to: [{hide.target_zone}], family: v{hide.version}{more}"
+
+
+def _forward(forward: Forward) -> str:
+    to = f'"[{forward.to}]:{forward.to_port}"' if forward.version == 6 else f'"{forward.to}:{forward.to_port}"'
+    return f'on: internet, address: "{WAN.address[forward.version]}", port: {forward.protocol}/{forward.port}, to: {to}'
+
+
+# -- the kernel's ----------------------------------------------------------------------------------------------------------
+
+
+def nft(model: Model) -> str:
+    """The kernel's ruleset."""
+    rules = "\n".join(f"    {line}" for rule in model.rules for line in _nft_rules(rule))
+    hides = "\n".join(f"    {_nft_hide(hide)}" for hide in model.hides)
+    forwards = "\n".join(f"    {_nft_forward(each)}" for each in model.forwards)
+    return f"""
+table inet fw {{
+  chain forward {{
+    type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    ct state invalid drop
+{rules}
+    ct status dnat accept
+  }}
+  chain input {{
+    type filter hook input priority 0; policy drop;
+  }}
+  chain before {{
+    type nat hook prerouting priority -100;
+{forwards}
+  }}
+  chain after {{
+    type nat hook postrouting priority 100;
+{hides}
+  }}
+}}
+"""
+
+
+def _nft_rules(rule: Rule) -> list[str]:
+    """An nft rule; two for a word that speaks of both versions."""
+    parts = []
+    if rule.sources:
+        parts.append(f"iifname {{ {', '.join(ZONES[zone] for zone in rule.sources)} }}")
+    if rule.targets:
+        parts.append(f"oifname {{ {', '.join(ZONES[zone] for zone in rule.targets)} }}")
+    for side, network in (("saddr", rule.source), ("daddr", rule.destination)):
+        if network:
+            parts.append(f"{'ip6' if ':' in network else 'ip'} {side} {network}")
+    verdict = "accept" if rule.allow else "drop"
+    if rule.protocol == "ping":
+        versions = {"ip6" if ":" in (rule.source or rule.destination) else "ip"} if rule.source or rule.destination else {"ip", "ip6"}
+        kinds = {"ip": "icmp type echo-request", "ip6": "icmpv6 type echo-request"}
+        return [" ".join([*parts, kinds[version], verdict]) for version in sorted(versions)]
+    if rule.ports:
+        low, high = rule.ports
+        parts.append(f"{rule.protocol} dport {low}-{high}" if low != high else f"{rule.protocol} dport {low}")
+    elif rule.protocol:
+        parts.append(f"meta l4proto {rule.protocol}")
+    return [" ".join([*parts, verdict])]
+
+
+def _nft_hide(hide: Hide) -> str:
+    family = "ip" if hide.version == 4 else "ip6"
+    source = f" {family} saddr {hide.source}" if hide.source else ""
+    return f'meta nfproto ipv{hide.version} iifname "{ZONES[hide.source_zone]}" oifname "{ZONES[hide.target_zone]}"{source} masquerade'
+
+
+def _nft_forward(forward: Forward) -> str:
+    family, to = ("ip", f"{forward.to}:{forward.to_port}") if forward.version == 4 else ("ip6", f"[{forward.to}]:{forward.to_port}")
+    return f'iifname "wan" {family} daddr {WAN.address[forward.version]} {forward.protocol} dport {forward.port} dnat {family} to {to}'
