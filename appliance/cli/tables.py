@@ -10,11 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 Row = Sequence[object]
 
 NIC_COLUMNS = ("name", "zone", "tap", "guest", "addresses", "mtu", "queues", "link", "resets", "rx", "rx bytes", "tx", "tx bytes")
@@ -53,6 +48,11 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
     if not sys.stdout.isatty():
         print("\n" + title + "\n" + "\n".join(_aligned([columns, *cells])))
         return
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE, header_style="dim", pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if all(_number(row[index]) for row in cells) else "left", overflow="fold")

@@ -17,7 +17,7 @@ from appliance.config.errors import quoted
 from appliance.config.finding import Finding
 from appliance.config.models import Config, Rule
 from appliance.config.words import ServiceMatch
-from appliance.ranges import Ranges, covers, merged, network_ranges
+from appliance.ranges import Ranges, covers, merged, network_range
 
 MOST_RULES = 16_384
 """Each may take 2 KiB in a vector with a bit for every rule."""
@@ -129,8 +129,8 @@ class _Zones:
 def _addresses(networks: Sequence[IPv4Network | IPv6Network]) -> Ranges:
     if not networks:
         return EVERY_ADDRESS
-    kinds = ((version * KIND, network_ranges(networks, version)) for version in (4, 6))
-    return tuple((kind + first, kind + last) for kind, ranges in kinds for first, last in ranges)
+    ranges = [(network.version * KIND, network_range(network)) for network in networks]
+    return merged([(kind + first, kind + last) for kind, (first, last) in ranges])
 
 
 def _services(matches: Sequence[ServiceMatch]) -> Ranges:

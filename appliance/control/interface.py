@@ -5,7 +5,6 @@ Results are plain JSON values: the reader may be another program. Addresses are 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -77,7 +76,9 @@ class ControlledAppliance(Protocol):
 
 def methods(appliance: ControlledAppliance) -> Methods:
     """What an appliance's control socket offers."""
-    reloading = asyncio.Lock()
+    from asyncio import Lock  # callers of a socket need none of it
+
+    reloading = Lock()
 
     def status(params: Params) -> Result:
         params.finish()
