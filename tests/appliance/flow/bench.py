@@ -89,21 +89,24 @@ class Card:
 
 
 class Bench:
-    """Nics 0 (lan), 1 (wan) and 2 (the appliance itself), one queue each, neighbours 1 (lan), 2 (wan) and 3 (self) known."""
+    """Nics 0 (lan), 1 (wan) and 2 (the appliance itself), one queue each, neighbours 1 (lan), 2 (wan) and 3 (self) known.
 
-    MACS = (b"\x02\x00\x00\x00\x00\xa0", b"\x02\x00\x00\x00\x00\xa1", b"\x02\x00\x00\x00\x00\xa2")
-    HOSTS = (b"\x02\x00\x00\x00\x00\x10", b"\x02\x00\x00\x00\x00\x11", b"\x02\x00\x00\x00\x00\x12")
+    With more `mtus` there are more nics, the last of which is the appliance itself.
+    """
 
-    def __init__(self, flows: int = 1024, buffers: int = 1024, mtus: tuple[int, int, int] = (1500, 1500, 1500), queues: int = 1) -> None:
+    MACS = tuple(bytes([2, 0, 0, 0, 0, 0xA0 + nic]) for nic in range(4))
+    HOSTS = tuple(bytes([2, 0, 0, 0, 0, 0x10 + nic]) for nic in range(4))
+
+    def __init__(self, flows: int = 1024, buffers: int = 1024, mtus: tuple[int, ...] = (1500, 1500, 1500), queues: int = 1) -> None:
         self.memory = Memory((4 << 20) + buffers * 4096)
         self.executor = Executor()
         self.pool = BufferPool(self.memory, buffers)
         self.worker = Worker(self.executor, self.pool, flows, bytes(range(16)), TIMEOUTS)
         self.cards: list[list[Card]] = []
         self.now = 1000.0
-        for nic in range(3):
+        for nic in range(len(mtus)):
             cards = [Card(self, nic, queue) for queue in range(queues)]
-            self.worker.add_nic(nic, self.MACS[nic], mtus[nic], [card.pair for card in cards], nic == 2)
+            self.worker.add_nic(nic, self.MACS[nic], mtus[nic], [card.pair for card in cards], nic == len(mtus) - 1)
             for card in cards:
                 card.program = self.worker.program(card.pair)
             self.cards.append(cards)

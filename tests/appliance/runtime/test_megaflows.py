@@ -1,0 +1,207 @@
+"""Flows that the compiled path decides by itself, against `decide`: any small network, any flows, and those alike them."""
+
+import asyncio
+from ipaddress import IPv4Address, IPv6Address
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scapy.layers import inet as layers
+from scapy.layers.inet import IP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+
+from appliance.classes import find_cuts, generalized
+from appliance.decide import compile_ruleset, decide
+from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Reason
+from appliance.runtime.decider import Decider, View
+from appliance.runtime.megaflows import Megaflows
+from tests.appliance.any_network import Flows, configs
+from tests.appliance.flow.bench import Bench
+from tests.appliance.test_classes import Likes
+
+HOST = 3
+GROUPS = {4: lambda address: address >= 224 << 24, 6: lambda address: address >> 120 == 0xFF}
+
+
+class Free:
+    """A view in which every reply is free."""
+
+    random = Random(0)
+
+    def __init__(self, down):
+        self._down = down
+
+    def target_up(self, service, target):
+        return target not in self._down
+
+    def is_free(self, version, protocol, reply):
+        return True
+
+
+class Hood:
+    """The neighbours of one nic: whoever is asked for is known, at a MAC address of its own."""
+
+    def __init__(self, bench, nic, numbers):
+        self._bench, self._nic, self._numbers = bench, nic, numbers
+
+    def adjacency(self, version, address, now):
+        key = self._nic, version, address
+        if key not in self._numbers:
+            self._numbers[key] = len(self._numbers) + 10
+            self._bench.worker.set_adjacency(self._numbers[key], self._nic, self.mac(key))
+        return self._numbers[key]
+
+    def mac(self, key):
+        return b"\x06" + self._numbers[key].to_bytes(5, "big")
+
+
+class Unheard:
+    """Punts that nobody answers."""
+
+    ruleset = None
+
+    def handle(self, punt, now):
+        pass
+
+
+class Run:
+    """One network: real worker, real decider, flows that come one by one."""
+
+    def __init__(self, config, down):
+        self.bench = Bench(flows=4096, mtus=(1500,) * 4)
+        self.bench.worker.set_adjacency(1, HOST, self.bench.HOSTS[HOST])  # what the decider calls HOST
+        self.numbers = {}
+        self.hoods = {nic: Hood(self.bench, nic, self.numbers) for nic in range(HOST)}
+        self.ruleset = compile_ruleset(config, 1, b"seed", 31)
+        worker, now = self.bench.worker, lambda: self.bench.now
+        self.free, view = Free(down), View(worker, lambda service, target: target not in down, Random(1), now)
+        self.decider = Decider(worker, view, now, HOST, self.hoods, Unheard(), Megaflows(worker.megaflows, view))
+        self.decider.configure(self.ruleset)
+        self.decider.megaflows.configure(self.ruleset)
+
+    def nic(self, facts):
+        return HOST if facts.nic == SELF else facts.nic
+
+    async def meet(self, facts):
+        """A flow's first frame. Returns whether Python was asked; None if the flow was there already, or its frame is none to forward."""
+        nic = self.nic(facts)
+        five = facts.source, facts.destination, facts.sport, facts.dport
+        if GROUPS[facts.version](facts.destination) or self.bench.worker.lookup(facts.version, facts.protocol, *five):
+            return None
+        before = self.bench.worker.counters()["misses"]
+        self.bench.receive(nic, frame_of(facts))
+        if self.bench.worker.counters()["misses"] == before:
+            return None
+        work = self.bench.cards[nic][0].program.take()
+        asked = bool(work.misses)
+        while work.misses or work.refused:
+            await self.decider.handle(work)
+            self.bench.round()
+            work = self.bench.cards[nic][0].program.take()
+        return asked
+
+    def right(self, facts):
+        """The flow is as `decide` says, and its frame went where that leads."""
+        decision = decide(facts, self.ruleset, self.free)
+        five = facts.source, facts.destination, facts.sport, facts.dport
+        flow, _ = self.bench.worker.lookup(facts.version, facts.protocol, *five)
+        egress = HOST if decision.egress == SELF else decision.egress
+        sent = {nic: [each.packet for each in self.bench.sent(nic)] for nic in range(HOST + 1)}
+        if flow.reason == Reason.NAT_EXHAUSTED:
+            return  # its reply is another's, and it has nothing to vary
+        assert self.decider.rules.names[flow.rule] == decision.rule and flow.generation == 1
+        if not decision.allow:
+            assert (flow.state, flow.reason) == ("denied", decision.reason) and not any(sent.values())
+            return
+        assert flow.nic_out == egress and flow.reply[:2] == decision.reply[:2]
+        assert flow.reply[2] == (flow.reply[3] if facts.icmp_type >= 0 else decision.reply[2])
+        assert flow.reply[3] == facts.sport or flow.reply[3] >= 1024 or facts.nic == SELF
+        assert self.decider.services.names[flow.service] == (decision.service or "")
+        assert self.decider.services.names[flow.target].partition("/")[2] == (decision.target or "")
+        [packet] = sent[egress]
+        hop = (egress, facts.version, decision.next_hop)
+        assert packet.dst == (self.bench.HOSTS[HOST] if egress == HOST else self.hoods[egress].mac(hop)).hex(":")
+        hops = packet[IP].ttl if facts.version == 4 else packet[IPv6].hlim
+        assert hops == (64 if HOST in (egress, self.nic(facts)) else 63)
+
+
+def frame_of(facts):
+    """The first packet of a flow."""
+    source, destination = text(facts.version, facts.source), text(facts.version, facts.destination)
+    packet = IP(src=source, dst=destination, ttl=64) if facts.version == 4 else IPv6(src=source, dst=destination, hlim=64)
+    if facts.protocol == TCP:
+        return packet / layers.TCP(sport=facts.sport, dport=facts.dport, flags=facts.flags)
+    if facts.protocol == UDP:
+        return packet / layers.UDP(sport=facts.sport, dport=facts.dport)
+    if facts.protocol == ICMP:
+        return packet / layers.ICMP(type=facts.icmp_type, id=facts.sport)
+    if facts.protocol == ICMPV6:
+        return packet / ICMPv6EchoRequest(id=facts.sport)
+    setattr(packet, "proto" if facts.version == 4 else "nh", facts.protocol)
+    return packet / b"0123"
+
+
+def text(version, address):
+    return str(IPv4Address(address) if version == 4 else IPv6Address(address))
+
+
+def meant(facts):
+    """Whether such a packet is one of a flow at all: echo requests of the right version are, of ICMP."""
+    return facts.protocol not in (ICMP, ICMPV6) or (facts.protocol, facts.icmp_type) == ({4: (ICMP, 8), 6: (ICMPV6, 128)}[facts.version])
+
+
+class Known:
+    """What Python has been asked, and so what it must not be asked again."""
+
+    def __init__(self, run):
+        self._run, self._hops = run, set()
+
+    def hear(self, facts):
+        decision = decide(facts, self._run.ruleset, self._run.free)
+        told = generalized(facts, decision)
+        if told is not None:
+            self._hops |= set(self._needed(facts, decision, told))
+
+    def answers(self, facts, other):
+        """Whether the decision about `facts` is enough for `other`, which is alike."""
+        one, two = (decide(each, self._run.ruleset, self._run.free) for each in (facts, other))
+        told = generalized(facts, one)
+        if told is None or facts.source == facts.destination or other.source == other.destination or one.target != two.target:
+            return False
+        free = told.vary or not two.allow or self._run.bench.worker.is_free(other.version, other.protocol, *two.reply)
+        return free and self._hops.issuperset(self._needed(other, two, told))
+
+    def _needed(self, facts, decision, told):
+        if told.direct:
+            yield decision.egress, facts.version, decision.reply[0]
+        if told.reply_direct:
+            yield facts.nic, facts.version, facts.source
+
+
+@settings(max_examples=80, deadline=None)
+@given(config=configs(), seed=st.integers(0, 1 << 32), down=st.sets(st.sampled_from(["t0", "t1"])))
+def test_the_compiled_path_decides_as_python_would_and_asks_no_more_than_it_must(config, seed, down):
+    run, random = Run(config, down), Random(seed)
+    flows = Flows(config, run.ruleset.local_addresses, random)
+    likes, known = Likes(flows, find_cuts(run.ruleset), random), Known(run)
+
+    async def meet(facts):
+        asked = await run.meet(facts) if meant(facts) else None
+        if asked is not None:
+            run.right(facts)
+        if asked:
+            known.hear(facts)
+        return asked
+
+    async def all_of_them():
+        for _ in range(25):
+            facts = flows.draw()
+            if await meet(facts) is None:
+                continue
+            other = likes.draw(facts)
+            enough = known.answers(facts, other)
+            asked = await meet(other)
+            assert not (asked and enough), (facts, other)
+
+    asyncio.run(all_of_them())
+    run.bench.worker.close()
