@@ -118,11 +118,30 @@ class Run:
         assert flow.reply[3] == facts.sport or flow.reply[3] >= 1024 or facts.nic == SELF
         assert self.decider.services.names[flow.service] == (decision.service or "")
         assert self.decider.services.names[flow.target].partition("/")[2] == (decision.target or "")
-        [packet] = sent[egress]
-        hop = (egress, facts.version, decision.next_hop)
-        assert packet.dst == (self.bench.HOSTS[HOST] if egress == HOST else self.hoods[egress].mac(hop)).hex(":")
-        hops = packet[IP].ttl if facts.version == 4 else packet[IPv6].hlim
-        assert hops == (64 if HOST in (egress, self.nic(facts)) else 63)
+        self.arrived(sent[egress], egress, facts.version, decision.next_hop, facts.nic)
+        self.bench.receive(egress, answer(facts, flow.reply))
+        back = [each.packet for each in self.bench.sent(self.nic(facts))]
+        self.arrived(back, self.nic(facts), facts.version, decision.reply_hop, decision.egress)
+
+    def arrived(self, packets, nic, version, hop, came_in):
+        """One packet, one hop further, at the right neighbour."""
+        [packet] = packets
+        assert packet.dst == (self.bench.HOSTS[HOST] if nic == HOST else self.hoods[nic].mac((nic, version, hop))).hex(":")
+        hops = packet[IP].ttl if version == 4 else packet[IPv6].hlim
+        assert hops == (64 if nic == HOST or came_in == SELF else 63)
+
+
+def answer(facts, reply):
+    """What the other end says to the first packet."""
+    source, destination, sport, dport = reply
+    back = frame_of(facts._replace(source=source, destination=destination, sport=sport, dport=dport))
+    if facts.protocol == TCP:
+        back[layers.TCP].flags, back[layers.TCP].ack = "SA", 1
+    if facts.protocol == ICMP:
+        back[layers.ICMP].type = 0
+    if facts.protocol == ICMPV6:
+        back[ICMPv6EchoRequest].type = 129
+    return back
 
 
 def frame_of(facts):
