@@ -57,7 +57,10 @@ def _zone_members(scope: Scope) -> Iterator[Finding]:
 
 def _zone_words(scope: Scope) -> Iterator[Finding]:
     config = scope.config
+    known = scope.zones.union(("any", "self"))
     for i, rule in enumerate(config.policy):
+        if known.issuperset(rule.from_zones) and known.issuperset(rule.to_zones):
+            continue
         yield from _unknown_zones(scope, ("policy", i, "from"), rule.from_zones, ("any", "self"))
         yield from _unknown_zones(scope, ("policy", i, "to"), rule.to_zones, ("any", "self"))
     for i, translation in enumerate(config.nat):
