@@ -66,10 +66,10 @@ def find_cuts(ruleset: Ruleset) -> Cuts:
         if version == 4:
             common += ends((address, address) for address in ruleset.broadcasts)
         from_it, to_it = ruleset.policy.address_cuts(version)
-        probed = ends((address, address) for of_version, address, _ in ruleset.probes if of_version == version)
+        probed = ends((address, address) for of_version, _, address, _ in ruleset.probes if of_version == version)
         sources[version] = _ascending([*common, *from_it, *ruleset.masquerades.cuts(version)], bits)
         destinations[version] = _ascending([*common, *to_it, *probed], bits)
-    probed_ports = ends((port, port) for _, _, port in ruleset.probes)
+    probed_ports = ends((port, port) for _, _, _, port in ruleset.probes)
     ports = _ascending([*ruleset.doors.port_cuts(), *ruleset.policy.port_cuts(), *probed_ports], 16)
     return Cuts(sources, destinations, ports)
 

@@ -102,8 +102,9 @@ def _implied(facts: Facts, ruleset: Ruleset, door: Door | None) -> Verdict:
     """The rule of a flow that no written rule speaks of."""
     if door is not None:
         return door.rule
-    if facts.nic == SELF and facts.protocol == TCP:
-        return ruleset.probes.get((facts.version, facts.destination, facts.dport), DEFAULT_DENY)
+    if facts.nic == SELF:
+        port = facts.dport if facts.icmp_type < 0 else 0
+        return ruleset.probes.get((facts.version, facts.protocol, facts.destination, port), DEFAULT_DENY)
     return DEFAULT_DENY
 
 

@@ -16,7 +16,7 @@ from appliance.collector import paused
 from appliance.config.models import Config, Forward, Health, Masquerade, Service
 from appliance.nat.destination import Door, Doors, Place, forward_doors, service_doors
 from appliance.nat.masquerade import Masquerades
-from appliance.policy.facts import SELF, Reason
+from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Reason
 from appliance.policy.rules import Policy, Verdict
 from appliance.route import LINK_LOCAL, LINK_LOCAL_MASK, Entry, RouteTable
 from ena_dev.errors import UsageError
@@ -25,7 +25,7 @@ DEFAULT_DENY = Verdict(False, "default deny", 0)
 
 
 class CheckedTarget(NamedTuple):
-    """One target of a service, for the health checker. `port` is where probes go; without `health` it counts as up."""
+    """One target of a service, for the health checker. `port` is where probes go, 0 for ICMP; without `health` it counts as up."""
 
     service: str
     target: str
@@ -54,8 +54,8 @@ class Ruleset:
     policy: Policy
     doors: Doors
     masquerades: Masquerades
-    probes: Mapping[tuple[int, int, int], Verdict]
-    """(version, address, port) of health checks -> their implied rule."""
+    probes: Mapping[tuple[int, int, int, int], Verdict]
+    """(version, protocol, address, port or 0) of health checks -> their implied rule."""
     pools: tuple[Pool, ...]
     rules: tuple[Verdict, ...]
     """Every rule a decision can name, in the order in which they are asked."""
@@ -103,7 +103,8 @@ def compile_ruleset(config: Config, generation: int, seed: bytes, table_size: in
         policy=Policy(config.policy, zones),
         doors=doors,
         masquerades=Masquerades((entry for entry in config.nat if isinstance(entry, Masquerade)), zones),
-        probes={(t.version, t.address, t.port): _health_rule(config.services[t.service]) for t in checked if t.health},
+        probes={(t.version, protocol_of(t.health, t.version), t.address, t.port): _health_rule(config.services[t.service])
+                for t in checked if t.health},
         pools=tuple(pool for by_version in pools.values() for pool in by_version.values()),
         rules=tuple(_rules(config)),
         checked=checked,
@@ -165,8 +166,14 @@ def _primary(config: Config) -> dict[tuple[int, int], int]:
 def _checked(config: Config) -> Iterator[CheckedTarget]:
     for service in config.services.values():
         for target in service.targets:
-            port = service.health.port if service.health and service.health.port else target.port
-            yield CheckedTarget(service.name, target.name, target.address.version, int(target.address), port, service.health)
+            health = service.health
+            port = target.port if health is None else 0 if health.type == "icmp" else health.port or target.port
+            yield CheckedTarget(service.name, target.name, target.address.version, int(target.address), port, health)
+
+
+def protocol_of(health: Health, version: int) -> int:
+    """The IP protocol of probes."""
+    return {"udp": UDP, "icmp": ICMP if version == 4 else ICMPV6}.get(health.type, TCP)
 
 
 def _health_rule(service: Service) -> Verdict:

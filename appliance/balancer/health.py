@@ -4,15 +4,13 @@ A target starts unknown and takes no flows; the first result decides. After that
 `rise` successes in a row to bring it back.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 from random import Random
 from typing import Final
 
 FIRST_WITHIN: Final = 0.5
 """Seconds over which the first probes of many checks are spread."""
-
-JITTER: Final = 0.1
-"""Each period is longer or shorter by up to this fraction, so that many checks don't probe in step."""
 
 
 class HealthState(Enum):
@@ -43,11 +41,12 @@ TRANSITIONS: Final = {
 class HealthCheck:
     """The check of one target. Time comes in, deadlines and states come out."""
 
-    __slots__ = ("_due", "_every", "_needed", "_next", "_random", "_streak", "state")
+    __slots__ = ("_due", "_every", "_jitter", "_needed", "_next", "_random", "_streak", "state")
 
-    def __init__(self, now: float, every: float, rise: int, fall: int, random: Random) -> None:
+    def __init__(self, now: float, every: float, rise: int, fall: int, random: Random, jitter: float = 0.1) -> None:
+        """`jitter`: each period is longer or shorter by up to this fraction of `every`, so that many checks don't probe in step."""
         self.state = HealthState.UNKNOWN
-        self._every = every
+        self._every, self._jitter = every, jitter
         self._needed = {Streak.FIRST: 1, Streak.RISE: rise, Streak.FALL: fall}
         self._random = random
         self._streak = 0
@@ -68,7 +67,7 @@ class HealthCheck:
         if self._due is None or now < self._due:
             return False
         self._due = None
-        self._next = now + self._every * self._random.uniform(1 - JITTER, 1 + JITTER)
+        self._next = now + self._every * self._random.uniform(1 - self._jitter, 1 + self._jitter)
         return True
 
     def result(self, now: float, ok: bool) -> HealthState | None:
@@ -84,3 +83,12 @@ class HealthCheck:
             return None
         self.state, self._streak = state, 0
         return state
+
+
+def failing_open(states: Sequence[HealthState], below: float) -> bool:
+    """Whether so few targets are up that all have to count as up: a smaller part than `below`, of 0 to 1, and at least one is down.
+
+    As long as nothing is known of some, nothing is given up.
+    """
+    up = states.count(HealthState.UP)
+    return up < below * len(states) and up < len(states) and HealthState.UNKNOWN not in states

@@ -21,9 +21,10 @@ from pydantic import Field
 
 from appliance.config.addresses import Address, Interface, Network
 from appliance.config.errors import Mistake
+from appliance.config.health import Health
 from appliance.config.rules import Forward, Masquerade, Rule
 from appliance.config.section import Section
-from appliance.config.services import Health, Listen, Service, Target
+from appliance.config.services import Listen, Service, Target
 from appliance.config.values import (
     InterfaceName,
     Mac,

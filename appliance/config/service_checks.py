@@ -10,6 +10,7 @@ from typing import NamedTuple
 from appliance.config.addresses import PROTOCOLS, Ports
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding, Scope
+from appliance.config.health import OWN_KEYS
 from appliance.config.models import Forward, Masquerade, Service
 from appliance.config.places import Path, named
 
@@ -96,10 +97,19 @@ def _targets(service: Service) -> Iterator[Finding]:
 
 
 def _health(service: Service) -> Iterator[Finding]:
-    health = service.health
-    if health is not None and health.timeout > health.every:
+    health, path = service.health, ("services", service.name, "health")
+    if health is None:
+        return
+    if health.timeout > health.every:
         found = f"{health.timeout:g} s, with a check every {health.every:g} s"
-        yield Finding(("services", service.name, "health", "timeout"), "longer than `every`", "make it shorter, or `every` longer", found)
+        yield Finding((*path, "timeout"), "longer than `every`", "make it shorter, or `every` longer", found)
+    for attribute, kind in OWN_KEYS.items():
+        if attribute in health.model_fields_set and health.type != kind:
+            yield Finding((*path, attribute), f"key of `type: {kind}` alone", f"remove it, or write `type: {kind}`", f"type {health.type}")
+    if health.type == "udp" and not health.send:
+        yield Finding(path, "missing key `send`", "add what a probe shall say, such as `send: ping` or `send: hex:0a1b`")
+    if health.type == "icmp" and health.port is not None:
+        yield Finding((*path, "port"), "ICMP has no ports", "remove it, or choose another `type`", str(health.port))
 
 
 class _Claim(NamedTuple):

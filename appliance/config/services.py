@@ -1,4 +1,4 @@
-"""Models of balanced services: where they listen, who answers, how targets are checked."""
+"""Models of balanced services: where they listen, and who answers. How targets are checked: `health.py`."""
 
 from __future__ import annotations
 
@@ -8,21 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, PlainValidator, model_validator
 
 from appliance.config.addresses import Address, endpoint, protocol
-from appliance.config.errors import BadValueError, instead_of, quoted
+from appliance.config.errors import BadValueError, quoted
+from appliance.config.health import Health
 from appliance.config.section import Section
-from appliance.config.values import Name, OneOrMore, Some, Switch, ZoneWords, duration, scalar, whole
-
-
-def _only(*words: str) -> PlainValidator:
-    """One of a few words."""
-
-    def read(value: object) -> str:
-        text = scalar(value, words[0])
-        if text not in words:
-            raise BadValueError("unknown word", instead_of(text, words, "write" if len(words) == 1 else "write one of"))
-        return text
-
-    return PlainValidator(read)
+from appliance.config.values import Name, OneOrMore, Some, Switch, ZoneWords, only, scalar, whole
 
 
 def _half_of_endpoint(index: int) -> PlainValidator:
@@ -75,17 +64,6 @@ class Target(Section):
     weight: Annotated[int, whole(0, 100)] = 1
 
 
-class Health(Section):
-    """How targets are probed: every `every` seconds, up after `rise` good answers in a row, down after `fall` bad ones."""
-
-    type: Annotated[Literal["tcp"], _only("tcp")] = "tcp"
-    every: Annotated[float, duration("100ms", "1h")] = 5.0
-    timeout: Annotated[float, duration("10ms", "1h")] = 2.0
-    rise: Annotated[int, whole(1, 100)] = 3
-    fall: Annotated[int, whole(1, 100)] = 2
-    port: Annotated[int, whole(1, 65535)] | None = None
-
-
 class Service(Section):
     """One balanced service. Without `health` its targets always count as up."""
 
@@ -95,7 +73,7 @@ class Service(Section):
     line: int = 0
     listen: Annotated[tuple[Listen, ...], OneOrMore]
     from_zones: ZoneWords = Field(("any",), validation_alias="from")
-    algorithm: Annotated[Literal["maglev"], _only("maglev")] = "maglev"
+    algorithm: Annotated[Literal["maglev"], only("maglev")] = "maglev"
     targets: Annotated[tuple[Target, ...], Some]
     health: Health | None = None
     masquerade: Switch = False

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator
 
-from appliance.config.errors import BadValueError, quoted
+from appliance.config.errors import BadValueError, instead_of, quoted
 
 UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 SWITCHES = {"on": True, "true": True, "off": False, "false": False}
@@ -65,6 +65,18 @@ def _decimal(text: str, hint: str) -> int:
     if re.fullmatch(r"[0-9]+(:[0-5]?[0-9])+", text):
         raise BadValueError("base-60 number of YAML 1.1", hint)
     raise BadValueError("not a whole number", hint)
+
+
+def only(*words: str) -> PlainValidator:
+    """One of a few words."""
+
+    def read(value: object) -> str:
+        text = scalar(value, words[0])
+        if text not in words:
+            raise BadValueError("unknown word", instead_of(text, words, "write" if len(words) == 1 else "write one of"))
+        return text
+
+    return PlainValidator(read)
 
 
 def switch(value: object) -> bool:

@@ -10,7 +10,7 @@
     neighbours    ARP and ND of each nic; adjacencies: the numbers behind them; link_messages: what is heard
     errors        ICMP errors, those we send and those about flows; translate: packets rewritten in Python
     commands      what is told to the compiled path when its ring may be full
-    health        probes of balancer targets, over the host's own TCP
+    health        health of balancer targets: when to probe, and how they count
     world         TAPs, TUN and uplinks of the host, or what stands for them
     serve         `softena run`: signals, control socket, exit status
     report        what status, flows and ethtool show

@@ -14,11 +14,12 @@ from typing import Protocol
 
 import structlog
 
-from appliance.config.models import Config, Nic
+from appliance.config.models import Config, Health, Nic
 from appliance.host.changes import Changes
 from appliance.host.keeper import Keeper
 from appliance.host.links import bring_up
 from appliance.host.privileges import drop
+from appliance.host.probes import probe
 from appliance.host.tun import configure_tun
 from appliance.host.uplink import Adopted, take_over
 from ena_dev.errors import HostError
@@ -48,8 +49,8 @@ class World(Protocol):
     async def connect(self, config: Config, own: Sequence[str]) -> None:
         """Make the own addresses known to the appliance's own stack. Raises HostError."""
 
-    async def probe(self, address: str, port: int, source: str | None, patience: float) -> str:
-        """Open and close a TCP connection from the appliance's own stack; empty when that worked, otherwise why not."""
+    async def probe(self, health: Health, address: str, port: int, source: str | None) -> str:
+        """Ask a balancer's target once from the appliance's own stack; empty when it answered well, otherwise why not."""
 
     async def restore(self) -> None:
         """Undo everything. Idempotent."""
@@ -113,17 +114,8 @@ class LinuxWorld:
             self._keeper.keep(*self._changes)
         return drop()
 
-    async def probe(self, address: str, port: int, source: str | None, patience: float) -> str:
-        """A connection from `source`: what an own address sends goes to the TUN, whatever it is for."""
-        try:
-            async with asyncio.timeout(patience):
-                _, writer = await asyncio.open_connection(address, port, local_addr=(source, 0) if source else None)
-        except TimeoutError:
-            return f"no answer in {patience:g} s"
-        except OSError as error:
-            return error.strerror or str(error)
-        writer.close()
-        return ""
+    async def probe(self, health: Health, address: str, port: int, source: str | None) -> str:
+        return await probe(health, address, port, source)
 
     async def restore(self) -> None:
         """Put everything back, newest first."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from appliance.config.models import Config, Forward, Health, Nic, Route, Rule, Section, Service, Zone
 from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Facts
+from appliance.ruleset import protocol_of
 from tests.appliance.nat.test_masquerade import entries
 from tests.appliance.policy.test_rules import policies
 from tests.appliance.small_network import number
@@ -84,7 +85,7 @@ def services(draw, name):
         listen=[f"{host}:{draw(ports)}/{draw(st.sampled_from(['tcp', 'udp']))}"],
         from_zones=draw(st.sampled_from([["any"], ["internet"], ["self"], ["home", "guests"]])),
         targets=[{"name": f"t{i}", "address": ip_address(target), "port": draw(ports)} for i, target in enumerate(targets)],
-        health=draw(st.sampled_from([None, Health(), Health(port=9000)])),
+        health=draw(st.sampled_from([None, Health(), Health(port=9000), Health(type="udp", send="?"), Health(type="icmp")])),
         masquerade=draw(st.booleans()),
     )
 
@@ -145,7 +146,8 @@ def aims(config, own):
     for service in config.services.values():
         yield from ((listen.address.version, listen.protocol, int(listen.address), listen.port) for listen in service.listen)
         if service.health is not None:
-            yield from ((t.address.version, TCP, int(t.address), service.health.port or t.port) for t in service.targets)
+            for t in service.targets:
+                yield t.address.version, protocol_of(service.health, t.address.version), int(t.address), service.health.port or t.port
 
 
 class Flows:

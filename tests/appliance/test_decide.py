@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from appliance.config.models import Nic, Target
+from appliance.config.models import Health, Nic, Target
 from appliance.decide import compile_ruleset, decide
 from appliance.policy.facts import ICMP, NO_TUPLE, NOWHERE, SELF, UDP, Reason
 from tests.appliance.small_network import CONFIG, DMZ, LAN, SYN, WAN, View, ask, flow, number, ping, reply
@@ -111,6 +111,24 @@ def test_health_checks_pass_without_a_rule_and_nothing_else_does():
     assert not ask(flow(SELF, "10.0.1.1", "10.0.1.11", 8443)).allow
     assert not ask(flow(SELF, "10.0.1.1", "10.0.1.11", 9000, UDP)).allow
     assert not ask(flow(LAN, "192.168.10.50", "10.0.1.11", 9000)).allow
+
+
+@pytest.mark.parametrize(("health", "probe"), [
+    (Health(type="udp", send="?"), flow(SELF, "10.0.1.1", "10.0.1.53", 53, UDP)),
+    (Health(type="udp", send="?", port=9), flow(SELF, "10.0.1.1", "10.0.1.53", 9, UDP)),
+    (Health(type="http"), flow(SELF, "10.0.1.1", "10.0.1.53", 53)),
+    (Health(type="icmp"), ping(SELF, "10.0.1.1", "10.0.1.53")),
+])  # fmt: skip
+def test_a_health_check_lets_its_own_kind_of_probe_pass(health, probe):
+    service = CONFIG.services["dns"].model_copy(update={"health": health})
+    ruleset = compile_ruleset(CONFIG.model_copy(update={"services": {"dns": service}, "policy": ()}), 2, b"", 31)
+    assert decide(probe, ruleset, View()).rule == "health dns"
+    others = [
+        probe._replace(protocol=6 if probe.protocol == UDP else UDP, icmp_type=-1, flags=2, dport=53),
+        probe._replace(destination=probe.destination + 1),
+        probe._replace(dport=probe.dport + 1) if probe.icmp_type < 0 else probe._replace(icmp_type=0),
+    ]
+    assert not any(decide(other, ruleset, View()).allow for other in others)
 
 
 def test_the_appliances_own_flow_gives_way_to_a_masqueraded_one():

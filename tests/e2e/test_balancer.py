@@ -10,6 +10,7 @@ import socketserver
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,14 @@ services:
   names:
     listen: [10.0.1.100:53/udp]
     targets: [{name: w1, address: 10.0.2.11:5300}, {name: w3, address: 10.0.2.13:5300}]
+    health: {type: udp, send: "?", every: 200ms, timeout: 150ms, rise: 1, fall: 2}
+  pinged:
+    listen: [10.0.1.102:80/tcp, "[fd00:1::102]:80/tcp"]
+    targets:
+      - {name: w1, address: 10.0.2.11:8000}
+      - {name: nobody, address: 10.0.2.99:8000}
+      - {name: w1-v6, address: "[fd00:2::11]:8000"}
+    health: {type: icmp, every: 200ms, timeout: 150ms, rise: 1, fall: 1}
   hidden:
     listen: [10.0.1.101:80/tcp]
     targets: [{name: w1, address: 10.0.2.11:8000}]
@@ -105,6 +114,7 @@ class Site:
 def site(lab: Lab) -> Iterator[Site]:
     client, host = lab.host("client"), lab.host("server")
     fw = lab.appliance("fw", CONFIG)
+    fw.host.call(Path("/proc/sys/net/ipv4/ping_group_range").write_text, "0 65535")  # as Docker and most distributions have it
     fw.plug("front", client, ["10.0.1.9/24", "fd00:1::9/64"], ["10.0.1.1", "fd00:1::1"])
     workers = [f"10.0.2.{n}/24" for n in (11, 12, 13)] + [f"fd00:2::{n}/64" for n in (11, 12)]
     fw.plug("back", host, workers, ["10.0.2.1", "fd00:2::1"])
@@ -146,6 +156,15 @@ def test_datagrams_of_one_socket_stay_with_one_target_and_answers_come_from_the_
             assert len(answers) == 1
             seen |= answers
     assert seen == {W1[0], W3[0]}
+
+
+def test_probes_by_udp_and_icmp_go_through_the_firewall_as_well(site: Site) -> None:
+    def states() -> dict[str, str]:
+        services = site.fw.status()["services"]
+        return {f"{s['name']}/{t['name']}": t["state"] for s in services for t in s["targets"] if s["name"] in ("names", "pinged")}
+
+    up = {"names/w1": "up", "names/w3": "up", "pinged/w1": "up", "pinged/w1-v6": "up"}
+    eventually(lambda: states() == {**up, "pinged/nobody": "down"}, "targets by UDP and ICMP")
 
 
 def test_the_services_address_is_no_door_to_anything_else(site: Site) -> None:

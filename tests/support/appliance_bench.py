@@ -20,7 +20,7 @@ from typing import Any, Self
 from scapy.packet import Packet
 
 from appliance.config.loader import loads
-from appliance.config.models import Config, Nic
+from appliance.config.models import Config, Health, Nic
 from appliance.runtime.appliance import Appliance
 from appliance.runtime.cards import HOST_MAC, Card
 from ena_dev.port.port import Port
@@ -76,8 +76,8 @@ class WireWorld:
     async def connect(self, config: Config, own: Sequence[str]) -> None:
         self.own = list(own)
 
-    async def probe(self, address: str, port: int, source: str | None, patience: float) -> str:
-        return await self.probing(address, port, source, patience)
+    async def probe(self, health: Health, address: str, port: int, source: str | None) -> str:
+        return await self.probing(address, port, source, health.timeout)
 
     async def restore(self) -> None:
         pass

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.balancer.health import TRANSITIONS, HealthCheck, HealthState, Streak
+from appliance.balancer.health import TRANSITIONS, HealthCheck, HealthState, Streak, failing_open
 
 
 def check(now=100.0, every=5.0, rise=3, fall=2):
@@ -94,3 +94,23 @@ def test_checks_with_one_period_do_not_stay_in_step():
             target.due(now)
             target.result(now, True)
     assert len({round(target.deadline(), 3) for target in checks}) > 45
+
+
+def test_without_jitter_periods_are_exact_and_with_all_of_it_they_may_vanish():
+    exact, loose = HealthCheck(0.0, 5.0, 1, 1, Random(1), 0.0), HealthCheck(0.0, 5.0, 1, 1, Random(1), 1.0)
+    pauses = []
+    for _ in range(30):
+        for target in (exact, loose):
+            started = target.deadline()
+            target.due(started)
+            target.result(started, True)
+            pauses.append(target.deadline() - started)
+    assert pauses[::2] == pytest.approx([5.0] * 30)
+    assert min(pauses[1::2]) < 1.0 and max(pauses[1::2]) > 9.0 and max(pauses) <= 10.0
+
+
+@given(states=st.lists(st.sampled_from(HealthState), min_size=1, max_size=10), below=st.sampled_from([0.0, 0.2, 0.5, 1.0]))
+def test_all_count_as_up_only_if_each_was_judged_and_too_few_are_up(states, below):
+    up = sum(state is HealthState.UP for state in states)
+    known = all(state is not HealthState.UNKNOWN for state in states)
+    assert failing_open(states, below) is (known and up / len(states) < below and up < len(states))

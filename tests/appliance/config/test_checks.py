@@ -143,6 +143,13 @@ def test_wiring_that_cannot_work_is_pointed_at(old: str, new: str, line: str) ->
         ("services: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}], health: {every: 1s, timeout: 1m}}}",
          'x.yaml:7:112: service "w": health: timeout: longer than `every`, found 60 s, with a check every 1 s, '
          "make it shorter, or `every` longer"),
+        ("services: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}], health: {path: /a}}}",
+         'x.yaml:7:98: service "w": health: path: key of `type: http` alone, found type tcp, remove it, or write `type: http`'),
+        ("services: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}], health: {type: udp}}}",
+         'x.yaml:7:91: service "w": health: missing key `send`, found a mapping of `type`, '
+         "add what a probe shall say, such as `send: ping` or `send: hex:0a1b`"),
+        ("services: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}], health: {type: icmp, port: 7}}}",
+         'x.yaml:7:110: service "w": health: port: ICMP has no ports, found 7, remove it, or choose another `type`'),
         ("services: {v: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}]}, "
          "w: {from: home, listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.2:1}]}}",
          'x.yaml:7:108: service "w": listen: tcp port on 10.0.0.9 is taken in zone "home", found `10.0.0.9:1/tcp`, '

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.usefixtures("virtual_time")
 HEALTH = Health(every=1.0, timeout=0.5, rise=2, fall=2)
 
 
-def target(name: str, health: Health | None = HEALTH) -> CheckedTarget:
-    return CheckedTarget("web", name, 4, 0x0A000001, 80, health)
+def target(name: str, health: Health | None = HEALTH, version: int = 4, host: int = 1) -> CheckedTarget:
+    return CheckedTarget("web", name, version, 0x0A000000 + host, 80, health)
 
 
 class World:
@@ -29,13 +29,16 @@ class World:
         self.say: str | Exception | None = ""
         self.probes: list[tuple[float, str, int, str | None]] = []
         self.changes: list[tuple[str, bool]] = []
+        self.dead: set[str] = set()
 
-    async def probe(self, address: str, port: int, source: str | None, patience: float) -> str:
+    async def probe(self, health: Health, address: str, port: int, source: str | None) -> str:
         self.probes.append((asyncio.get_running_loop().time(), address, port, source))
         if isinstance(self.say, Exception):
             raise self.say
+        if address in self.dead:
+            return "dead"
         if self.say is None:
-            await asyncio.sleep(patience)
+            await asyncio.sleep(health.timeout)
             return "no answer"
         return self.say
 
@@ -109,3 +112,31 @@ async def test_a_reload_keeps_what_is_known_and_forgets_what_is_gone() -> None:
         assert world.changes == [("a", False)]
         checker.configure((target("a", Health(every=2.0, timeout=0.5, rise=2, fall=2)),))
         assert checker.states() == {("web", "a"): "unknown"}
+
+
+async def test_when_too_few_targets_are_up_all_count_as_up_and_each_change_is_told_once() -> None:
+    risky = Health(every=1.0, timeout=0.5, rise=1, fall=1, fail_open_below=0.5)
+    async with checking(*(target(name, risky, host=n) for n, name in enumerate("abcd", 1)), target("x6", risky, 6, 9)) as (world, checker):
+        assert not checker.up("web", "a")  # nothing is known yet: no reason to trust all
+        await asyncio.sleep(2.0)
+        world.changes.clear()
+        world.dead |= {"10.0.0.1", "10.0.0.2"}
+        await asyncio.sleep(3.0)
+        assert sorted(world.changes) == [("a", False), ("b", False)]  # half of them are enough
+        world.changes.clear()
+        world.dead.add("10.0.0.3")
+        await asyncio.sleep(3.0)
+        assert sorted(world.changes) == [("a", True), ("b", True)]  # c counts as up, as before
+        assert all(checker.up("web", name) for name in "abcd") and checker.states()["web", "c"] == "down"
+        world.changes.clear()
+        world.dead.remove("10.0.0.3")
+        await asyncio.sleep(3.0)
+        assert sorted(world.changes) == [("a", False), ("b", False)]
+        assert checker.up("web", "c") and checker.up("web", "x6")
+
+
+async def test_the_last_target_is_down_unless_it_was_chosen_otherwise() -> None:
+    async with checking(target("a"), target("b", host=2)) as (world, checker):
+        world.dead |= {"10.0.0.1", "10.0.0.2"}
+        await asyncio.sleep(5.0)
+        assert not checker.up("web", "a") and not checker.up("web", "b")

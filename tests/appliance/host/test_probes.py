@@ -1,0 +1,180 @@
+"""Probes against real sockets on the loopback: what each kind takes for a good answer, and what it says otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvloop
+
+from appliance.config.models import Health
+from appliance.host.probes import probe
+
+ADDRESSES = ("127.0.0.1", "::1")
+Story = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def play(request: pytest.FixtureRequest) -> Callable[[Story], None]:
+    """Runs a story on both kinds of loop: the appliance's is uvloop's, and it watches sockets in its own way."""
+
+    def run(story: Story) -> None:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(story())
+
+    return run
+
+
+@asynccontextmanager
+async def serving(says: bytes, address: str = "127.0.0.1") -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A TCP server that reads a request, answers it and hangs up: its port, and what it was asked."""
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(says)
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(serve, address, 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], asked
+
+
+def unused(kind: int, address: str = "127.0.0.1") -> int:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as one:
+        one.bind((address, 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_tcp_asks_for_a_connection(play: Callable[[Story], None], address: str) -> None:
+    async def story() -> None:
+        async with serving(b"", address) as (port, _):
+            assert await probe(Health(), address, port, address) == ""
+        assert "refused" in (await probe(Health(), address, unused(socket.SOCK_STREAM, address), None)).lower()
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ""),
+        (b"HTTP/1.0 204\r\n\r\n", ""),
+        (b"HTTP/1.1 200 \n\n", ""),
+        (b"HTTP/1.1 302 Found\r\n\r\n", ""),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "status 503"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "status 404"),
+        (b"HTTP/1.1 20000 OK\r\n\r\n", "no HTTP/1 status"),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", "no HTTP/1 status"),
+        (b"HTTP/1.1 200 O", "closed without a status"),
+        (b"", "closed without a status"),
+        (b"x" * 100_000, "no status in 1024 bytes"),
+    ],
+)
+def test_http_asks_for_a_status(play: Callable[[Story], None], says: bytes, why: str) -> None:
+    async def story() -> None:
+        async with serving(says) as (port, asked):
+            health = Health(type="http", path="/ready?deep=1", expect=["200-299", "302"], host="www.example.com")
+            assert await probe(health, "127.0.0.1", port, None) == why
+        [request] = asked
+        line, *headers = request.decode().splitlines()
+        assert line == "GET /ready?deep=1 HTTP/1.1" and "Host: www.example.com" in headers and "Connection: close" in headers
+
+    play(story)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_http_names_the_target_itself_unless_a_host_is_given(play: Callable[[Story], None], address: str) -> None:
+    async def story() -> None:
+        async with serving(b"HTTP/1.1 200 OK\r\n\r\n", address) as (port, asked):
+            assert await probe(Health(type="http"), address, port, None) == ""
+        assert f"\r\nHost: {'[::1]' if ':' in address else address}:{port}\r\n".encode() in asked[0]
+
+    play(story)
+
+
+def test_a_server_that_takes_the_connection_and_says_nothing_is_not_waited_for_longer(play: Callable[[Story], None]) -> None:
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            health = Health(type="http", timeout=0.05)
+            assert await probe(health, "127.0.0.1", silent.getsockname()[1], None) == "no answer in 0.05 s"
+            assert await probe(Health(timeout=0.05), "127.0.0.1", silent.getsockname()[1], None) == ""
+
+    play(story)
+
+
+class Echo(asyncio.DatagramProtocol):
+    """Answers with what it was told; `silent`: hears only."""
+
+    def __init__(self, silent: bool) -> None:
+        self.silent, self.heard = silent, list[bytes]()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.heard.append(data)
+        if not self.silent:
+            self.transport.sendto(data, addr)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_udp_asks_for_an_answer_or_for_nobody_to_object(play: Callable[[Story], None], address: str) -> None:
+    async def story() -> None:
+        asks = Health(type="udp", send="hex:00ff", timeout=0.1)
+        trusts = Health(type="udp", send="hex:00ff", timeout=0.1, silence="up")
+        loop = asyncio.get_running_loop()
+        for silent, expected in ((False, ("", "")), (True, ("no answer in 0.1 s", ""))):
+            transport, echo = await loop.create_datagram_endpoint(lambda silent=silent: Echo(silent), (address, 0))  # type: ignore[misc]
+            port = transport.get_extra_info("sockname")[1]
+            assert (await probe(asks, address, port, address), await probe(trusts, address, port, None)) == expected
+            assert echo.heard == [b"\x00\xff"] * 2
+            transport.close()
+        port = unused(socket.SOCK_DGRAM, address)
+        for health in (asks, trusts):
+            assert "refused" in (await probe(health, address, port, None)).lower()
+
+    play(story)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_icmp_asks_for_an_echo(play: Callable[[Story], None], address: str) -> None:
+    async def story() -> None:
+        assert await probe(Health(type="icmp", timeout=1.0), address, 0, address) == ""
+
+    play(story)
+
+
+def test_an_echo_of_something_else_is_no_answer(play: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ours.setblocking(False)
+        monkeypatch.setattr("appliance.host.probes._connected", lambda *_: ours)
+        theirs.send(b"\x00" * 24)
+        theirs.send(b"\x03\x01" + b"\x00" * 22)
+        theirs.send(b"")
+        assert await probe(Health(type="icmp", timeout=0.05), "192.0.2.1", 0, None) == "no answer in 0.05 s"
+        assert theirs.recv(100)[:8] == bytes((8, 0, 0, 0, 0, 0, 0, 1))
+        theirs.close()
+
+    play(story)
+
+
+def test_who_may_not_ping_is_told_what_to_change(play: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> socket.socket:
+        raise PermissionError(13, "Permission denied")
+
+    async def story() -> None:
+        monkeypatch.setattr("appliance.host.probes._connected", refuse)
+        assert "net.ipv4.ping_group_range" in await probe(Health(type="icmp"), "192.0.2.1", 0, None)
+
+    play(story)
