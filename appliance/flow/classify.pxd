@@ -17,7 +17,7 @@ from ena_dev.driver.rings cimport FRAME_L3_BAD, FRAME_L4_BAD, Frame
 from ena_dev.packet.headers cimport (
     ETHERNET_HEADER, ETHERTYPE_ARP, EXTENSIONS_MAX, IPV6_HEADER, PARSE_HEADERS_SPLIT, PARSE_MALFORMED, PARSE_OK, PARSE_TRUNCATED,
     PARSED_BROADCAST, PARSED_FRAGMENT, PARSED_OPTIONS, PROTOCOL_DESTINATION_OPTIONS, PROTOCOL_FRAGMENT, PROTOCOL_HOP_BY_HOP, PROTOCOL_ICMP,
-    PROTOCOL_ICMPV6, PROTOCOL_ROUTING, Parsed, parse_frame,
+    PROTOCOL_ICMPV6, PROTOCOL_ROUTING, PROTOCOL_UDP, Parsed, load_be16, parse_frame,
 )
 
 
@@ -108,10 +108,17 @@ cdef inline bint trim(Frame *frame) noexcept nogil:
     return True
 
 
+cdef inline bint unsummed(const Frame *frame) noexcept nogil:
+    """Whether a frame that parsed well is UDP over IPv6 without a checksum, as tunnels send it: its receiver judges that (RFC 6936, 5)."""
+    cdef const Parsed *parsed = &frame.parsed
+    return (not frame.flags & FRAME_L3_BAD and parsed.version == 6 and parsed.protocol == PROTOCOL_UDP and parsed.l4_offset
+            and load_be16(frame.data + parsed.l4_offset + 6) == 0)
+
+
 cdef inline int classify(const Nic *nic, Frame *frame, uint8_t *reason) noexcept nogil:
     """Parse a frame and judge it: VERDICT_*, with the drop's or the punt's reason."""
     cdef int verdict = parse_frame(frame.data, frame.first_length, frame.length, &frame.parsed)
-    if frame.flags & (FRAME_L3_BAD | FRAME_L4_BAD):
+    if frame.flags & (FRAME_L3_BAD | FRAME_L4_BAD) and not (verdict == PARSE_OK and unsummed(frame)):
         reason[0] = DROP_BAD_CHECKSUM
         return VERDICT_DROP
     verdict = sift_link(nic, frame, verdict, reason)

@@ -14,13 +14,13 @@ from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_TOO_BIG, PUNT_TTL, co
 from appliance.flow.flows cimport class_of_tcp, flow_end, flow_reclass
 from appliance.flow.key cimport Tuple, key_hash, key_of_frame
 from appliance.flow.parking cimport SHARE_DECISION, park
-from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC
+from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NIC, DROP_NOT_A_START, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC
 from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
 from appliance.flow.table cimport (
     CLASS_DENIED, CLASS_ESTABLISHED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_REWRITE, Flow, Half, State, first_bucket,
     flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
 )
-from appliance.flow.tcp cimport CLOSED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_step
+from appliance.flow.tcp cimport CLOSED, EVENT_SYN, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_event_of, tcp_step
 from appliance.flow.window cimport WINDOW_PASSES, WINDOW_REFUSES, window_judge
 from appliance.flow.work cimport lane_of, punt
 from ena_dev.driver.pair cimport Pair
@@ -85,6 +85,7 @@ cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now)
     cdef State *state = &engine.table.flows[slot].state
     cdef Nic *out = &engine.nics[state.nic_in if direction else state.nic_out]
     cdef uint8_t tcp = TCP_NONE
+    cdef bint refused
     if frame.nic != (state.nic_out if direction else state.nic_in):
         drop(engine, frame, DROP_WRONG_NIC)
         return True
@@ -105,9 +106,18 @@ cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now)
     elif tcp != TCP_NONE and not numbers_fit(engine, slot, direction, frame, &tcp):
         drop(engine, frame, DROP_TCP_WINDOW)
     else:
+        refused = tcp == CLOSED and state.tcp == SYN_SENT
         track(engine, slot, direction, tcp, now)
         pass_frame(engine, ref, frame, now)
+        if refused:                            # or withdrawn: nothing was opened that something could belong to
+            flow_end(engine, slot, DROP_DELETED)
     return True
+
+
+cdef inline bint begins_after_all(const State *state, const Frame *frame) noexcept nogil:
+    """Whether a flow that was denied only because something else came first begins with this frame."""
+    return (state.reason == DROP_NOT_A_START and frame.parsed.protocol == PROTOCOL_TCP
+            and tcp_event_of(frame.parsed.tcp_flags) == EVENT_SYN)
 
 
 cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *key, uint64_t hash, uint64_t now) noexcept nogil:
@@ -120,12 +130,14 @@ cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *k
             if not park(&engine.parking, engine.pool, &state.parked, frame, SHARE_DECISION):
                 drop(engine, frame, DROP_PARKING_FULL)
             return
-        if state.cls == CLASS_DENIED:
+        if state.cls == CLASS_DENIED and not begins_after_all(state, frame):
             state.last_seen = now
             count_rule(engine, state.rule, frame.length)
             drop(engine, frame, state.reason)
             return
-        if known(engine, ref, frame, now):
+        if state.cls == CLASS_DENIED:
+            flow_end(engine, ref >> 1, DROP_DELETED)
+        elif known(engine, ref, frame, now):
             return
     ref = begin_flow(engine, lane, frame, key, hash, now)
     if ref and not known(engine, ref, frame, now):

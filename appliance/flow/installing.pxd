@@ -32,17 +32,18 @@ cdef inline bint make_room(Engine *engine, uint32_t slot, uint8_t egress) noexce
 
 
 cdef inline uint8_t put_reply(Engine *engine, uint32_t slot, const Tuple *reply, uint32_t *absorbed) noexcept nogil:
-    """The flow's second key into the index. A pending flow that has it already is taken over, with the frames that wait."""
+    """The flow's second key into the index. A pending flow that has it already is taken over, with the frames that wait; a denied one ends:
+    what was refused as a beginning may be an answer now."""
     cdef Table *table = engine.table
     cdef uint64_t hash = key_hash(&table.secret, reply)
     cdef uint32_t ref = table_find(table, reply, hash)
     if ref:
-        if ref >> 1 == slot or table.flows[ref >> 1].state.cls != CLASS_PENDING:
+        if ref >> 1 == slot or table.flows[ref >> 1].state.cls not in (CLASS_PENDING, CLASS_DENIED):
             return REFUSED_TAKEN
         absorbed[0] = table.flows[ref >> 1].state.parked
         table.flows[ref >> 1].state.parked = 0
         flow_end(engine, ref >> 1, DROP_DELETED)
-        engine.counters.absorbed += 1
+        engine.counters.absorbed += absorbed[0] != 0
     table.flows[slot].half[1].key = reply[0]
     return REFUSED_NOT if table_insert(table, slot << 1 | 1, hash) else REFUSED_FULL
 

@@ -14,7 +14,7 @@ receiver answers with a challenge ACK.
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
-from appliance.flow.tcp cimport SYN_SENT
+from appliance.flow.tcp cimport SYN_RECEIVED, SYN_SENT
 from ena_dev.driver.rings cimport Frame
 from ena_dev.packet.headers cimport TCP_ACK, TCP_FIN, TCP_HEADER, TCP_RST, TCP_SYN, load_be16, load_be32
 
@@ -111,7 +111,7 @@ cdef inline void side_open(Side *sender, Side *receiver, const Segment *segment)
     """An end says the first thing, or its SYN again. Scaling is for both ends or for none."""
     if segment.flags & TCP_SYN:
         memset(sender, 0, sizeof(Side))
-        sender.limit, sender.scale, sender.scales = segment.end, segment.scale, segment.scales
+        sender.limit, sender.scale, sender.scales = segment.end + receiver.window, segment.scale, segment.scales    # RFC 7413: data at once
     else:                                      # in the middle of a connection: any window is possible
         sender.scale = MOST_SCALE
         if receiver.window == 0:
@@ -134,11 +134,14 @@ cdef inline bint acknowledges(const Side *sender, const Side *receiver, const Se
     return not beyond(segment.sack, receiver.end) and beyond(segment.ack, receiver.end - oldest - 1)
 
 
+cdef inline bint in_window(const Side *sender, const Side *receiver, const Segment *segment) noexcept nogil:
+    """I and II."""
+    return not beyond(segment.seq, sender.limit) and beyond(segment.end, sender.end - receiver.window - 1)
+
+
 cdef inline bint fits(const Side *sender, const Side *receiver, const Segment *segment) noexcept nogil:
     """I to IV."""
-    if beyond(segment.seq, sender.limit) or not beyond(segment.end, sender.end - receiver.window - 1):
-        return False
-    return not segment.flags & TCP_ACK or acknowledges(sender, receiver, segment)
+    return in_window(sender, receiver, segment) and (not segment.flags & TCP_ACK or acknowledges(sender, receiver, segment))
 
 
 cdef inline void advance(Side *sender, Side *receiver, const Segment *segment) noexcept nogil:
@@ -158,12 +161,13 @@ cdef inline void advance(Side *sender, Side *receiver, const Segment *segment) n
 
 
 cdef inline int reset_fits(const Side *sender, const Side *receiver, const Segment *segment, uint8_t state) noexcept nogil:
-    """A RST closes at the very number its receiver waits for, or behind the last its sender sent. The answer to a SYN acknowledges that."""
+    """A RST closes at the very number its receiver waits for, or behind the last its sender sent; nobody looks at what it acknowledges
+    (RFC 9293, 3.10.7.4). The answer to a SYN acknowledges that: also when another answer may have got lost on its way."""
+    if segment.flags & TCP_ACK and segment.ack == receiver.end and (sender.window == 0 or state == SYN_RECEIVED):
+        return WINDOW_ACCEPTS
     if sender.window == 0:
-        if segment.flags & TCP_ACK:
-            return WINDOW_ACCEPTS if segment.ack == receiver.end else WINDOW_REFUSES
-        return WINDOW_REFUSES if state == SYN_SENT else WINDOW_PASSES
-    if not fits(sender, receiver, segment):
+        return WINDOW_REFUSES if segment.flags & TCP_ACK or state == SYN_SENT else WINDOW_PASSES
+    if not in_window(sender, receiver, segment):
         return WINDOW_REFUSES
     return WINDOW_ACCEPTS if segment.seq == receiver.acked or segment.seq == sender.end else WINDOW_PASSES
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from appliance.runtime.translate import ICMPV6, Ends, address_of, addresses, ends, rewrite
+from appliance.runtime.translate import ICMPV6, Ends, addresses, ends, rewrite
 from ena_dev.packet import build
 from ena_dev.packet.build import IcmpError
 from ena_dev.packet.checksum import checksum, transport_checksum
 from ena_dev.packet.parse import Reason, parse, parse_quote
+
+OF_OLD: Final = (4, 5)
+"""Source quench, which nobody sends any more (RFC 6633), and redirects, which are for the reporter's own link alone (RFC 1122, 3.2.2.2)."""
 
 
 class RateLimit:
@@ -53,6 +56,8 @@ class Translated(NamedTuple):
     packet: bytes
     version: int
     destination: int
+    hops: int
+    """That are left to it behind this router."""
 
 
 def translate_error(frame: bytes, lookup: Callable[[int, int, Ends], Ends | None]) -> Translated | None:
@@ -67,7 +72,7 @@ def translate_error(frame: bytes, lookup: Callable[[int, int, Ends], Ends | None
     at, version = outer["l3_offset"], outer["version"]
     packet = frame[at : at + outer["l3_length"]]
     message = packet[outer["l4_offset"] - at :]
-    if len(message) < 16 or not _sound(packet, message, version):
+    if len(message) < 16 or (version == 4 and message[0] in OF_OLD) or not _sound(packet, message, version):
         return None
     quote = message[8:]
     reason, inner = parse_quote(frame)
@@ -79,11 +84,23 @@ def translate_error(frame: bytes, lookup: Callable[[int, int, Ends], Ends | None
     if other is None:
         return None
     source = other.destination if reporter == received.source else reporter
-    quote = rewrite(quote, inner, other)
-    error = build.icmp(address_of(version, source), address_of(version, other.source), message[0], message[1], message[4:8] + quote,
-                       ttl=max(outer["ttl"] - 1, 1))
-    return Translated(error, version, other.source)
+    head = _header(packet[: outer["l4_offset"] - at], version, source, other.source, outer["ttl"])
+    body = message[:2] + b"\0\0" + message[4:8] + rewrite(quote, inner, other)
+    value = checksum(body) if version == 4 else transport_checksum(IPv6Address(source), IPv6Address(other.source), ICMPV6, body)
+    return Translated(head + body[:2] + value.to_bytes(2) + body[4:], version, other.source, outer["ttl"] - 1)
 
+
+def _header(header: bytes, version: int, source: int, destination: int, ttl: int) -> bytes:
+    """A packet's header with other addresses and one hop less; all else is the sender's."""
+    data = bytearray(header)
+    hops, (size, first) = bytes((max(ttl - 1, 1),)), (4, 12) if version == 4 else (16, 8)
+    data[first : first + 2 * size] = source.to_bytes(size) + destination.to_bytes(size)
+    if version == 6:
+        data[7:8] = hops
+        return bytes(data)
+    data[8:9], data[10:12] = hops, b"\0\0"
+    data[10:12] = checksum(bytes(data)).to_bytes(2)
+    return bytes(data)
 
 def _sound(packet: bytes, message: bytes, version: int) -> bool:
     if version == 4:

@@ -109,6 +109,8 @@ class Punts:
         error = translate_error(frame, lookup)
         if error is None:
             self.ignored["unrelated"] += 1
+        elif error.hops < 1 and towards[0] != self._host:
+            self.ignored["ttl"] += 1  # no error answers an error
         else:
             self._route(towards[0], error.version, error.destination, error.packet, now)
 

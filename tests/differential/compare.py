@@ -30,6 +30,10 @@ class Difference:
     at: int
     kernel: Left
     ours: Left
+    kernel_says: str = ""
+    """What conntrack remarked about it."""
+    we_say: str = ""
+    """Why it was dropped."""
 
     @property
     def step(self) -> Step:
@@ -47,14 +51,16 @@ async def compare(kernel: Kernel, ours: Ours, sequence: Sequence, number: int) -
     there, here = Side(number), Side(number)
     for at, step in enumerate(sequence.steps):
         nic, frame = materialize(step, sequence.flows, there)
+        kernel.says()
         left_there = kernel.pass_through(nic, frame)
         nic, frame = materialize(step, sequence.flows, here)
+        before = ours.drops()
         left_here = await ours.pass_through(nic, frame)
         there.note(sequence.flows, step, left_there)
         here.note(sequence.flows, step, left_here)
         a, b = (_comparable(left, side, sequence.flows) for left, side in ((left_there, there), (left_here, here)))
         if a != b:
-            return Difference(sequence, at, a, b)
+            return Difference(sequence, at, a, b, kernel.says(), ours.reason_since(before))
     return None
 
 

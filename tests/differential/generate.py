@@ -119,13 +119,15 @@ def _odd(random: Random, flow: Flow, step: Step) -> Step:
         return _error(random, flow, step)
     changes: dict[str, Any] = random.choice((
         {"ttl": random.choice((1, 2, 255, 0))}, {"tos": random.choice((1, 2, 3, 0xB8, 0xFF))}, {"broken": True},
-        {"nic": random.choice(("lan", "wan", "dmz"))}, {"size": random.choice((1300, 1360, 1361, 1372, 1380, 1430, 1460))},
+        {"nic": random.choice(("lan", "wan", "dmz"))}, {"size": random.choice(LARGE[flow.server_nic if step.back else flow.client_nic])},
         {"df": False}, {"source": random.choice(MARTIANS[flow.version])}, {"destination": random.choice(MARTIANS[flow.version])},
         {"kind": random.choice(KINDS[flow.version])}, {"ttl": 1, "back": not step.back},
     ))  # fmt: skip
     return replace(step, **changes)
 
 
+LARGE: Final = {"lan": (1300, 1360, 1361, 1372, 1380, 1400, 1420), "wan": (1300, 1360, 1361, 1372, 1380, 1400, 1420), "dmz": (1300, 1310, 1328)}
+"""Sizes of data around the smallest MTU, as far as they come through the sender's own link."""
 MARTIANS: Final = {
     4: ("127.0.0.1", "0.0.0.0", "224.0.0.5", "255.255.255.255", "240.0.0.1", "10.1.0.1", "203.0.113.1", "10.1.255.255", "203.0.113.0",
         "10.3.0.255", "169.254.1.1", "10.1.0.11", "203.0.113.9", "172.16.9.9", "203.0.113.200"),

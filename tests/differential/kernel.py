@@ -25,6 +25,7 @@ TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x2, 0x1000
 NETLINK_NETFILTER: Final = 12
 DELETE_ALL: Final = struct.pack("=IHHII", 20, 1 << 8 | 2, 5, 1, 0) + bytes(4)
 """IPCTNL_MSG_CT_DELETE with NLM_F_REQUEST | NLM_F_ACK, for every family."""
+LOG_CONFIG, LOG_BIND, LOG_PF_BIND, LOG_PREFIX = 4 << 8 | 1, 1, 3, 10
 
 SETTINGS: Final = {
     "net/ipv4/ip_forward": 1, "net/ipv4/icmp_ratelimit": 0, "net/ipv4/icmp_msgs_per_sec": 1_000_000, "net/ipv4/icmp_msgs_burst": 1_000_000,
@@ -32,7 +33,7 @@ SETTINGS: Final = {
     "net/ipv4/conf/default/rp_filter": 0, "net/ipv4/conf/default/send_redirects": 0, "net/ipv6/icmp/ratelimit": 0,
     "net/ipv6/conf/default/accept_dad": 0, "net/ipv6/conf/default/accept_ra": 0, "net/ipv6/conf/default/addr_gen_mode": 1,
     "net/ipv6/conf/all/accept_redirects": 0, "net/ipv6/conf/all/forwarding": 1,
-    "net/netfilter/nf_conntrack_tcp_loose": 0,
+    "net/ipv6/auto_flowlabels": 0, "net/netfilter/nf_conntrack_tcp_loose": 0, "net/netfilter/nf_conntrack_log_invalid": 255,
 }  # fmt: skip
 OPTIONAL: Final = ("net/ipv4/icmp_msgs_per_sec", "net/ipv4/icmp_msgs_burst")
 """Of the whole machine in older kernels."""
@@ -63,6 +64,9 @@ class Kernel:
     def __exit__(self, *_: object) -> None:
         for tap in self.taps.values():
             os.close(tap)
+        for each in ("_control", "_log"):
+            if hasattr(self, each):
+                getattr(self, each).close()
         self.taps.clear()
         self.namespace.__exit__(None, None, None)
 
@@ -73,7 +77,18 @@ class Kernel:
             self.taps[link.name] = self.namespace.call(_tap, link.name)
         self._run(["ip", "-batch", "-"], "\n".join(line for link in LINKS.values() for line in _addresses(link)))
         self._control: socket.socket = self.namespace.call(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        self._log: socket.socket = self.namespace.call(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        for family in (socket.AF_INET, socket.AF_INET6):
+            self._configure(family, LOG_PF_BIND)
+        self._configure(socket.AF_UNSPEC, LOG_BIND)
+        self._log.setblocking(False)
         self.drain()
+
+    def _configure(self, family: int, command: int) -> None:
+        """Have what conntrack logs come here."""
+        self._log.send(struct.pack("=IHHIIBBHHHBxxx", 28, LOG_CONFIG, 5, 1, 0, family, 0, 0, 5, 1, command))
+        error = struct.unpack_from("=i", self._log.recv(4096), 16)[0]
+        assert error == 0, f"no log of conntrack: {os.strerror(-error)}"
 
     def _settings(self) -> None:
         for name, value in SETTINGS.items():
@@ -115,10 +130,30 @@ class Kernel:
                     left.append((name, frame))
         return left
 
+    def says(self) -> str:
+        """What conntrack has remarked since the last call."""
+        remarks = []
+        while True:
+            try:
+                remarks.append(_prefix(self._log.recv(65536)))
+            except BlockingIOError:
+                return "; ".join(remarks)
+
     def pass_through(self, nic: str, frame: bytes) -> list[tuple[str, bytes]]:
         """A frame arrives by a nic: the frames that left for it, and by which nics."""
         os.write(self.taps[nic], frame)
         return self.drain()
+
+
+def _prefix(message: bytes) -> str:
+    """The remark in a packet log message."""
+    at = 20
+    while at + 4 <= len(message):
+        size, kind = struct.unpack_from("=HH", message, at)
+        if kind & 0x7FFF == LOG_PREFIX:
+            return message[at + 4 : at + size].rstrip(b"\0").decode(errors="replace").strip()
+        at += max(size + 3 & ~3, 4)
+    return ""
 
 
 def _tap(name: str) -> int:

@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from ena_dev.port.wire import WirePort
 from tests.differential.network import LINKS, Link
-from tests.differential.wire import neighbour_answer
+from tests.differential.wire import neighbour_answer, unpadded
 from tests.support.appliance_bench import ApplianceBench
 
 MOMENT: Final = 1e-4
@@ -46,11 +46,19 @@ class Ours:
                 break
         return left
 
+    def drops(self) -> dict[str, int]:
+        """How many frames were dropped, by reason."""
+        return self.bench.drops | {f"punt: {reason}": count for reason, count in self.bench.appliance.decider.punts.ignored.items()}
+
+    def reason_since(self, before: dict[str, int]) -> str:
+        """Why frames were dropped since then."""
+        return ", ".join(reason for reason, count in self.drops().items() if count != before.get(reason, 0))
+
     def _look(self, left: list[tuple[str, bytes]]) -> bool:
         """Take what left; whether a neighbour was answered, for whom packets may wait."""
         asked = False
         for link, wire in self._wires:
-            for frame in wire.take():
+            for frame in map(unpadded, wire.take()):
                 answer = neighbour_answer(link, frame)
                 if answer:
                     asked = True

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tests.differential.network import Link, packed, station_mac
+from tests.differential.network import ETHERTYPES, Link, packed, station_mac
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
@@ -101,15 +101,13 @@ def read(data: bytes, at: int = 0) -> Read:
 
 
 def canonical(frame: bytes, aliases: Aliases, own: frozenset[bytes]) -> bytes:
-    """A frame with its flow's own ports. What one of our `own` addresses reports has no IPv4 identification of interest."""
+    """A frame with its flow's own ports. Of what one of our `own` addresses reports, the words of IPv4 fragmentation are left out: the
+    kernel draws an identification and we say DF, which needs none (RFC 6864, 4.1)."""
     found = read(frame, ETHERNET)
-    length = ETHERNET + int.from_bytes(frame[16:18]) if found.version == 4 else ETHERNET + 40 + int.from_bytes(frame[18:20])
-    if length < len(frame) <= SHORTEST and not any(frame[length:]):
-        frame = frame[:length]
     data = bytearray(frame)
     if found.is_error:
         if found.version == 4 and found.source in own:
-            data[ETHERNET + 4 : ETHERNET + 6] = data[ETHERNET + 10 : ETHERNET + 12] = b"\0\0"
+            data[ETHERNET + 4 : ETHERNET + 8], data[ETHERNET + 10 : ETHERNET + 12] = bytes(4), bytes(2)
         if len(frame) >= found.l4 + 8 + (28 if found.version == 4 else 48):
             _rename(data, read(frame, found.l4 + 8), aliases, found.l4 + CHECKSUM_AT[found.protocol])
     else:
@@ -141,6 +139,14 @@ def _adjust(data: bytearray, field: int, old: int, new: int, udp: bool) -> None:
     while value >> 16:
         value = (value & 0xFFFF) + (value >> 16)
     data[field : field + 2] = (0xFFFF - value or (0xFFFF if udp else 0)).to_bytes(2)
+
+
+def unpadded(frame: bytes) -> bytes:
+    """A frame without the zeros that a card has to append."""
+    if frame[12:14] not in ETHERTYPES.values() or len(frame) > SHORTEST:
+        return frame
+    length = ETHERNET + (int.from_bytes(frame[16:18]) if frame[14] >> 4 == 4 else 40 + int.from_bytes(frame[18:20]))
+    return frame if any(frame[length:]) else frame[:length]
 
 
 # -- neighbours ------------------------------------------------------------------------------------------------------------

@@ -114,6 +114,18 @@ def test_both_ends_may_begin_at_once(bench: Bench) -> None:
     assert bench.states() == {"replied": 1} and bench.worker.counters()["stale"] == 1
 
 
+def test_what_was_no_beginning_may_be_an_answer_later(bench: Bench) -> None:
+    bench.receive(1, answer(2))
+    [other] = bench.misses(1)
+    bench.worker.deny(other.flow, 0, 1, "policy")
+    bench.round()
+    bench.receive(0, ask(1))
+    bench.allow(bench.misses(0)[0])
+    bench.receive(1, answer(3))
+    assert bench.refused == [] and payloads(bench, 1) == [1] and payloads(bench, 0) == [3]
+    assert bench.states() == {"replied": 1}
+
+
 def test_a_flow_to_itself_is_refused(bench: Bench) -> None:
     bench.receive(0, IP(src=LAN, dst=LAN) / UDP(sport=9, dport=9))
     bench.allow(bench.misses()[0])

@@ -25,7 +25,7 @@ PATHS = {
     State.CLOSE_WAIT: ["oS", "rSA", "oA", "rFA"],
     State.CLOSING: ["oS", "rSA", "oA", "oFA", "rFA"],
     State.TIME_WAIT: ["oS", "rSA", "oA", "oFA", "rFA", "oA"],
-    State.CLOSED: ["oS", "rRA"],
+    State.CLOSED: ["oS", "rSA", "oRA"],
 }
 
 
@@ -71,6 +71,9 @@ def test_each_row_of_the_table_and_each_gap(bench: Bench, state: State, directio
             [miss] = bench.misses(direction)
             assert miss.flow != flow and not sent, "another connection is decided anew"
             flow = miss.flow
+        elif (state, expected) == (State.SYN_SENT, State.CLOSED):
+            assert sent == 1 and bench.states() == {}, "nothing was opened"
+            continue
         else:
             assert sent == 1 and state_of(bench) == (flow, expected)
         bench.worker.delete(flow, "deleted")

@@ -148,7 +148,37 @@ def test_a_reset_that_answers_a_syn_acknowledges_it(bench: Bench) -> None:
     assert segment(bench, "o", "S", 0)
     for ack in (None, 0, 2, 500):
         assert not segment(bench, "r", "R" if ack is None else "RA", 0, ack) and state(bench) == "syn-sent"
-    assert segment(bench, "r", "RA", 0, 1) and state(bench) == "closed"
+    assert segment(bench, "r", "RA", 0, 1) and bench.states() == {}
+    assert not bench.worker.counters()["misses"] - 1 and segment(bench, "o", "S", 0), "the next one is another connection"
+
+
+def test_a_reset_that_answers_a_syn_again_needs_no_number_of_its_own(bench: Bench) -> None:
+    assert segment(bench, "o", "S", 0) and segment(bench, "r", "SA", 0, 1)
+    assert segment(bench, "o", "S", 0)
+    assert not segment(bench, "r", "RA", 1 << 30, 2) and state(bench) == "syn-received"
+    assert segment(bench, "r", "RA", 1 << 30, 1) and state(bench) == "closed"
+
+
+def test_what_a_reset_acknowledges_is_of_no_interest(bench: Bench) -> None:
+    connect(bench)
+    assert segment(bench, "r", "RA", 1, 70000) and state(bench) == "closed"
+
+
+def test_data_may_follow_an_answer_to_a_syn_at_once(bench: Bench) -> None:
+    assert segment(bench, "o", "S", 0) and segment(bench, "r", "SA", 0, 1)
+    assert segment(bench, "r", "A", 1, 1, 500) and segment(bench, "r", "A", 501, 1, 500)
+    assert not segment(bench, "r", "A", 1002, 1, 500), "the SYN offered no more"
+
+
+def test_a_syn_begins_a_connection_after_something_else_that_could_not(bench: Bench) -> None:
+    packet = IP(src="10.0.0.1", dst="10.9.9.9") / TCP(sport=1000, dport=80, seq=7, ack=9, flags="A")
+    bench.receive(0, packet)
+    [miss] = bench.misses()
+    bench.worker.deny(miss.flow, 0, 1, "not-a-start")
+    bench.round()
+    bench.receive(0, packet)
+    assert bench.sent(1) == [] and bench.misses() == []
+    connect(bench)
 
 
 def test_a_syn_into_a_connection_passes_to_be_challenged_and_changes_nothing(bench: Bench) -> None:

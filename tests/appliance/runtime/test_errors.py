@@ -86,3 +86,30 @@ def test_an_error_to_somebody_else_than_the_quotes_sender_is_nothing() -> None:
     quote = IP(src="192.0.2.1", dst="192.0.2.10") / UDP(sport=1, dport=2)
     error = bytes(Ether() / IP(src="192.0.2.10", dst="192.0.2.55") / ICMP(type=3, code=3) / bytes(quote))
     assert translate_error(error, lambda *_: ends("10.1.0.20", "192.0.2.10", 1, 2)) is None
+
+
+@pytest.mark.parametrize("hops", [1, 2, 64])
+def test_what_the_reporter_wrote_into_its_header_stays_but_for_one_hop(hops: int) -> None:
+    quote = IP(src="192.0.2.1", dst="192.0.2.10") / UDP(sport=1, dport=2)
+    error = Ether() / IP(src="192.0.2.99", dst="192.0.2.1", tos=0xC0, id=4711, flags="DF", ttl=hops) / ICMP(type=11) / bytes(quote)
+    translated = translate_error(bytes(error), lambda *_: ends("10.1.0.20", "192.0.2.10", 1, 2))
+    assert translated is not None and translated.hops == hops - 1
+    packet = IP(translated.packet)
+    assert (packet.tos, packet.id, packet.flags, packet.ttl) == (0xC0, 4711, "DF", max(hops - 1, 1))
+    assert _resummed(packet) == translated.packet
+
+
+def test_the_traffic_class_and_flow_label_of_an_ipv6_error_stay() -> None:
+    quote = IPv6(src="2001:db8:1::10", dst="2001:db8:2::10") / UDP(sport=5000, dport=53) / b"x"
+    error = Ether() / IPv6(src="2001:db8:2::77", dst="2001:db8:1::10", tc=0xC0, fl=0x12345, hlim=9) / ICMPv6PacketTooBig(mtu=1300) / bytes(quote)
+    translated = translate_error(bytes(error), lambda *_: ends("2001:db8:1::10", "2001:db8:2::10", 5000, 53))
+    assert translated is not None
+    packet = IPv6(translated.packet)
+    assert (packet.tc, packet.fl, packet.hlim) == (0xC0, 0x12345, 8)
+
+
+@pytest.mark.parametrize("kind", [4, 5])
+def test_source_quench_and_redirects_go_no_further(kind: int) -> None:
+    quote = IP(src="192.0.2.1", dst="192.0.2.10") / UDP(sport=1, dport=2)
+    error = bytes(Ether() / IP(src="192.0.2.10", dst="192.0.2.1") / ICMP(type=kind) / bytes(quote))
+    assert translate_error(error, lambda *_: ends("10.1.0.20", "192.0.2.10", 1, 2)) is None
