@@ -39,7 +39,7 @@ from tests.perf.measures import Figures
 from tests.perf.process import be_nice
 from tests.perf.profile import profile
 from tests.perf.programs import missing
-from tests.perf.results import Result, as_data, show
+from tests.perf.results import Result, as_data, markdown, show
 from tests.perf.rig import PREFIX, Rig
 from tests.perf.rows import ROWS, Row
 
@@ -120,6 +120,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each candidate (%(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a turn (%(default)s)")
     parser.add_argument("--json", type=Path, help="write everything to this file, too")
+    parser.add_argument("--markdown", action="store_true", help="print the table as README has it, too")
     parser.add_argument("--nice", type=int, default=0, help="of all processes: -20 holds its own against neighbours (%(default)s)")
     running = [row.name for row in ROWS if not row.fresh]
     parser.add_argument("--profile", choices=running, metavar="ROW", help="profile the candidates of one row instead")
@@ -181,6 +182,8 @@ def report(given: argparse.Namespace, facts: dict[str, Any], results: list[Resul
     load = f"load {facts['load_before']} before, {facts['load_after']} after"
     where = f"{facts['cpus']} CPUs, {facts['model']}, Linux {facts['kernel']}"
     show(results, f"{given.rounds} rounds of {given.seconds:g} s at commit {facts['commit'] or 'unknown'}; {load}; {where}")
+    if given.markdown:
+        print(markdown([as_data(each) for each in results]))
     if given.json:
         data = {"machine": facts, **run, "rows": [as_data(each) for each in results]}
         given.json.write_text(json.dumps(data, indent=1) + "\n")

@@ -75,7 +75,15 @@ def as_data(result: Result) -> dict[str, Any]:
         for each in result.judged()
     ]
     row = result.row
-    return {"row": row.name, "what": row.what, "ours": row.ours, "bars": bars, "rounds": result.rounds, "failures": result.failures}
+    return {
+        "row": row.name,
+        "what": row.what,
+        "ours": row.ours,
+        "better": row.better,
+        "bars": bars,
+        "rounds": result.rounds,
+        "failures": result.failures,
+    }
 
 
 def number(value: float | None) -> str:
@@ -105,6 +113,20 @@ def table(results: list[Result]) -> Table:
             sides, verdict = (number(each.ours), number(each.theirs)), f"[{STYLES[each.verdict]}]{each.verdict}[/]"
             made.add_row(row.name, row.what, bar.figure, *sides, ratio, extremes, *limits, bar.against, verdict)
     return made
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """What `as_data` gave, as README shows it: one line a row, a cross where a bar was missed."""
+    lines = ["| what | figure | against | measured | bar |", "|---|---|---|---|---|"]
+    for row in rows:
+        bars = row["bars"]
+        sign = "≤" if row["better"] == "less" else "≥"
+        against = " / ".join(dict.fromkeys(bar["against"] or "" for bar in bars))
+        figures = " / ".join(dict.fromkeys(f"`{bar['figure']}`" for bar in bars))
+        measured = " / ".join(number(bar["ratio"]) + " ✗" * (bar["verdict"] in ("short", "failed")) for bar in bars)
+        limits = " / ".join(f"{bar['must']:g}" for bar in bars)
+        lines.append(f"| {row['what']} | {figures} | {against.removesuffix(' / ')} | {measured} | {sign} {limits} |")
+    return "\n".join(lines)
 
 
 def show(results: list[Result], footer: str) -> None:

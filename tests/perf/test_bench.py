@@ -22,7 +22,7 @@ from tests.perf.candidates import CANDIDATES
 from tests.perf.measures import Figures, idle
 from tests.perf.process import cpu_by_thread, cpu_seconds
 from tests.perf.programs import missing
-from tests.perf.results import Result, Verdict
+from tests.perf.results import Result, Verdict, as_data, markdown
 from tests.perf.rig import PREFIX
 from tests.perf.rows import ROWS, Bar, Row
 
@@ -139,6 +139,11 @@ def test_who_could_not_be_measured_has_failed_and_a_figure_alone_is_its_own_rati
     assert judged.verdict == "failed" and judged.ratio is None
     [judged] = Result(row(against=""), [{"us": {"speed": 0.9}}, {}]).judged()
     assert judged.verdict == "pass" and judged.ratio == 0.9
+
+
+def test_readme_shows_one_line_a_row_and_crosses_what_fell_short() -> None:
+    short = as_data(Result(row("less"), [{"us": {"speed": 12.0}, "limit": {"speed": 10.0}}]))
+    assert markdown([short]).splitlines()[-1] == "|  | `speed` | limit | 1.2 ✗ | ≤ 1.1 |"
 
 
 def test_every_bar_names_a_candidate_and_its_aim_is_beyond_it() -> None:
