@@ -224,4 +224,4 @@ def test_the_compiled_path_decides_as_python_would_and_asks_no_more_than_it_must
             assert not (asked and enough), (facts, other)
 
     asyncio.run(all_of_them())
-    run.bench.worker.close()
+    run.bench.close()
