@@ -115,9 +115,9 @@ cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now)
 
 
 cdef inline bint begins_after_all(const State *state, const Frame *frame) noexcept nogil:
-    """Whether a flow that was denied only because something else came first begins with this frame."""
-    return (state.reason == DROP_NOT_A_START and frame.parsed.protocol == PROTOCOL_TCP
-            and tcp_event_of(frame.parsed.tcp_flags) == EVENT_SYN)
+    """Whether a denied flow has to be decided anew: it came in elsewhere, or it was denied only because something else came first."""
+    return frame.nic != state.nic_in or (
+        state.reason == DROP_NOT_A_START and frame.parsed.protocol == PROTOCOL_TCP and tcp_event_of(frame.parsed.tcp_flags) == EVENT_SYN)
 
 
 cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *key, uint64_t hash, uint64_t now) noexcept nogil:

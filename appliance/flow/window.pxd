@@ -167,7 +167,7 @@ cdef inline int reset_fits(const Side *sender, const Side *receiver, const Segme
         return WINDOW_ACCEPTS
     if sender.window == 0:
         return WINDOW_REFUSES if segment.flags & TCP_ACK or state == SYN_SENT else WINDOW_PASSES
-    if not in_window(sender, receiver, segment):
+    if not in_window(sender, receiver, segment) or (receiver.acked and beyond(receiver.acked, segment.seq)):
         return WINDOW_REFUSES
     return WINDOW_ACCEPTS if segment.seq == receiver.acked or segment.seq == sender.end else WINDOW_PASSES
 

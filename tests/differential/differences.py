@@ -8,13 +8,13 @@ packet (`kernel_says`), and the reason that the appliance counted (`we_say`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tests.differential.compare import OWN, Difference, Sequence
 from tests.differential.network import LINKS, packed
 from tests.differential.packets import Flow, Step
-from tests.differential.wire import ACK, ETHERNET, ICMP, ICMPV6, RST, SYN, TCP, URG, read
+from tests.differential.wire import ACK, ETHERNET, FIN, ICMP, RST, SYN, TCP, URG, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,41 @@ def opened(of: Difference) -> bool:
     )
 
 
+def earlier(of: Difference) -> list[Step]:
+    """What was sent of the same flow before."""
+    return [step for step in of.sequence.steps[: of.at] if step.flow == of.step.flow and not step.error]
+
+
+def refused(of: Difference) -> bool:
+    """Whether a RST came before the client had acknowledged anything."""
+    for step in earlier(of):
+        if step.flags & RST:
+            return True
+        if step.flags & ACK and not step.back:
+            return False
+    return False
+
+
+def reopened(of: Difference) -> bool:
+    """Whether a SYN followed a RST, this one or an earlier one."""
+    steps = [*earlier(of), of.step]
+    resets = [at for at, step in enumerate(steps) if step.flags & RST]
+    return bool(resets) and any(step.flags & SYN and not step.flags & (ACK | RST) for step in steps[resets[0] :])
+
+
+def replace_back(of: Difference) -> Difference:
+    """The same, asked from the other end: whether the sender itself has said something before."""
+    step = replace(of.step, back=not of.step.back)
+    steps = (*of.sequence.steps[: of.at], step, *of.sequence.steps[of.at + 1 :])
+    return replace(of, sequence=replace(of.sequence, steps=steps))
+
+
 # -- examples --------------------------------------------------------------------------------------------------------------
 
 PLAIN: Final = Flow(4, TCP, "lan", "10.1.0.10", "wan", "203.0.113.9", 80)
 PLAIN6: Final = Flow(6, TCP, "lan", "2001:db8:1::10", "wan", "2001:db8:9::9", 80)
 PING: Final = Flow(4, ICMP, "lan", "10.1.0.10", "wan", "203.0.113.9")
+FORWARDED: Final = Flow(4, TCP, "wan", "192.0.2.77", "dmz", "10.3.0.20", 8443, "203.0.113.1", 443)
 OPEN: Final = (Step(flags=SYN), Step(back=True, flags=SYN | ACK, ack=1), Step(flags=ACK, seq=1, ack=1))
 
 
@@ -97,6 +127,7 @@ def said(*steps: Step, flow: Flow = PLAIN) -> Sequence:
 # -- the list --------------------------------------------------------------------------------------------------------------
 
 DIFFERENCES: Final = (
+    # TCP by its numbers
     Deliberate(
         "old numbers", "a segment that its receiver would only answer with an ACK is dropped; netfilter calls it invalid and lets it pass",
         "van Rooij, 2001, II and IV; RFC 9293, 3.10.7.4; RFC 5961, 5.2",
@@ -108,5 +139,167 @@ DIFFERENCES: Final = (
         "RFC 9293, 3.10.7.4",
         lambda of: windows(of) and remarked(of, "bytes more than expected"),
         after_opening(Step(flags=ACK, seq=8100, ack=1, size=10)),
+    ),
+    Deliberate(
+        "numbers of empty segments", "a segment without data has to be in the window too; netfilter takes its number as if it were right",
+        "RFC 9293, 3.10.7.4, table of acceptable segments",
+        lambda of: windows(of) and not of.step.size and not of.step.flags & (SYN | FIN | RST) and not of.kernel_says,
+        after_opening(Step(flags=ACK, seq=30000, ack=1)),
+    ),
+    Deliberate(
+        "numbers of SYN and ACK", "one that acknowledges what was never sent is dropped; netfilter ignores such segments and lets them pass",
+        "RFC 9293, 3.10.7.3 and 3.10.7.4",
+        lambda of: windows(of) and remarked(of, "ignored, state") and of.step.back,
+        said(*OPEN[:2], Step(back=True, flags=SYN | ACK, ack=500)),
+    ),
+    Deliberate(
+        "challenges", "an answer to a SYN in a connection has that connection's numbers; netfilter takes any",
+        "RFC 5961, 4.2",
+        lambda of: windows(of) and remarked(of, "challenge-ack ignored"),
+        after_opening(
+            Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=FIN | ACK, seq=2, ack=1), Step(flags=SYN, seq=-1048455),
+            Step(back=True, flags=ACK, seq=24, ack=121),
+        ),
+    ),
+    Deliberate(
+        "unasked SACK", "what a SACK option acknowledges has to have been sent, permitted or not; netfilter doesn't read it without permission",
+        "RFC 2018, 2 and 3",
+        lambda of: windows(of) and of.step.sack is not None and not of.kernel_says,
+        after_opening(Step(back=True, flags=ACK, seq=1, ack=1, sack=(1, 51))),
+    ),
+    # RST
+    Deliberate(
+        "refusals of a SYN", "a RST before the other end has said anything must acknowledge the SYN; to netfilter any will do",
+        "RFC 9293, 3.10.7.3",
+        lambda of: windows(of) and bool(of.step.flags & RST) and of.step.back and not opened(replace_back(of)),
+        said(OPEN[0], Step(back=True, flags=RST, seq=1)),
+    ),
+    Deliberate(
+        "RST out of the window", "a RST has to be in the window in every state; netfilter takes any once a connection closes, or while it opens",
+        "RFC 9293, 3.10.7.4; RFC 5961, 3.2",
+        lambda of: windows(of) and bool(of.step.flags & RST) and not of.kernel_says,
+        said(*OPEN, Step(flags=FIN | ACK, seq=1, ack=1), Step(flags=RST, seq=-100000)),
+    ),
+    Deliberate(
+        "what a RST acknowledges", "nobody looks at it but in SYN-SENT, so neither do we; netfilter wants it in the window",
+        "RFC 9293, 3.10.7.4: RST comes before ACK",
+        lambda of: tcp(of) and only_ours(of) and of.step.flags & (RST | ACK) == RST | ACK and remarked(of, "ACK is over", "SEQ is over", "invalid rst"),
+        after_opening(Step(back=True, flags=RST | ACK, seq=1, ack=70000)),
+    ),
+    # TCP by its flags
+    Deliberate(
+        "URG", "beside RST, or SYN and ACK, it is odd and without meaning; netfilter calls the combination invalid",
+        "RFC 9293, 3.10.7.4: URG is looked at behind all others",
+        lambda of: tcp(of) and only_ours(of) and bool(of.step.flags & URG) and remarked(of, "invalid tcp flag combination"),
+        after_opening(Step(flags=RST | ACK | URG, seq=1, ack=1)),
+    ),
+    Deliberate(
+        "SYN into a connection", "either end may say it again, or begin anew: the receiver answers with a challenge ACK",
+        "RFC 5961, 4.2; RFC 9293, 3.5 (simultaneous open)",
+        lambda of: tcp(of) and only_ours(of) and bool(of.step.flags & SYN) and (
+            remarked(of, "(index 0) in dir 1 invalid", "(index 1) in dir 0 invalid") or (not of.step.flags & ACK and remarked(of, "SEQ is"))),
+        after_opening(Step(flags=SYN | ACK, ack=1)),
+    ),
+    Deliberate(
+        "SYN and ACK where nothing opens", "they answer no SYN that is known; netfilter ignores them and lets them pass",
+        "RFC 9293, 3.10.7.1",
+        lambda of: tcp(of) and only_kernel(of) and of.we_say == "tcp-invalid" and remarked(of, "(index 1)") and remarked(of, "ignored, state"),
+        after_opening(Step(flags=RST, seq=1), Step(back=True, flags=SYN | ACK, ack=1)),
+    ),
+    Deliberate(
+        "simultaneous open", "an ACK may end it, not a SYN and ACK alone",
+        "RFC 9293, 3.10.7.4: SYN-RECEIVED",
+        lambda of: tcp(of) and only_ours(of) and remarked(of, "(index 3) in dir 0 invalid, state SYN_SENT2", "(index 2) in dir 0 invalid, state SYN_SENT2"),
+        said(OPEN[0], Step(back=True, flags=SYN), Step(flags=ACK, seq=1, ack=1)),
+    ),
+    Deliberate(
+        "data behind a SYN", "with or behind SYN and ACK as much may come as the SYN offered, and be acknowledged; netfilter takes note of none",
+        "RFC 7413, 2; RFC 9293, 3.4",
+        lambda of: tcp(of) and only_ours(of) and (
+            (remarked(of, "SEQ is over") and of.step.back and not any(each.flags & ACK and not each.back for each in earlier(of)))
+            or (remarked(of, "ACK is over") and any(each.flags & SYN and each.size for each in earlier(of)))),
+        said(*OPEN[:2], Step(back=True, flags=SYN | ACK, ack=1, size=20), Step(flags=ACK, seq=1, ack=21)),
+    ),
+    Deliberate(
+        "the end of what hardly began", "a refused connection is forgotten at once; netfilter keeps it if anything came back before",
+        "RFC 9293, 3.10.7.1",
+        lambda of: tcp(of) and only_kernel(of) and of.we_say == "not-a-start" and refused(of),
+        said(OPEN[0], Step(back=True, flags=ACK), Step(back=True, flags=RST | ACK, ack=1), Step(flags=ACK, seq=1)),
+    ),
+    Deliberate(
+        "a SYN behind a RST", "begins another connection, whoever has reset the last one; netfilter stays with that unless the same end did",
+        "RFC 9293, 3.10.7.1",
+        lambda of: tcp(of) and reopened(of) and (only_kernel(of) or only_ours(of)),
+        after_opening(Step(back=True, flags=RST | ACK, seq=1, ack=1), OPEN[0], Step(flags=ACK, seq=1, ack=1)),
+    ),
+    # who may begin
+    Deliberate(
+        "ICMP queries", "of all that ICMP can ask, an echo request alone begins a flow; netfilter tracks timestamps and netmasks too",
+        "RFC 6918 (deprecated ICMP messages), RFC 5508, 3",
+        lambda of: only_kernel(of) and of.step.kind is not None and of.we_say in ("not-a-start", "policy", "bad-address"),
+        said(Step(kind=(13, 0)), flow=PING),
+    ),
+    Deliberate(
+        "martians", "addresses that no router may forward are dropped for every zone; netfilter leaves some of them to the rules",
+        "RFC 1812, 5.3.7; RFC 6890; RFC 4291, 2.5",
+        lambda of: bool(of.kernel) and not of.ours and of.we_say in ("bad-address", "multicast"),
+        said(Step(flags=SYN, source="2001:db8:2::1"), flow=PLAIN6),
+    ),
+    Deliberate(
+        "errors of ours", "what policy drops is not answered; netfilter's router tells of hops and sizes before its filter is asked",
+        "RFC 1812, 4.3.2.7 and 5.3.9: filtering may be silent",
+        lambda of: answered(of) and not of.ours and of.we_say not in ("", "internal"),
+        said(Step(flags=ACK, ttl=1)),
+    ),
+    Deliberate(
+        "a first packet that goes nowhere", "a flow begins when policy allows it, though its first packet may have no hop left, or be too big",
+        "none: netfilter confirms a flow by a packet that left",
+        lambda of: only_ours(of) and any(each.flow == of.step.flow and (each.ttl < 2 or each.size > 1000) for each in of.sequence.steps[: of.at]),
+        said(Step(flags=SYN, ttl=1), Step(back=True, flags=SYN | ACK, ack=1)),
+    ),
+    Deliberate(
+        "packets that go nowhere", "change no connection: their receiver has not seen them. netfilter has tracked a packet before it looks at its hops",
+        "RFC 9293, 3.10.7: what counts is what a receiver got",
+        lambda of: tcp(of) and (only_kernel(of) or only_ours(of)) and any(each.ttl < 2 or each.size > 1000 for each in earlier(of)),
+        after_opening(Step(back=True, flags=ACK, seq=1, ack=1, size=10, ttl=1), Step(flags=ACK, seq=1, ack=11)),
+    ),
+    Deliberate(
+        "errors about segments out of the window", "hops are looked at before numbers; netfilter doesn't translate what is invalid, so its answer is lost",
+        "RFC 1812, 5.3.1",
+        lambda of: tcp(of) and only_ours(of) and of.step.ttl < 2 and of.kernel_says != "",
+        Sequence((FORWARDED,), (*OPEN[:2], Step(flags=ACK, seq=1, ack=2, ttl=1))),
+    ),
+    # sides
+    Deliberate(
+        "the way back", "answers leave by the nic that their flow came in by; netfilter routes each packet for itself",
+        "RFC 3704, 2.3 (multihoming)",
+        lambda of: len(of.kernel) == len(of.ours) == 1 and of.kernel[0][0] != of.ours[0][0] and any(each.nic for each in earlier(of))
+        and of.kernel[0][1][ETHERNET:] == of.ours[0][1][ETHERNET:],
+        said(Step(nic="dmz"), Step(back=True), flow=PING),
+    ),
+    Deliberate(
+        "the other side", "a flow's packets come in where the flow does, errors about it too; to netfilter any nic will do",
+        "RFC 2827, RFC 3704",
+        lambda of: not of.ours and bool(of.kernel) and (of.we_say == "wrong-nic" or (of.we_say == "punt: unrelated" and bool(of.step.nic))),
+        after_opening(Step(back=True, flags=ACK, seq=1, ack=1, nic="dmz")),
+    ),
+    # ICMP
+    Deliberate(
+        "checksums of ICMP", "that of an echo is for its receiver to judge, and stays as wrong as it was",
+        "RFC 1812, 5.2.2 (a router checks the IP header); RFC 1624",
+        lambda of: only_ours(of) and remarked(of, "icmp checksum", "ICMPv6 checksum failed"),
+        said(Step(broken=True, size=4), flow=PING),
+    ),
+    Deliberate(
+        "source quench and redirects", "go no further",
+        "RFC 6633, 3; RFC 1122, 3.2.2.2 (a redirect comes from a neighbour)",
+        lambda of: only_kernel(of) and of.flow.version == 4 and of.step.error is not None and of.step.error[0] in (4, 5),
+        after_opening(Step(back=True, error=(4, 0))),
+    ),
+    Deliberate(
+        "short quotes", "an error has to quote eight bytes of what it is about behind the IP header",
+        "RFC 792; RFC 1122, 3.2.2; RFC 4443, 2.4",
+        lambda of: only_kernel(of) and of.step.error is not None and of.step.quote < 8,
+        after_opening(Step(back=True, error=(3, 1), quote=4)),
     ),
 )  # fmt: skip

@@ -82,15 +82,19 @@ class Side:
     number: int
     ends: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     """Under which address and port a flow's server knows its client."""
+    passing: dict[tuple[int, bytes, int], int] = field(default_factory=dict)
+    """The port of the packet that left last, whoever sent it."""
     last: dict[tuple[int, bool], tuple[str, bytes]] = field(default_factory=dict)
     """The last packet of a flow that left, by direction, and by which nic."""
 
     def aliases(self, flows: tuple[Flow, ...]) -> dict[tuple[int, bytes, int], int]:
         """The ports that stand for others."""
-        return {(flows[n].protocol, address, port): port_of(flows[n], n, self.number) for n, (address, port) in self.ends.items()}
+        known = {(flows[n].protocol, address, port): port_of(flows[n], n, self.number) for n, (address, port) in self.ends.items()}
+        return known | self.passing
 
     def note(self, flows: tuple[Flow, ...], step: Step, left: Left) -> None:
         """Learn from what left for a step."""
+        self.passing.clear()
         if step.error or step.kind or len(left) != 1:
             return
         nic, frame = left[0]
@@ -98,6 +102,8 @@ class Side:
         if found.is_error or found.protocol != flows[step.flow].protocol:
             return
         self.last[step.flow, step.back] = nic, frame[ETHERNET:]
+        if not step.back:
+            self.passing[found.protocol, found.source, found.sport] = port_of(flows[step.flow], step.flow, self.number)
         if not step.back and nic == flows[step.flow].server_nic and step.flow not in self.ends and not step.source:
             self.ends[step.flow] = found.source, found.sport
 

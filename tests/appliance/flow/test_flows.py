@@ -126,6 +126,18 @@ def test_what_was_no_beginning_may_be_an_answer_later(bench: Bench) -> None:
     assert bench.states() == {"replied": 1}
 
 
+def test_a_flow_that_was_denied_to_one_nic_is_decided_anew_for_another(bench: Bench) -> None:
+    bench.receive(1, ask(1))
+    [spoofed] = bench.misses(1)
+    bench.worker.deny(spoofed.flow, 0, 1, "policy")
+    bench.round()
+    bench.receive(0, ask(2))
+    [miss] = bench.misses(0)
+    bench.allow(miss)
+    bench.receive(1, ask(3))
+    assert payloads(bench, 1) == [2] and bench.drops() == {"policy": 1, "wrong-nic": 1}
+
+
 def test_a_flow_to_itself_is_refused(bench: Bench) -> None:
     bench.receive(0, IP(src=LAN, dst=LAN) / UDP(sport=9, dport=9))
     bench.allow(bench.misses()[0])

@@ -1,0 +1,76 @@
+"""A run: models from one seed, so many sequences each, what was found counted; and shrunk, if nothing explains it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from tests.differential import generate
+from tests.differential.compare import Difference, Sequence, compare
+from tests.differential.differences import known
+from tests.differential.kernel import Kernel
+from tests.differential.model import Model, nft, yaml
+from tests.differential.ours import Ours
+from tests.differential.shrink import shrink, told
+
+EACH: Final = 250
+"""Sequences of one model."""
+SHRUNK: Final = 10
+"""Failures of one run that are made short; others are as long as they came."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run has seen."""
+
+    sequences: int = 0
+    packets: int = 0
+    models: int = 0
+    explained: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def same(self) -> int:
+        """Sequences without any difference."""
+        return self.sequences - self.explained.total() - len(self.failures)
+
+
+async def run(seed: int, sequences: int, tell: Callable[[Result], None] = lambda _: None) -> Result:
+    """So many sequences. The same seed gives the same ones."""
+    result = Result()
+    with Kernel() as kernel:
+        while result.sequences < sequences:
+            random = Random(f"{seed}.{result.models}")
+            of = generate.model(random)
+            kernel.load(nft(of))
+            async with Ours(yaml(of)) as ours:
+                await _one_model(kernel, ours, of, random, result, min(EACH, sequences - result.sequences), f"seed {seed}, model {result.models}")
+            result.models += 1
+            tell(result)
+    return result
+
+
+async def _one_model(kernel: Kernel, ours: Ours, of: Model, random: Random, result: Result, count: int, where: str) -> None:
+    number = 0
+
+    async def again(sequence: Sequence) -> Difference | None:
+        nonlocal number
+        number += 1
+        return await compare(kernel, ours, sequence, number)
+
+    for n in range(count):
+        sequence = generate.sequence(random, of)
+        found = await again(sequence)
+        result.sequences += 1
+        result.packets += len(sequence.steps) if found is None else found.at + 1
+        if found is None:
+            continue
+        if (why := known(found)) is not None:
+            result.explained[why.name] += 1
+            continue
+        if len(result.failures) < SHRUNK:
+            found = await shrink(found, again, lambda other: known(other) is None)
+        result.failures.append(f"{where}, sequence {n}:\n{told(found)}")

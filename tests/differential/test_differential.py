@@ -1,0 +1,64 @@
+"""The appliance and the kernel's netfilter agree on every packet of many conversations, or differ on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.differential.compare import Sequence, compare
+from tests.differential.differences import DIFFERENCES, Deliberate, known
+from tests.differential.kernel import Kernel, missing
+from tests.differential.model import Forward, Hide, Model, Rule, nft, yaml
+from tests.differential.ours import Ours
+from tests.differential.packets import Flow, Step
+from tests.differential.run import run
+from tests.differential.shrink import told
+from tests.differential.wire import ACK, ECHO_PROTOCOL, FIN, SYN, TCP, UDP
+
+pytestmark = [pytest.mark.skipif(missing() != "", reason=missing()), pytest.mark.usefixtures("virtual_time")]
+
+OPEN_TO_ALL = Model((Rule(True),), (), (Forward(4, "tcp", 443, "10.3.0.20", 8443),))
+HIDDEN = Model(
+    (Rule(True, ("home",)),), (Hide("home", "internet", 4), Hide("home", "internet", 6)),
+    (Forward(4, "tcp", 443, "10.3.0.20", 8443), Forward(6, "udp", 53, "2001:db8:3::20", 5353)),
+)  # fmt: skip
+LIFE = (
+    Step(flags=SYN, scale=7, sack_permitted=True), Step(back=True, flags=SYN | ACK, ack=1, scale=2), Step(flags=ACK, seq=1, ack=1),
+    Step(flags=ACK, seq=1, ack=1, size=500), Step(back=True, flags=ACK, seq=1, ack=501, size=1000), Step(flags=ACK, seq=1, ack=1, size=500),
+    Step(flags=FIN | ACK, seq=501, ack=1001), Step(back=True, flags=ACK, seq=1001, ack=502), Step(back=True, flags=FIN | ACK, seq=1001, ack=502),
+    Step(flags=ACK, seq=502, ack=1002),
+)  # fmt: skip
+ASKING = (Step(size=20), Step(back=True, size=30), Step(size=5, ttl=2), Step(back=True, size=6))
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    with Kernel() as one:
+        yield one
+
+
+@pytest.mark.parametrize("version", [4, 6])
+async def test_a_life_of_each_protocol_through_nat_is_the_same(kernel: Kernel, version: int) -> None:
+    client, server = ("10.1.0.10", "198.51.100.9") if version == 4 else ("2001:db8:1::10", "2001:db8:9::9")
+    kernel.load(nft(HIDDEN))
+    async with Ours(yaml(HIDDEN)) as ours:
+        for number, (protocol, steps) in enumerate(((TCP, LIFE), (UDP, ASKING), (ECHO_PROTOCOL[version], ASKING))):
+            flow = Flow(version, protocol, "lan", client, "wan", server, 53)
+            found = await compare(kernel, ours, Sequence((flow,), steps), number)
+            assert found is None, told(found)
+
+
+async def test_two_hundred_sequences_by_chance_show_nothing_that_is_not_on_purpose() -> None:
+    result = await run(seed=20261123, sequences=200)
+    assert not result.failures, "\n\n".join(result.failures)
+    assert result.same > 80
+
+
+@pytest.mark.parametrize("deliberate", DIFFERENCES, ids=lambda each: each.name)
+async def test_a_difference_on_purpose_still_occurs(kernel: Kernel, deliberate: Deliberate) -> None:
+    kernel.load(nft(OPEN_TO_ALL))
+    async with Ours(yaml(OPEN_TO_ALL)) as ours:
+        found = await compare(kernel, ours, deliberate.example, 1)
+    assert found is not None and found.at == len(deliberate.example.steps) - 1
+    assert known(found) is deliberate, told(found)
