@@ -27,6 +27,13 @@ def virtual_time() -> None:
     """Run this test's coroutine in virtual time."""
 
 
+@pytest.fixture(autouse=True)
+def collecting() -> Iterator[None]:
+    """The garbage collector runs in every test: a command run in this process has switched it off."""
+    yield
+    gc.enable()
+
+
 @pytest.fixture
 def collected() -> Iterator[None]:
     """Cards that this test throws away are gone before another test counts descriptors."""
