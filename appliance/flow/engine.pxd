@@ -28,6 +28,7 @@ cdef enum:
     # entries of rings: powers of two
     MISS_RING = 1024           # for each queue pair
     PUNT_RING = 64
+    PUNT_NEIGHBOURS = 16       # of them, for ARP and ND only: everything waits for those
     COMMAND_RING = 4096
     OUTGOING_RING = 128
     SNAPSHOT = 1536            # bytes of a frame that cross between Python and here

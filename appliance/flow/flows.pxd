@@ -10,7 +10,7 @@ from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.parking cimport SHARE_DECISION, park, unpark
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL, DROP_UNDECIDED
 from appliance.flow.table cimport (
-    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, Flow, State, Table,
+    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, Chain, Flow, State, Table,
     flow_free, flow_move, flow_take, table_insert, table_remove,
 )
 from appliance.flow.tcp cimport ESTABLISHED, SYN_RECEIVED
@@ -86,18 +86,19 @@ cdef inline void flow_end(Engine *engine, uint32_t slot, uint32_t reason) noexce
 
 
 cdef inline bint evict(Engine *engine) noexcept nogil:
-    """Make room for a decided flow: the oldest half-open one goes, then one without a reply, then a closing one. False: none of these."""
-    cdef int order[3]
-    cdef int i
-    cdef uint32_t slot
-    order[0], order[1], order[2] = CLASS_OPENING, CLASS_UNREPLIED, CLASS_CLOSING
-    for i in range(3):
-        slot = engine.table.chain[order[i]].head
-        if slot:
-            engine.counters.evicted[order[i]] += 1
-            flow_end(engine, slot, DROP_TABLE_FULL)
-            return True
-    return False
+    """Make room for a decided flow: the oldest goes of those half open, without a reply, or closing, whichever are most. So a flood makes
+    room for itself, and handshakes live beside one of datagrams. False: there are none of these."""
+    cdef const Chain *chain = engine.table.chain
+    cdef int most = CLASS_OPENING
+    if chain[<int> CLASS_UNREPLIED].count > chain[most].count:
+        most = CLASS_UNREPLIED
+    if chain[<int> CLASS_CLOSING].count > chain[most].count:
+        most = CLASS_CLOSING
+    if chain[most].head == 0:
+        return False
+    engine.counters.evicted[most] += 1
+    flow_end(engine, chain[most].head, DROP_TABLE_FULL)
+    return True
 
 
 cdef inline int expire(Engine *engine, uint64_t now, int budget) noexcept nogil:

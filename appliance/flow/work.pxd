@@ -4,7 +4,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from appliance.flow.engine cimport Engine, Lane, MISS_RING, Miss, PUNT_RING, Punt, SNAPSHOT, drop
+from appliance.flow.engine cimport Engine, Lane, MISS_RING, Miss, PUNT_ND, PUNT_NEIGHBOURS, PUNT_RING, Punt, SNAPSHOT, drop
 from appliance.flow.reasons cimport DROP_INTERNAL, DROP_PUNT_FULL
 from appliance.flow.table cimport Flow, flow_handle
 from ena_dev.bus.atomic cimport load_acquire, store_release
@@ -41,7 +41,7 @@ cdef inline void punt(Engine *engine, Frame *frame, uint8_t reason, int64_t flow
     if lane == NULL:
         drop(engine, frame, DROP_INTERNAL)
         return
-    if lane.punt_tail - load_acquire(&lane.punt_head) >= PUNT_RING:
+    if lane.punt_tail - load_acquire(&lane.punt_head) >= (PUNT_RING if reason <= PUNT_ND else PUNT_RING - PUNT_NEIGHBOURS):
         drop(engine, frame, DROP_PUNT_FULL)
         return
     item = &lane.punts[lane.punt_tail & (PUNT_RING - 1)]

@@ -191,6 +191,18 @@ def test_a_full_table_gives_up_its_oldest_half_open_flow_and_never_an_open_one()
     bench.close()
 
 
+def test_a_flood_of_datagrams_makes_room_for_itself_and_leaves_handshakes_alone() -> None:
+    bench = Bench(flows=64)
+    for sport in range(1, 59):
+        bench.open(0, ask(sport=sport))
+    fill(bench, 2000, 3)
+    for sport in range(100, 300):
+        bench.open(0, ask(sport=sport))
+    assert all(find(bench, sport) for sport in (2000, 2001, 2002))
+    assert bench.worker.counters()["evicted-opening"] == 0 and bench.worker.counters()["evicted-unreplied"] == 198
+    bench.close()
+
+
 def test_a_table_full_of_open_flows_refuses_all_but_the_appliances_own() -> None:
     bench = Bench(flows=64)
     fill(bench, 1000, 63, establish=True)

@@ -56,6 +56,13 @@ def test_punts_beyond_the_ring_are_dropped(bench: Bench) -> None:
     assert len(bench.punts()) == 1
 
 
+def test_a_flood_of_icmp_errors_leaves_room_for_neighbours(bench: Bench) -> None:
+    error = IP(src="10.0.0.1", dst="10.0.0.2") / ICMP(type=3, code=1) / IP(src="10.0.0.2", dst="10.0.0.1") / UDP()
+    bench.receive(0, *[error] * 70, bytes(Ether(dst="ff:ff:ff:ff:ff:ff") / ARP()))
+    assert [punt.reason for punt in bench.punts()] == ["icmp-error"] * 48 + ["arp"]
+    assert bench.drops() == {"punt-full": 22}
+
+
 def test_a_punt_carries_at_most_1536_bytes(bench: Bench) -> None:
     frame = bytes(Ether(dst="ff:ff:ff:ff:ff:ff") / ARP()) + bytes(3000)
     bench.receive(0, frame)
