@@ -10,6 +10,7 @@
 * `device_memory` memory of the card, a file of sealed size that the driver maps
 * `mmio`        a BAR: control registers in Python, doorbells as compiled slots
 * `interrupts`  MSI-X vectors: auto-mask, unmask, moderation delay, sinks, among them an `eventfd`
+* `cache`       hints to the processor: what is needed soon
 * `executor`    tasks, ready bits, deadlines; a round by hand, from an event loop, or in a thread of its own
 
 Nothing here knows a card or a driver. Start with `executor`.

@@ -13,6 +13,7 @@ from posix.uio cimport iovec
 
 from ena_dev.abi.eth_io cimport RXC_L3_ERROR, RXC_L4_CHECKED, RXC_L4_ERROR
 from ena_dev.bus.atomic cimport store_release
+from ena_dev.bus.cache cimport prefetch_write
 from ena_dev.bus.executor cimport task_wake
 from ena_dev.bus.interrupts cimport NOTIFY_RX
 from ena_dev.device.card cimport (DROP_LINK, DROP_MALFORMED, DROP_NONE, DROP_OVERRUN, DROP_TOO_LONG, FRAME_SLACK, LARGE_OFFER, SPILL_BYTES,
@@ -27,6 +28,7 @@ from ena_dev.port.port cimport PORT_EMPTY, PORT_GONE, PORT_PIECES, PortMeta
 from ena_dev.ring cimport ring_slot, ring_used
 
 cdef enum:
+    SOON = 4                   # frames after which a buffer that is fetched into the cache now will be there
     LARGE_FOLLOW = 64          # frames after a large one that may be large again
 
 cdef struct Cut:               # a large packet being delivered segment by segment
@@ -177,6 +179,7 @@ cdef int offer(Ingress *ingress, iovec *out) noexcept nogil:
         posted = 0 if card.fatal else ring_used(q.fetched, q.head)
         if not posted:
             return 0
+        prefetch_write(q.posted[ring_slot(<uint16_t> (q.head + SOON), q.depth)].host)
         while n < posted and n < card.max_rx_buffers and offered < need:
             buffer = &q.posted[ring_slot(<uint16_t> (q.head + n), q.depth)]
             out[n].iov_base, out[n].iov_len = buffer.host, buffer.length

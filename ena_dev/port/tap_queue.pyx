@@ -20,6 +20,7 @@ from libc.string cimport memcpy, memset
 from posix.uio cimport iovec, readv, writev
 from posix.unistd cimport read, write
 
+from ena_dev.bus.cache cimport prefetch
 from ena_dev.packet.chain cimport chain_length, chain_peek, chain_skip, chain_spread
 from ena_dev.packet.headers cimport ETHERNET_HEADER, ETHERTYPE_IPV4, ETHERTYPE_IPV6, store_be16
 from ena_dev.port.port cimport (GSO_ECN, GSO_NONE, GSO_TCP4, GSO_TCP6, META_CHECKED, META_PARTIAL, PORT_EMPTY, PORT_ERROR, PORT_FULL,
@@ -106,6 +107,7 @@ cdef bint read_ahead(TapQueue *tap) noexcept nogil:
             uring_close(&tap.ring)
         for i in range(asked):
             got += tap.ring.results[i] != -EAGAIN
+            prefetch(tap.ahead + i * AHEAD_STRIDE + AHEAD_ROOM)
         tap.next, tap.have, tap.ask = 0, asked, min(2 * asked, <uint32_t> TAP_BURST) if got == asked else max(got, <uint32_t> 1)
         if got or tap.ring.fd >= 0:
             return got
