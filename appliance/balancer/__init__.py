@@ -2,5 +2,6 @@
 
     maglev.py    the consistent-hash table, pure: start here
     services.py  a service's targets and tables, and the choice of one for a flow
+    lifecycle.py a target's life: active, leaving, unhealthy; what becomes of its flows
     health.py    probe results -> up and down, sans-IO
 """

@@ -1,7 +1,8 @@
-"""The command line: `softena run`, `check`, `status`, `flows`, `ethtool`, `reload`, `demo`, `card`.
+"""The command line: `softena run`, `check`, `status`, `flows`, `ethtool`, `drain`, `restore`, `reload`, `demo`, `card`.
 
     app        the commands that run, check and change something: begin here
     reading    the commands that ask the running appliance
+    targets    drain and restore
     card       a card for a virtual machine: no appliance
     tables     how its answers look to people
     logs       structlog, and everything that logs by the standard library

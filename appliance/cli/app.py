@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli import card, reading
+from appliance.cli import card, reading, targets
 from appliance.cli.exits import Exit, count
 from appliance.cli.reading import AsJson, ConfigFile, Socket
 from appliance.collector import resumed
@@ -20,6 +20,8 @@ app = typer.Typer(
 app.command()(reading.status)
 app.command()(reading.flows)
 app.command()(reading.ethtool)
+app.command()(targets.drain)
+app.command()(targets.restore)
 app.add_typer(card.app, name="card")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", envvar="SOFTENA_CONFIG", help="The configuration.", show_default=False)]

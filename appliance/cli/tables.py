@@ -6,6 +6,7 @@ Texts from the appliance are shown as they are: no markup in them has a meaning.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,10 @@ NIC_COLUMNS = ("name", "zone", "tap", "guest", "addresses", "mtu", "queues", "li
 FLOW_COLUMNS = (
     "protocol", "state", "from", "to", "answered by", "answered to", "rule", "target", "packets", "bytes", "idle", "expires",
 )  # fmt: skip
-STYLES = {"up": "green", "down": "red", "reachable": "green", "established": "green", "failed": "red", "denied": "red"}
+STYLES = {
+    "up": "green", "down": "red", "active": "green", "unhealthy": "red", "reachable": "green", "established": "green", "failed": "red",
+    "denied": "red",
+}  # fmt: skip
 
 
 def show_status(status: Mapping[str, Any]) -> None:
@@ -26,7 +30,7 @@ def show_status(status: Mapping[str, Any]) -> None:
     print(f"softena {status['version']}, {status['config']} (generation {status['generation']}), up {uptime}, {used:,} of {limit:,} flows")
     show("nics", NIC_COLUMNS, map(_nic, status["nics"]))
     show("services", ("service", "listens"), ((each["name"], " ".join(each["listen"])) for each in status["services"]))
-    show("targets", ("service", "target", "address", "weight", "state"), _targets(status["services"]))
+    show("targets", ("service", "target", "address", "weight", "state", "health", "flows"), _targets(status["services"]))
     show("rules", ("rule", "line", "packets", "bytes", "flows"), map(_rule, status["rules"]))
     show("drops", ("reason", "frames"), ((name, f"{frames:,}") for name, frames in status["drops"].items()))
     show("neighbours", ("nic", "address", "mac", "state"), ((n["nic"], n["address"], n["mac"], n["state"]) for n in status["neighbours"]))
@@ -90,7 +94,16 @@ def _targets(services: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
     for service in services:
         for place, target in enumerate(service["targets"]):
             named = "" if place else service["name"]
-            yield named, target["name"], endpoint(target["address"], target["port"]), target["weight"], target["state"]
+            health = target["state"] + (", counts as up" if target["state"] == "down" and target["up"] else "")
+            where = endpoint(target["address"], target["port"])
+            yield named, target["name"], where, target["weight"], phase(target), health, f"{target['flows']:,}"
+
+
+def phase(target: Mapping[str, Any]) -> str:
+    """What a target is about, and for how long."""
+    if target["deadline"] is None:
+        return str(target["phase"])
+    return f"{target['phase']}, {max(0, round(target['deadline'] - time.time()))} s left"
 
 
 def _rule(rule: Mapping[str, Any]) -> Row:

@@ -11,7 +11,7 @@ from appliance.config.addresses import Address, endpoint, protocol
 from appliance.config.errors import BadValueError, quoted
 from appliance.config.health import Health
 from appliance.config.section import Section
-from appliance.config.values import Name, OneOrMore, Some, Switch, ZoneWords, only, scalar, whole
+from appliance.config.values import Name, OneOrMore, Some, Switch, ZoneWords, duration, only, scalar, whole
 
 
 def _half_of_endpoint(index: int) -> PlainValidator:
@@ -64,6 +64,12 @@ class Target(Section):
     weight: Annotated[int, whole(0, 100)] = 1
 
 
+class Drain(Section):
+    """How a target leaves when it is told to: flows that are left after `timeout` end. 0s: at once."""
+
+    timeout: Annotated[float, duration("0s", "30d")]
+
+
 class Service(Section):
     """One balanced service. Without `health` its targets always count as up."""
 
@@ -77,3 +83,8 @@ class Service(Section):
     targets: Annotated[tuple[Target, ...], Some]
     health: Health | None = None
     masquerade: Switch = False
+    lost_flows: Annotated[Literal["reset", "keep", "rebalance"], only("reset", "keep", "rebalance")] = "reset"
+    """What becomes of the flows of a target that health checks find down. reset: they end, and TCP's ends are told. keep: they stay.
+    rebalance: they end, and the next packet may begin one to another target."""
+    drain: Drain | None = None
+    """Without it, a target that is told to leave keeps its flows as long as they last."""

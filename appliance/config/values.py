@@ -93,18 +93,19 @@ def switch(value: object) -> bool:
 
 def duration(low: str, high: str) -> PlainValidator:
     """Durations with units (`250ms`, `30s`, `2h4m`) from `low` to `high`; seconds."""
-    least, most = _seconds(low), _seconds(high)
+    least, most = seconds(low), seconds(high)
 
     def read(value: object) -> float:
-        seconds = float(value) if isinstance(value, int | float) else _seconds(scalar(value, "30s"))
-        if not least <= seconds <= most:
+        found = float(value) if isinstance(value, int | float) else seconds(scalar(value, "30s"))
+        if not least <= found <= most:
             raise BadValueError("out of range", f"write a duration from {low} to {high}")
-        return seconds
+        return found
 
     return PlainValidator(read)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A duration with units."""
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         raise BadValueError("duration without unit", f"write {text}s, or another of the units {', '.join(UNITS)}")
     if base_60 := re.fullmatch(r"([0-9]{1,6}):([0-9]{1,2})", text):

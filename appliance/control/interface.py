@@ -36,6 +36,9 @@ APPLIANCE: Final = Program(
 MAX_FLOWS: Final = 1000
 """Flows in one answer; the cursor leads to the rest."""
 
+MAX_DRAIN: Final = 30 * 86400
+"""Seconds until a drained target's last flows end, at most."""
+
 ETHTOOL_KINDS: Final = "igklxSc"
 """The letters `ethtool` is asked with: driver, rings, offloads, channels, RSS, statistics, moderation."""
 
@@ -49,7 +52,9 @@ class ControlledAppliance(Protocol):
         version, config (the file), generation, since (seconds since the epoch), uptime,
         nics:       [{name, tap, zone, mac, addresses, mtu, queues, link, resets, rx: {packets, bytes}, tx: {packets, bytes},
                       counters: {...}}]
-        services:   [{name, listen: [...], targets: [{name, address, port, weight, state}]}]
+        services:   [{name, listen: [...], targets: [{name, address, port, weight, state, phase, up, flows, deadline}]}]
+                    state: of health checks; phase: active, lame-duck, draining, drained or unhealthy; up: it counts as up;
+                    deadline: when its flows end, seconds since the epoch, or null
         flows:      {used, limit, and one count for each class}
         drops:      {reason: frames}
         rules:      [{name, line, allow, packets, bytes, flows}]
@@ -69,6 +74,15 @@ class ControlledAppliance(Protocol):
 
         UsageError: no such nic.
         """
+
+    def drain_target(self, service: str, target: str, seconds: float | None) -> Result:
+        """Have a target take no new flows: as `status` shows it, now. UsageError: there is none.
+
+        Flows left after so many seconds end; None: as the service's `drain` says, and without one they may last.
+        """
+
+    def restore_target(self, service: str, target: str) -> Result:
+        """Have a target take new flows again. UsageError: there is none, or the file says otherwise."""
 
     async def reload(self) -> Result:
         """Read the file again and swap it in: {generation, judged, ended, seconds}. ConfigError: its mistakes; what runs is unchanged."""
@@ -94,9 +108,19 @@ def methods(appliance: ControlledAppliance) -> Methods:
         params.finish()
         return appliance.ethtool(nic, kind)
 
+    def drain(params: Params) -> Result:
+        service, target, seconds = params.text("service"), params.text("target"), params.whole("seconds", -1, MAX_DRAIN, -1)
+        params.finish()
+        return appliance.drain_target(service, target, None if seconds < 0 else float(seconds))
+
+    def restore(params: Params) -> Result:
+        service, target = params.text("service"), params.text("target")
+        params.finish()
+        return appliance.restore_target(service, target)
+
     async def reload(params: Params) -> Result:
         params.finish()
         async with reloading:
             return await appliance.reload()
 
-    return {"status": status, "flows": flows, "ethtool": ethtool, "reload": reload}
+    return {"status": status, "flows": flows, "ethtool": ethtool, "drain": drain, "restore": restore, "reload": reload}

@@ -24,6 +24,7 @@ cdef enum:
     NIC_QUEUES = 32
     NEIGHBOURS = 65536
     RULES = 65536
+    TARGETS = 65536            # of balanced services; 0: no target
     TOUCHED = 32
     # entries of rings: powers of two
     MISS_RING = 1024           # for each queue pair
@@ -162,6 +163,7 @@ cdef struct Engine:
     Nic nics[NICS]
     Adjacency adjacencies[NEIGHBOURS]
     RuleCount rules[RULES]
+    uint32_t targets[TARGETS]  # decided flows of each
     Parking parking
     Pair *touched[TOUCHED]     # sent to, and not yet rung
     uint32_t touched_count

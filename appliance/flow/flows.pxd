@@ -71,6 +71,7 @@ cdef inline void forget_reply(Engine *engine, uint32_t slot) noexcept nogil:
         table_remove(table, slot << 1 | 1, key_hash(&table.secret, &flow.half[1].key))
         engine.adjacencies[flow.half[0].adjacency].flows -= 1
         engine.adjacencies[flow.half[1].adjacency].flows -= 1
+        engine.targets[flow.state.target] -= 1
         flow.state.flags &= <uint8_t> ~FLOW_INSTALLED
 
 

@@ -57,6 +57,7 @@ cdef inline void settle(Engine *engine, uint32_t slot, const Command *command) n
     flow.half[0].adjacency, flow.half[1].adjacency = command.adjacency, command.reply_adjacency
     engine.adjacencies[command.adjacency].flows += 1
     engine.adjacencies[command.reply_adjacency].flows += 1
+    engine.targets[command.target] += 1
     if rewrite_needed(&flow.half[0], &flow.half[1]):
         state.flags |= FLOW_REWRITE
         rewrite_prepare(&flow.half[0], &flow.half[1])

@@ -104,5 +104,7 @@ class Worker:
         """When a frame last went, or waited to go, to this neighbour, seconds; 0.0: never."""
     def adjacency_flows(self, index: int) -> int:
         """How many directions of decided flows lead to this neighbour. Commands that are still in the ring are not counted."""
+    def target_flows(self, target: int) -> int:
+        """How many decided flows have this target, 1..65535. Commands that are still in the ring are not counted."""
     def usage(self) -> dict[str, int]:
         """Flows by class: pending, opening, unreplied, established, closing, denied; `used` (decided), `limit`, `self-reserve`."""

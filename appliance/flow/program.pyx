@@ -410,6 +410,10 @@ cdef class Worker:
         """How many directions of decided flows lead to this neighbour."""
         return self.engine.adjacencies[small(index, "adjacency")].flows
 
+    def target_flows(self, target):
+        """How many decided flows a target has."""
+        return self.engine.targets[small(target, "target")]
+
     def usage(self):
         """Flows by class, and the bounds."""
         usage = {name: self.engine.table.chain[<int> number].count for number, name in CLASS_NAMES.items()}

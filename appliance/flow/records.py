@@ -71,3 +71,5 @@ class FlowView(NamedTuple):
     last_seen: float
     expires: float
     reason: str  # why it is denied; "" otherwise
+    said: tuple[int, int] = (0, 0)  # TCP: the sequence number behind the last that each end has sent, originator first
+    heard: tuple[int, int] = (0, 0)  # TCP: the latest acknowledgement of each

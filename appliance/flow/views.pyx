@@ -10,6 +10,7 @@ from appliance.flow.table cimport (
     CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, Flow, Half, State,
     unpack_key,
 )
+from appliance.flow.window cimport Connection
 from ena_dev.packet.headers cimport PROTOCOL_TCP
 
 from appliance.flow import records
@@ -47,6 +48,14 @@ cdef str state_name(const Flow *flow):
     return "replied" if flow.state.cls == CLASS_ESTABLISHED else "unreplied"
 
 
+cdef object sequence_of(const Engine *engine, const Half *half, uint32_t slot, bint installed):
+    """What both ends of a TCP connection have said and heard."""
+    if not installed or half.key.protocol != PROTOCOL_TCP:
+        return (0, 0), (0, 0)
+    cdef const Connection *connection = &engine.table.connections[slot]
+    return (connection.side[0].end, connection.side[1].end), (connection.side[0].acked, connection.side[1].acked)
+
+
 cdef object flow_of(const Engine *engine, const Flow *flow, uint32_t slot):
     cdef const State *state = &flow.state
     cdef const Half *one = &flow.half[0]
@@ -57,4 +66,4 @@ cdef object flow_of(const Engine *engine, const Flow *flow, uint32_t slot):
         state.nic_out if installed else -1, unpack_key(&one.key), unpack_key(&two.key) if installed else (0, 0, 0, 0),
         state.rule, state.generation, state.service, state.target, (one.packets, two.packets), (one.bytes, two.bytes),
         state.created / 1e9, state.last_seen / 1e9, flow_due(engine, flow) / 1e9,
-        REASON_NAMES[state.reason] if state.cls == CLASS_DENIED else "")
+        REASON_NAMES[state.reason] if state.cls == CLASS_DENIED else "", *sequence_of(engine, one, slot, installed))

@@ -33,7 +33,9 @@ from appliance.runtime.health import HealthChecker
 from appliance.runtime.megaflows import Megaflows
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.punts import Punts
-from appliance.runtime.rejudge import Judge, Rejudged, end_flows, rejudge
+from appliance.runtime.rejudge import Judge, Rejudged, rejudge
+from appliance.runtime.resets import Resetter
+from appliance.runtime.targets import Targets
 from appliance.runtime.world import World
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.memory import Memory
@@ -77,8 +79,6 @@ class Appliance:
         """The index of the card in front of the appliance's own stack."""
         self._reloading = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
-        self._lost = set[int]()
-        self._cutter: asyncio.Task[None] | None = None
 
     # -- start ---------------------------------------------------------------------------------------------------------
 
@@ -132,10 +132,13 @@ class Appliance:
         }
         for index, neighbourhood in self.neighbourhoods.items():
             self.cards[index].adapter.link.observers.append(partial(self._link_changed, neighbourhood))
-        view = View(self.worker, self.health.up, self._random, self._loop.time)
+        self.targets = Targets(self.worker, self.health.up, self._number_of_target, self._loop.time)
+        view = View(self.worker, self.targets.take_flows, self._random, self._loop.time)
         punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC)
         megaflows = Megaflows(self.worker.megaflows, view)
         self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts, megaflows)
+        self.targets.changed.append(megaflows.target_changed)
+        self.targets.resetter = Resetter(self.worker, self.decider, self.host, HOST_MAC)
 
     def _compile(self, config: Config) -> Ruleset:
         self.generation += 1
@@ -146,6 +149,7 @@ class Appliance:
         self.ruleset = ruleset
         self.decider.configure(ruleset)
         self.health.configure(ruleset.targets())
+        self.targets.configure(self.config.services)
         self.decider.megaflows.configure(ruleset)
         for index, nic in enumerate(self.config.nics.values()):
             self.neighbourhoods[index].configure(nic.address, report.answered(self.config, ruleset, index))
@@ -167,6 +171,7 @@ class Appliance:
             for pair in self._pairs():
                 self._group.create_task(self._serve(pair), name=f"queue {pair.nic}.{pair.index}")
             self._group.create_task(self.health.run(), name="health")
+            self._group.create_task(self.targets.run(), name="targets")
             self._group.create_task(self._tick(), name="neighbours")
             for neighbourhood in self.neighbourhoods.values():
                 neighbourhood.announce()
@@ -196,19 +201,7 @@ class Appliance:
             neighbourhood.announce(again=True)
 
     def _target_changed(self, service: str, target: str, up: bool) -> None:
-        """A lost target's flows end: their next packets find another target, or a refusal they can see."""
-        self.decider.megaflows.target_changed(service)
-        number = self.decider.services.number(f"{service}/{target}")
-        if not up and number and self._group is not None:
-            self._lost.add(number)
-            if self._cutter is None or self._cutter.done():
-                self._cutter = self._group.create_task(self._cut(), name="cut")
-
-    async def _cut(self) -> None:
-        """End the flows of all targets that are lost by now, then of those lost meanwhile: the table is long."""
-        while self._lost:
-            lost, self._lost = self._lost, set()
-            await end_flows(self.worker, partial(_end_of_target, lost))
+        self.targets.health_changed(service, target, up)
 
     # -- reload --------------------------------------------------------------------------------------------------------
 
@@ -229,6 +222,9 @@ class Appliance:
                 self.worker, Judge(ruleset, self.host, self._target_of), ruleset.generation, self._loop.time)
         log.info("reloaded", generation=ruleset.generation, judged=result.judged, ended=result.ended, seconds=round(result.seconds, 3))
         return {"generation": ruleset.generation, "judged": result.judged, "ended": result.ended, "seconds": result.seconds}
+
+    def _number_of_target(self, service: str, target: str) -> int:
+        return self.decider.services.number(f"{service}/{target}")
 
     def _target_of(self, flow: FlowView) -> str | None:
         return self.decider.services.names[flow.target].partition("/")[2] or None
@@ -277,13 +273,19 @@ class Appliance:
         """At most `limit` flows from a cursor, and the next cursor: 0 after the last."""
         return report.flows(self, limit, cursor, self._loop.time())
 
+    def drain_target(self, service: str, target: str, seconds: float | None) -> dict[str, Any]:
+        """Have a target take no new flows; those left after so many seconds, or what the file says, end. Raises UsageError for others."""
+        self.targets.drain(service, target, seconds)
+        return report.target(self, service, target)
+
+    def restore_target(self, service: str, target: str) -> dict[str, Any]:
+        """Have a target take new flows again, if it is up. Raises UsageError."""
+        self.targets.restore(service, target)
+        return report.target(self, service, target)
+
     def ethtool(self, nic: str, kind: str) -> dict[str, Any]:
         """One view of one card, as `ethtool -KIND` shows it. Raises UsageError for an unknown nic or kind."""
         return report.ethtool(self, nic, kind)
-
-
-def _end_of_target(lost: set[int], flow: FlowView) -> str | None:
-    return "no-target" if flow.target in lost else None
 
 
 def _timeouts(config: Config) -> dict[str, float]:

@@ -8,7 +8,7 @@ the way it goes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -52,8 +52,10 @@ class _AnyState:
         return True
 
 
-async def end_flows(worker: Worker, ends: Callable[[FlowView], str | None]) -> int:
-    """End each decided flow for which `ends` gives a reason; how many. Yields to the loop between slices."""
+async def end_flows(
+    worker: Worker, ends: Callable[[FlowView], str | None], farewell: Callable[[FlowView], Awaitable[None]] | None = None
+) -> int:
+    """End each decided flow for which `ends` gives a reason, after its `farewell`; how many. Yields to the loop between slices."""
     cursor = ended = 0
     while True:
         flows, cursor = worker.read(cursor, SLICE)
@@ -61,6 +63,8 @@ async def end_flows(worker: Worker, ends: Callable[[FlowView], str | None]) -> i
             reason = ends(flow) if flow.state not in UNDECIDED else None
             if reason is not None:
                 ended += 1
+                if farewell is not None:
+                    await farewell(flow)
                 await until_told(partial(worker.delete, flow.flow, reason))
         if cursor == 0:
             return ended

@@ -19,6 +19,7 @@ from appliance.runtime.decider import Decider
 from appliance.runtime.guest import Guest
 from appliance.runtime.health import HealthChecker
 from appliance.runtime.neighbours import Neighbourhood
+from appliance.runtime.targets import Targets
 from ena_dev.driver import ethtool as views
 from ena_dev.errors import UsageError
 
@@ -36,6 +37,7 @@ class Running(Protocol):
     worker: Worker
     decider: Decider
     health: HealthChecker
+    targets: Targets
     cards: list[Card]
     guests: dict[str, Guest]
     neighbourhoods: dict[int, Neighbourhood]
@@ -121,14 +123,27 @@ def _nic(appliance: Running, card: Card) -> dict[str, Any]:
 
 def _service(appliance: Running, name: str) -> dict[str, Any]:
     service = appliance.config.services[name]
-    states = {target: state for (owner, target), state in appliance.health.states().items() if owner == name}
     return {
         "name": name,
         "listen": [_listen(listen) for listen in service.listen],
-        "targets": [
-            {"name": t.name, "address": str(t.address), "port": t.port, "weight": t.weight, "state": states.get(t.name, "unchecked")}
-            for t in service.targets
-        ],
+        "targets": [target(appliance, name, each.name) for each in service.targets],
+    }
+
+
+def target(appliance: Running, service: str, name: str) -> dict[str, Any]:
+    """One target of a service. StopIteration or KeyError: there is none."""
+    found = next(each for each in appliance.config.services[service].targets if each.name == name)
+    life = appliance.targets.life(service, name)
+    return {
+        "name": name,
+        "address": str(found.address),
+        "port": found.port,
+        "weight": found.weight,
+        "state": appliance.health.states().get((service, name), "unchecked"),
+        "phase": life.state.value,
+        "up": appliance.health.up(service, name),
+        "flows": appliance.targets.flows(service, name),
+        "deadline": None if life.deadline is None else time.time() + life.deadline - appliance.targets.now(),
     }
 
 

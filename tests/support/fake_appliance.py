@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ena_dev.errors import UsageError
@@ -15,7 +16,8 @@ STATUS: dict[str, Any] = {
     }],
     "services": [{
         "name": "web", "listen": ["203.0.113.10:443/tcp"],
-        "targets": [{"name": "w1", "address": "10.0.1.11", "port": 8443, "weight": 2, "state": "down"}],
+        "targets": [{"name": "w1", "address": "10.0.1.11", "port": 8443, "weight": 2, "state": "down", "phase": "unhealthy", "up": False,
+                     "flows": 1200, "deadline": None}],
     }],
     "flows": {"used": 2, "limit": 200000, "established": 1, "unreplied": 1},
     "drops": {"policy": 12}, "rules": [{"name": "home out", "line": 9, "allow": True, "packets": 5, "bytes": 300, "flows": 1}],
@@ -51,6 +53,19 @@ class FakeAppliance:
         if nic != "wan":
             raise UsageError(f"no nic is called {nic}")
         return {"text": f"view {kind} of {nic}", "data": {"kind": kind}}
+
+    def drain_target(self, service: str, target: str, seconds: float | None) -> dict[str, Any]:
+        return self._told(service, target, "lame-duck" if seconds is None else "draining", seconds)
+
+    def restore_target(self, service: str, target: str) -> dict[str, Any]:
+        return self._told(service, target, "active", None)
+
+    def _told(self, service: str, target: str, phase: str, seconds: float | None) -> dict[str, Any]:
+        self._fail()
+        if (service, target) != ("web", "w1"):
+            raise UsageError(f"there is no target {service}/{target}")
+        deadline = None if seconds is None else time.time() + seconds
+        return STATUS["services"][0]["targets"][0] | {"phase": phase, "deadline": deadline}
 
     async def reload(self) -> dict[str, Any]:
         self._fail()

@@ -205,3 +205,29 @@ def test_the_program_is_also_a_module(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=ROOT, check=False)
     assert done.returncode == 5
     assert "Traceback" not in done.stderr
+
+
+def test_a_target_is_drained_and_restored(softena: Program, socket: Path) -> None:
+    for arguments, told in [
+        (("drain", "web/w1"), "web/w1 is lame-duck, 1,200 flows\n"),
+        (("drain", "web/w1", "--timeout", "5m"), "web/w1 is draining, 300 s left, 1,200 flows\n"),
+        (("restore", "web/w1"), "web/w1 is active, 1,200 flows\n"),
+    ]:
+        done = softena(*arguments, "--socket", socket)
+        assert (done.returncode, done.stdout) == (0, told)
+    assert json.loads(softena("drain", "web/w1", "--json", "--socket", socket).stdout)["result"]["phase"] == "lame-duck"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("drain", "web"), 2, "no SERVICE/TARGET"),
+        (("drain", "web/w1", "--timeout", "5"), 2, "write 5s"),
+        (("drain", "web/w1", "--timeout", "soon"), 2, "not a duration"),
+        (("drain", "web/w1", "--timeout", "31d"), 1, "seconds must be"),
+        (("restore", "web/w9"), 1, "no target web/w9"),
+    ],
+)
+def test_what_can_not_be_drained_is_told(softena: Program, socket: Path, arguments: tuple[str, ...], status: int, said: str) -> None:
+    done = softena(*arguments, "--socket", socket)
+    assert done.returncode == status and said in done.stderr
