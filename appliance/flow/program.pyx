@@ -17,12 +17,14 @@ from appliance.flow.engine cimport (
 )
 from appliance.flow.flows cimport drop_parked
 from appliance.flow.forward cimport burst
+from appliance.flow.fragments cimport TRAINS
 from appliance.flow.key cimport Tuple, is_icmp, reply_kind
 from appliance.flow.megaflow cimport MegaflowTable, POOLS
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_DELETED, DROP_REASONS
-from appliance.flow.table cimport CLASS_FREE, FLOW_DECREMENT, Flow, FlowTable, Table, pack_key, table_decided
+from appliance.flow.table cimport CLASS_DENIED, CLASS_FREE, FLOW_DECREMENT, Flow, FlowTable, Table, pack_key, table_decided
 from appliance.flow.tcp cimport tcp_event_of
+from appliance.flow.trains cimport drop_waiting
 from appliance.flow.views cimport flow_of, miss_of, punt_of, refused_of
 from appliance.flow.wheel cimport TimerWheel
 from ena_dev.bus.atomic cimport load_acquire, store_release
@@ -199,6 +201,8 @@ cdef class Worker:
             self.executor.remove(&self.engine.task)
             for i in range(1, self.engine.table.fresh + 1):
                 drop_parked(self.engine, i, DROP_DELETED)
+            for i in range(1, TRAINS + 1):
+                drop_waiting(self.engine, i, DROP_DELETED)
             for i in range(NEIGHBOURS):
                 while unpark(&self.engine.parking, self.engine.pool, &self.engine.adjacencies[i].parked, &frame):
                     drop(self.engine, &frame, DROP_DELETED)
@@ -349,8 +353,9 @@ cdef class Worker:
     # -- reads -------------------------------------------------------------------------------------------------------------
 
     def is_free(self, int version, int protocol, source, destination, sport, dport):
-        """Whether no flow expects packets of this tuple: a hint, since the table changes meanwhile."""
-        return self.table.find(version, protocol, (source, destination, sport, dport), reply_kind(version, protocol)) is None
+        """Whether no flow that is let through expects packets of this tuple: a hint, since the table changes meanwhile."""
+        found = self.table.find(version, protocol, (source, destination, sport, dport), reply_kind(version, protocol))
+        return found is None or self.table.table.flows[<uint32_t> found[0]].state.cls == CLASS_DENIED
 
     def lookup(self, int version, int protocol, source, destination, sport, dport):
         """The flow of packets with this tuple, and their direction."""

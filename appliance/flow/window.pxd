@@ -41,7 +41,8 @@ cdef struct Side:              # 32 bytes: what one end has sent
     uint32_t acked             # its latest acknowledgement
     uint8_t scale              # of its windows
     uint8_t scales             # its SYN said so
-    uint16_t spare[7]
+    uint8_t acks               # it has acknowledged something
+    uint8_t spare[13]
 
 cdef struct Connection:        # one cache line
     Side side[2]               # original, reply
@@ -153,10 +154,10 @@ cdef inline void advance(Side *sender, Side *receiver, const Segment *segment) n
         sender.end = segment.end
     if not segment.flags & TCP_ACK:
         return
-    if beyond(segment.ack, sender.acked) or not sender.acked:
-        sender.acked = segment.ack
+    if beyond(segment.ack, sender.acked) or not sender.acks:
+        sender.acked, sender.acks = segment.ack, 1
     sender.window = max(sender.window, window + (segment.sack - segment.ack))
-    if beyond(segment.sack + window, receiver.limit):
+    if not beyond(receiver.limit, segment.sack + window):
         receiver.limit = segment.sack + max(window, <uint32_t> 1)    # a closed window is probed with one byte
 
 
@@ -167,7 +168,7 @@ cdef inline int reset_fits(const Side *sender, const Side *receiver, const Segme
         return WINDOW_ACCEPTS
     if sender.window == 0:
         return WINDOW_REFUSES if segment.flags & TCP_ACK or state == SYN_SENT else WINDOW_PASSES
-    if not in_window(sender, receiver, segment) or (receiver.acked and beyond(receiver.acked, segment.seq)):
+    if not in_window(sender, receiver, segment) or (receiver.acks and beyond(receiver.acked, segment.seq)):
         return WINDOW_REFUSES
     return WINDOW_ACCEPTS if segment.seq == receiver.acked or segment.seq == sender.end else WINDOW_PASSES
 

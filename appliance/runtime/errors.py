@@ -83,7 +83,8 @@ def translate_error(frame: bytes, lookup: Callable[[int, int, Ends], Ends | None
     other = lookup(version, inner["protocol"], received) if receiver == received.destination else None
     if other is None:
         return None
-    source = other.destination if reporter == received.source else reporter
+    # Who is behind a translation stays there (RFC 5508, 4.2.2); any other reporter is seen as itself.
+    source = reporter if received.source == other.destination else other.destination
     head = _header(packet[: outer["l4_offset"] - at], version, source, other.source, outer["ttl"])
     body = message[:2] + b"\0\0" + message[4:8] + rewrite(quote, inner, other)
     value = checksum(body) if version == 4 else transport_checksum(IPv6Address(source), IPv6Address(other.source), ICMPV6, body)

@@ -1,6 +1,6 @@
 """The appliance beside netfilter: the same packets through both, and what leaves compared byte by byte.
 
-    python -m tests.differential --sequences 100000 [--seed N]          takes root; prints, and records in RESULTS.md
+    python -m tests.differential --sequences 100000 [--seed N] [--processes N]          takes root; prints, and records in RESULTS.md
 
     model       a small firewall, written as our YAML and as an nft ruleset
     generate    models and sequences by chance         packets   flows and steps; their frames on each side       wire   bytes
@@ -15,7 +15,9 @@ import argparse
 import platform
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
 from tests.differential.differences import DIFFERENCES
@@ -31,31 +33,40 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.differential")
     parser.add_argument("--sequences", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     if lacking := missing():
         print(lacking, file=sys.stderr)
         return 2
     begun = time.monotonic()
-    result = VirtualTimeLoop().run_until_complete(run(options.seed, options.sequences, lambda so_far: _progress(so_far, begun)))
-    text = report(result, options.seed, time.monotonic() - begun)
+    result = Result()
+    parts = [(f"{options.seed}.{part}", options.sequences // options.processes, begun) for part in range(options.processes)]
+    with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
+        for part in pool.map(_part, *zip(*parts, strict=True)):
+            result.add(part)
+    text = report(result, options.seed, options.processes, time.monotonic() - begun)
     print(f"\n{text}")
     if not options.no_record:
         RESULTS.write_text(text)
     return 1 if result.failures else 0
 
 
-def _progress(so_far: Result, begun: float) -> None:
-    print(f"\r{so_far.sequences} sequences, {len(so_far.failures)} unexplained, {time.monotonic() - begun:.0f} s", end="", file=sys.stderr, flush=True)
+def _part(seed: str, sequences: int, begun: float) -> Result:
+    return VirtualTimeLoop().run_until_complete(run(seed, sequences, lambda so_far: _progress(seed, so_far, begun)))
 
 
-def report(result: Result, seed: int, seconds: float) -> str:
+def _progress(seed: str, so_far: Result, begun: float) -> None:
+    print(f"\r{seed}: {so_far.sequences} sequences, {len(so_far.failures)} unexplained, {time.monotonic() - begun:.0f} s", end="", file=sys.stderr, flush=True)
+
+
+def report(result: Result, seed: int, processes: int, seconds: float) -> str:
     """The result as Markdown."""
     rows = "\n".join(f"| {each.name} | {result.explained[each.name]} | {each.reason} | {each.source} |" for each in DIFFERENCES)
     failures = "\n\n".join(f"```\n{failure}\n```" for failure in result.failures[:20]) or "None."
     return f"""# The appliance beside netfilter
 
-`python -m tests.differential --sequences {result.sequences} --seed {seed}`, {datetime.now(UTC):%Y-%m-%d}, Linux {platform.release()}, {seconds:.0f} s
+`python -m tests.differential --sequences {result.sequences} --seed {seed} --processes {processes}`, {datetime.now(UTC):%Y-%m-%d}, Linux {platform.release()}, {seconds:.0f} s
 
 | | |
 |---|---|

@@ -104,14 +104,15 @@ class Side:
         self.last[step.flow, step.back] = nic, frame[ETHERNET:]
         if not step.back:
             self.passing[found.protocol, found.source, found.sport] = port_of(flows[step.flow], step.flow, self.number)
+        elif step.flow not in self.ends or step.destination:
+            self.passing[found.protocol, found.source, found.sport] = flows[step.flow].port
         if not step.back and nic == flows[step.flow].server_nic and step.flow not in self.ends and not step.source:
             self.ends[step.flow] = found.source, found.sport
 
 
 def port_of(flow: Flow, index: int, number: int) -> int:
     """The client's port, or identifier, which no other sequence uses."""
-    unique = number * 4 + index
-    return 1 + unique % 1000 if flow.low else 1024 + unique % 64000
+    return 1 + (number * 3 + index) % 1023 if flow.low else 1024 + (number * 4 + index) % 64000
 
 
 def materialize(step: Step, flows: tuple[Flow, ...], side: Side) -> tuple[str, bytes]:

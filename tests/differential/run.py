@@ -37,11 +37,19 @@ class Result:
         """Sequences without any difference."""
         return self.sequences - self.explained.total() - len(self.failures)
 
+    def add(self, other: Result) -> None:
+        """What another run has seen, too."""
+        self.sequences += other.sequences
+        self.packets += other.packets
+        self.models += other.models
+        self.explained += other.explained
+        self.failures += other.failures
 
-async def run(seed: int, sequences: int, tell: Callable[[Result], None] = lambda _: None) -> Result:
+
+async def run(seed: object, sequences: int, tell: Callable[[Result], None] = lambda _: None) -> Result:
     """So many sequences. The same seed gives the same ones."""
     result = Result()
-    with Kernel() as kernel:
+    with Kernel("run") as kernel:
         while result.sequences < sequences:
             random = Random(f"{seed}.{result.models}")
             of = generate.model(random)

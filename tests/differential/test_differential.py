@@ -18,7 +18,7 @@ from tests.differential.wire import ACK, ECHO_PROTOCOL, FIN, SYN, TCP, UDP
 
 pytestmark = [pytest.mark.skipif(missing() != "", reason=missing()), pytest.mark.usefixtures("virtual_time")]
 
-OPEN_TO_ALL = Model((Rule(True),), (), (Forward(4, "tcp", 443, "10.3.0.20", 8443),))
+OPEN_TO_ALL = Model((Rule(True),), (Hide("home", "dmz", 4, "10.1.7.12/32"), Hide("home", "internet", 4, "10.1.7.12/32")), (Forward(4, "tcp", 443, "10.3.0.20", 8443),))
 HIDDEN = Model(
     (Rule(True, ("home",)),), (Hide("home", "internet", 4), Hide("home", "internet", 6)),
     (Forward(4, "tcp", 443, "10.3.0.20", 8443), Forward(6, "udp", 53, "2001:db8:3::20", 5353)),

@@ -117,8 +117,10 @@ def test_both_ends_may_begin_at_once(bench: Bench) -> None:
 def test_what_was_no_beginning_may_be_an_answer_later(bench: Bench) -> None:
     bench.receive(1, answer(2))
     [other] = bench.misses(1)
+    assert not bench.worker.is_free(4, 17, other.source, other.destination, other.sport, other.dport)
     bench.worker.deny(other.flow, 0, 1, "policy")
     bench.round()
+    assert bench.worker.is_free(4, 17, other.source, other.destination, other.sport, other.dport)
     bench.receive(0, ask(1))
     bench.allow(bench.misses(0)[0])
     bench.receive(1, answer(3))

@@ -164,6 +164,13 @@ def test_what_a_reset_acknowledges_is_of_no_interest(bench: Bench) -> None:
     assert segment(bench, "r", "RA", 1, 70000) and state(bench) == "closed"
 
 
+def test_a_window_that_was_closed_from_the_start_is_probed_with_one_byte(bench: Bench) -> None:
+    assert segment(bench, "o", "S", 0) and segment(bench, "r", "SA", 0, 1, window=0)
+    assert segment(bench, "o", "A", 1, 1, 1) and segment(bench, "r", "A", 1, 1, window=0)
+    assert segment(bench, "o", "A", 2, 1), "what the prober says next has the number behind its probe"
+    assert not segment(bench, "o", "A", 3, 1, 1)
+
+
 def test_data_may_follow_an_answer_to_a_syn_at_once(bench: Bench) -> None:
     assert segment(bench, "o", "S", 0) and segment(bench, "r", "SA", 0, 1)
     assert segment(bench, "r", "A", 1, 1, 500) and segment(bench, "r", "A", 501, 1, 500)
