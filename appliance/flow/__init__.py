@@ -3,6 +3,7 @@
     frame --parse--> key --find--> known:   track, rewrite, neighbour, send           (program, tcp, rewrite, adjacency)
                                |-> alike:   begun by what was decided of its like, then known               (megaflow)
                                \\-> unknown: a pending flow, frames parked, a Miss --> the pair's coroutine decides
+    fragments of a packet wait for its first, then follow it                                                         (fragments, trains)
     commands (install, deny, delete, adjacency, send) <---------------------------------/
     timer wheel: pending, half-open, replied, closing flows end; expired ones leave the table                (wheel)
 
@@ -14,7 +15,8 @@
     tcp         the tracker's transition table
     views       the records, made of structs
     engine      all state of a worker, as structs; header-only like these, which are compiled into program:
-                key, classify, forward, window, begin, installing, rewrite, adjacency, parking, work, flows, commands
+                key, classify, forward, fragments, trains, window, begin, installing, rewrite, adjacency, parking, work,
+                flows, commands
 
 One `Worker` is one writer: all its state is C structs that only the executor's thread changes. Rings carry work out and commands in.
 """

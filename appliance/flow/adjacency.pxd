@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from appliance.flow.engine cimport (
     ADJACENCY_FAILED, ADJACENCY_INCOMPLETE, ADJACENCY_VALID, Adjacency, Engine, Nic, PUNT_NO_NEIGHBOUR, drop, touch,
 )
-from appliance.flow.parking cimport SHARE_NEIGHBOUR, park, unpark
+from appliance.flow.parking cimport PARKED_EACH, SHARE_NEIGHBOUR, park, unpark
 from appliance.flow.reasons cimport DROP_NO_NEIGHBOUR, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TX_FULL, DROP_TX_REFUSED
 from appliance.flow.work cimport punt
 from ena_dev.driver.pair cimport Pair, pair_flush, pair_reap, pair_send
@@ -55,7 +55,7 @@ cdef inline void egress(Engine *engine, uint32_t index, Frame *frame, uint64_t n
         drop(engine, frame, DROP_NO_NEIGHBOUR)
     else:
         adjacency.last_used = now
-        if not park(&engine.parking, engine.pool, &adjacency.parked, frame, SHARE_NEIGHBOUR):
+        if not park(&engine.parking, engine.pool, &adjacency.parked, frame, SHARE_NEIGHBOUR, PARKED_EACH):
             drop(engine, frame, DROP_PARKING_FULL)
 
 

@@ -16,7 +16,7 @@ from appliance.flow.megaflow cimport (
     ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_PORT, ALIKE_REPLY_DIRECT, ALIKE_VARY, Hop, MEGAFLOW_DENY, Megaflow, draw, hop_find,
     megaflow_find,
 )
-from appliance.flow.parking cimport SHARE_DECISION, park
+from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL
 from appliance.flow.table cimport CLASS_PENDING, State, Table, flow_free, flow_handle, flow_take, table_find, table_insert, table_remove
 from appliance.flow.window cimport Connection
@@ -120,7 +120,7 @@ cdef inline uint32_t ask(Engine *engine, Lane *lane, uint32_t slot, Frame *frame
         return DROP_MISS_FULL
     if engine.table.chain[<int> CLASS_PENDING].count > engine.table.pending_limit:
         return DROP_PENDING_FULL
-    if not park(&engine.parking, engine.pool, &state.parked, frame, SHARE_DECISION):
+    if not park(&engine.parking, engine.pool, &state.parked, frame, SHARE_DECISION, PARKED_EACH):
         return DROP_PARKING_FULL
     flow_arm(engine, slot)
     push_miss(lane, slot, 0)

@@ -20,6 +20,7 @@ from appliance.flow.megaflow cimport MEGAFLOW_DENY, MEGAFLOW_PASS
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_MISS_FULL
 from appliance.flow.table cimport CLASS_FREE, CLASS_PENDING, State, flow_handle
+from appliance.flow.trains cimport earlier_train, end_due_trains
 from appliance.flow.wheel cimport wheel_deadline
 from appliance.flow.work cimport lane_of, miss_room, push_miss
 from ena_dev.bus.atomic cimport load_acquire, store_release
@@ -143,6 +144,7 @@ cdef inline int step(void *ctx, uint64_t now, int budget) noexcept nogil:
         store_release(&engine.outgoing_head, engine.outgoing_head + 1)
         n += 1
     left = expire(engine, now, EXPIRIES_A_ROUND)
+    end_due_trains(engine, now)
     flush_touched(engine, now)
-    engine.task.deadline = wheel_deadline(engine.wheel)
+    engine.task.deadline = earlier_train(&engine.fragments, wheel_deadline(engine.wheel))
     return budget if n == COMMANDS_A_ROUND or left == 0 else 0

@@ -6,6 +6,7 @@ Only the executor's thread writes an Engine, or who holds its barrier. The rings
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from appliance.flow.fragments cimport Fragments
 from appliance.flow.key cimport Tuple
 from appliance.flow.megaflow cimport Megaflows
 from appliance.flow.parking cimport Parking
@@ -165,6 +166,7 @@ cdef struct Engine:
     RuleCount rules[RULES]
     uint32_t targets[TARGETS]  # decided flows of each
     Parking parking
+    Fragments fragments
     Pair *touched[TOUCHED]     # sent to, and not yet rung
     uint32_t touched_count
     Command commands[COMMAND_RING]

@@ -14,10 +14,11 @@ from appliance.flow.table cimport (
     flow_free, flow_move, flow_take, table_insert, table_remove,
 )
 from appliance.flow.tcp cimport ESTABLISHED, SYN_RECEIVED
+from appliance.flow.trains cimport first_lost
 from appliance.flow.wheel cimport wheel_arm, wheel_cancel, wheel_pop
 from appliance.flow.work cimport miss_room, push_miss
 from ena_dev.driver.rings cimport Frame
-from ena_dev.packet.headers cimport PROTOCOL_TCP
+from ena_dev.packet.headers cimport PARSED_FRAGMENT, PROTOCOL_TCP
 
 
 cdef inline uint64_t flow_due(const Engine *engine, const Flow *flow) noexcept nogil:
@@ -61,6 +62,8 @@ cdef inline void flow_reclass(Engine *engine, uint32_t slot, int cls) noexcept n
 cdef inline void drop_parked(Engine *engine, uint32_t slot, uint32_t reason) noexcept nogil:
     cdef Frame frame
     while unpark(&engine.parking, engine.pool, &engine.table.flows[slot].state.parked, &frame):
+        if frame.parsed.flags & PARSED_FRAGMENT:
+            first_lost(engine, &frame)
         drop(engine, &frame, reason)
 
 

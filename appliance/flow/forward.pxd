@@ -9,23 +9,31 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from appliance.flow.adjacency cimport egress
 from appliance.flow.begin cimport begin_flow
-from appliance.flow.classify cimport VERDICT_FLOW, VERDICT_PUNT, classify
+from appliance.flow.classify cimport VERDICT_FLOW, VERDICT_FRAGMENT, VERDICT_PUNT, classify
 from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_TOO_BIG, PUNT_TTL, count_rule, drop, flush_touched
 from appliance.flow.flows cimport class_of_tcp, flow_end, flow_reclass
+from appliance.flow.fragments cimport (
+    PIECE_CONFLICTS, PIECE_DUPLICATE, Piece, TRAIN_DEAD, TRAIN_FOLLOWS, TRAIN_WAITS, Train, key_of_train, read_piece, train_find, train_note,
+)
 from appliance.flow.key cimport Tuple, key_hash, key_of_frame
-from appliance.flow.parking cimport SHARE_DECISION, park
-from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NIC, DROP_NOT_A_START, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC
+from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
+from appliance.flow.reasons cimport (
+    DROP_DELETED, DROP_FRAGMENT_DUPLICATE, DROP_FRAGMENT_FIRST, DROP_FRAGMENT_FULL, DROP_FRAGMENT_OVERLAP, DROP_FRAGMENT_RANGE,
+    DROP_NOT_A_START, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC,
+)
 from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
 from appliance.flow.table cimport (
-    CLASS_DENIED, CLASS_ESTABLISHED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_REWRITE, Flow, Half, State, first_bucket,
-    flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
+    CLASS_DENIED, CLASS_ESTABLISHED, CLASS_FREE, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_REWRITE, Flow, Half,
+    State, first_bucket, flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
 )
 from appliance.flow.tcp cimport CLOSED, EVENT_SYN, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_event_of, tcp_step
+from appliance.flow.trains cimport count_data, fragment_passes, train_end, train_kill, train_of, train_park, train_unpark
 from appliance.flow.window cimport WINDOW_PASSES, WINDOW_REFUSES, window_judge
 from appliance.flow.work cimport lane_of, punt
 from ena_dev.driver.pair cimport Pair
+from ena_dev.driver.pool cimport OWNER_PARKED
 from ena_dev.driver.rings cimport BURST, Frame
-from ena_dev.packet.headers cimport PROTOCOL_TCP, Parsed
+from ena_dev.packet.headers cimport PARSED_FRAGMENT, PROTOCOL_FRAGMENT, PROTOCOL_TCP, Parsed
 
 
 cdef inline bint too_big(const Frame *frame, uint32_t mtu) noexcept nogil:
@@ -34,6 +42,11 @@ cdef inline bint too_big(const Frame *frame, uint32_t mtu) noexcept nogil:
     if parsed.l3_length <= mtu:
         return False
     return frame.segment == 0 or frame.segment + <uint32_t> (parsed.payload_offset - parsed.l3_offset) > mtu
+
+
+cdef inline bint may_be_cut(const Frame *frame) noexcept nogil:
+    """IPv4 without DF: the control plane cuts what is too big."""
+    return frame.parsed.version == 4 and not frame.data[frame.parsed.l3_offset + 6] & 0x40
 
 
 cdef inline void track(Engine *engine, uint32_t slot, int direction, uint8_t tcp, uint64_t now) noexcept nogil:
@@ -71,6 +84,8 @@ cdef inline void pass_frame(Engine *engine, uint32_t ref, Frame *frame, uint64_t
     half.packets += 1
     half.bytes += frame.length
     count_rule(engine, flow.state.rule, frame.length)
+    if frame.parsed.flags & PARSED_FRAGMENT:
+        fragment_passes(engine, ref, frame, now)
     if flow.state.flags & FLOW_DECREMENT:
         rewrite_ttl(frame.data + frame.parsed.l3_offset, frame.parsed.version)
     if flow.state.flags & FLOW_REWRITE:
@@ -102,6 +117,8 @@ cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now)
     elif state.flags & FLOW_DECREMENT and frame.parsed.ttl <= 1:
         punt(engine, frame, PUNT_TTL, <int64_t> flow_handle(engine.table, slot), 0)
     elif too_big(frame, out.mtu):
+        if frame.parsed.flags & PARSED_FRAGMENT and may_be_cut(frame):
+            fragment_passes(engine, ref, frame, now)
         punt(engine, frame, PUNT_TOO_BIG, <int64_t> flow_handle(engine.table, slot), out.mtu)
     elif tcp != TCP_NONE and not numbers_fit(engine, slot, direction, frame, &tcp):
         drop(engine, frame, DROP_TCP_WINDOW)
@@ -127,7 +144,7 @@ cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *k
     if ref:
         state = &engine.table.flows[ref >> 1].state
         if state.cls == CLASS_PENDING:
-            if not park(&engine.parking, engine.pool, &state.parked, frame, SHARE_DECISION):
+            if not park(&engine.parking, engine.pool, &state.parked, frame, SHARE_DECISION, PARKED_EACH):
                 drop(engine, frame, DROP_PARKING_FULL)
             return
         if state.cls == CLASS_DENIED and not begins_after_all(state, frame):
@@ -144,9 +161,99 @@ cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *k
         drop(engine, frame, DROP_TCP_INVALID)
 
 
+# -- fragments -------------------------------------------------------------------------------------------------------------
+
+cdef inline void follow(Engine *engine, uint32_t number, Frame *frame, uint64_t now) noexcept nogil:
+    """A fragment goes the way that its packet's first has gone."""
+    cdef Train *train = &engine.fragments.trains[number]
+    cdef State *state = &engine.table.flows[<uint32_t> train.flow].state
+    cdef Piece piece
+    if state.cls == CLASS_FREE or flow_handle(engine.table, <uint32_t> train.flow) != train.flow:
+        drop(engine, frame, DROP_DELETED)
+    elif state.cls == CLASS_DENIED:
+        count_rule(engine, state.rule, frame.length)
+        drop(engine, frame, state.reason)
+    else:
+        if train.counts:
+            read_piece(frame, &piece)
+            count_data(engine, train, &piece)
+        frame.parsed.protocol = PROTOCOL_FRAGMENT    # no transport header here, whatever the packet's protocol is
+        engine.fragments.current = number
+        known(engine, <uint32_t> train.flow << 1 | train.direction, frame, now)
+
+
+cdef inline void lead(Engine *engine, Lane *lane, uint32_t number, Frame *frame, uint64_t now) noexcept nogil:
+    """The first fragment of a packet, as if it were all of it. Then those that have waited for it."""
+    cdef Train *train = &engine.fragments.trains[number]
+    cdef uint32_t buffer = frame.first
+    cdef Tuple key
+    cdef Frame waiting
+    key_of_frame(&key, frame.data, &frame.parsed)
+    engine.fragments.current = number
+    handle(engine, lane, frame, &key, key_hash(&engine.table.secret, &key), now)
+    if train.state == TRAIN_WAITS and engine.pool.owner[buffer] != OWNER_PARKED:
+        train_kill(engine, number, DROP_FRAGMENT_FIRST)
+    while train.state == TRAIN_FOLLOWS and train_unpark(engine, number, &waiting):
+        follow(engine, number, &waiting, now)
+
+
+cdef inline void end_whole(Engine *engine, uint32_t number) noexcept nogil:
+    """A train of which all has passed is over: its identification may come again."""
+    cdef const Train *train = &engine.fragments.trains[number]
+    if train.state == TRAIN_FOLLOWS and train.size == train.total:
+        train_end(engine, number, DROP_DELETED)
+
+
+cdef inline void fragment(Engine *engine, Lane *lane, Frame *frame, uint64_t now) noexcept nogil:
+    """A classified fragment: the first goes to its flow, others after it or wait."""
+    cdef Piece piece
+    cdef uint32_t number
+    cdef Train *train
+    cdef int news
+    if not read_piece(frame, &piece):
+        drop(engine, frame, DROP_FRAGMENT_RANGE)
+        return
+    number = train_of(engine, frame, now)
+    train = &engine.fragments.trains[number]
+    news = PIECE_CONFLICTS if train.state == TRAIN_DEAD else train_note(train, &piece)
+    if news == PIECE_CONFLICTS and train.state != TRAIN_DEAD:
+        train_kill(engine, number, DROP_FRAGMENT_OVERLAP)
+    if news == PIECE_CONFLICTS:
+        drop(engine, frame, train.reason)
+    elif news == PIECE_DUPLICATE:
+        drop(engine, frame, DROP_FRAGMENT_DUPLICATE)
+    elif piece.start == 0:
+        lead(engine, lane, number, frame, now)
+    elif train.state == TRAIN_FOLLOWS:
+        follow(engine, number, frame, now)
+    elif not train_park(engine, number, frame):
+        drop(engine, frame, DROP_FRAGMENT_FULL)
+    end_whole(engine, number)
+
+
+cdef inline void lead_again(Engine *engine, Frame *frame, uint64_t now) noexcept nogil:
+    """A first fragment whose flow is decided by now; unless its train was ended meanwhile, and maybe another begun."""
+    cdef Tuple key
+    cdef uint32_t number
+    cdef const Train *train
+    key_of_train(&key, frame)
+    number = train_find(&engine.fragments, &key, key_hash(&engine.table.secret, &key))
+    train = &engine.fragments.trains[number]
+    if number == 0 or train.state != TRAIN_WAITS or not train.starts[0] & 1:
+        drop(engine, frame, train.reason if train.state == TRAIN_DEAD else <uint8_t> DROP_FRAGMENT_FULL)
+        return
+    lead(engine, lane_of(engine, frame.nic, frame.queue), number, frame, now)
+    end_whole(engine, number)
+
+
+# -- all -------------------------------------------------------------------------------------------------------------------
+
 cdef inline void handle_again(Engine *engine, Frame *frame, uint64_t now) noexcept nogil:
     """A frame that has waited, on its way from the start; it was classified when it came."""
     cdef Tuple key
+    if frame.parsed.flags & PARSED_FRAGMENT:
+        lead_again(engine, frame, now)
+        return
     key_of_frame(&key, frame.data, &frame.parsed)
     handle(engine, lane_of(engine, frame.nic, frame.queue), frame, &key, key_hash(&engine.table.secret, &key), now)
 
@@ -183,6 +290,8 @@ cdef inline void burst(void *ctx, Pair *pair, Frame *frames, int count, uint64_t
             handle(engine, lane, &frames[i], &keys[i], hashes[i], now)
         elif verdicts[i] == VERDICT_PUNT:
             punt(engine, &frames[i], reasons[i], -1, 0)
+        elif verdicts[i] == VERDICT_FRAGMENT:
+            fragment(engine, lane, &frames[i], now)
         else:
             drop(engine, &frames[i], reasons[i])
     flush_touched(engine, now)

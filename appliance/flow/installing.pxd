@@ -17,9 +17,10 @@ from appliance.flow.table cimport (
     CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, FLOW_REWRITE, Flow, State, Table, table_decided, table_find, table_insert,
 )
 from appliance.flow.tcp cimport ESTABLISHED, EVENT_SYN, SYN_SENT, tcp_event_of
+from appliance.flow.trains cimport first_lost
 from appliance.flow.work cimport punt
 from ena_dev.driver.rings cimport Frame
-from ena_dev.packet.headers cimport PROTOCOL_TCP
+from ena_dev.packet.headers cimport PARSED_FRAGMENT, PROTOCOL_TCP
 
 
 cdef inline bint make_room(Engine *engine, uint32_t slot, uint8_t egress) noexcept nogil:
@@ -89,6 +90,8 @@ cdef inline void settle_denied(Engine *engine, uint32_t slot, const Command *com
 cdef inline void drop_denied(Engine *engine, const Command *command, Frame *frame, bint tell) noexcept nogil:
     """The end of a denied flow's frame. If it is because nothing leads on, the sender may be told."""
     count_rule(engine, command.rule, frame.length)
+    if frame.parsed.flags & PARSED_FRAGMENT:
+        first_lost(engine, frame)
     if tell and command.reason in (DROP_NO_ROUTE, DROP_NO_NEIGHBOUR):
         punt(engine, frame, PUNT_NO_ROUTE if command.reason == DROP_NO_ROUTE else PUNT_NO_NEIGHBOUR, <int64_t> command.flow, 0)
     else:

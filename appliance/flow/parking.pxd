@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
-"""Frames that wait, for a decision or for a neighbour: lists of at most eight, in order, in one bounded store. Header-only."""
+"""Frames that wait for a decision, a neighbour or their packet's first fragment: short lists in order, in one bounded store. Header-only."""
 
 from libc.stdint cimport uint32_t
 
@@ -28,13 +28,13 @@ cdef struct Parking:
     uint32_t buffer_limit
 
 
-cdef inline bint park(Parking *parking, Pool *pool, uint32_t *head, const Frame *frame, uint32_t share) noexcept nogil:
-    """Append a frame to the list at `head`. False: no room there or in the store, and the caller still owns it."""
+cdef inline bint park(Parking *parking, Pool *pool, uint32_t *head, const Frame *frame, uint32_t share, uint32_t most) noexcept nogil:
+    """Append a frame to the list at `head`, of at most `most`. False: no room there or in the store, and the caller still owns it."""
     cdef uint32_t *link = head
     cdef uint32_t spot, n
     if parking.buffers + frame.buffers > parking.buffer_limit // share or parking.frames >= PARKED_FRAMES // share:
         return False
-    for n in range(PARKED_EACH):
+    for n in range(most):
         if link[0] == 0:
             break
         link = &parking.spots[link[0]].next

@@ -21,10 +21,10 @@ from appliance.flow.records import FlowView, Punt
 from appliance.ruleset import Ruleset
 from appliance.runtime.errors import RateLimit, router_error, translate_error
 from appliance.runtime.neighbours import Neighbourhood
-from appliance.runtime.translate import DONT_FRAGMENT, Ends, address_of, ends, finish, fragments, rewrite
+from appliance.runtime.translate import DONT_FRAGMENT, Ends, address_of, addresses, ends, finish, fragments, rewrite
 from ena_dev.packet import build
 from ena_dev.packet.build import IcmpError
-from ena_dev.packet.parse import Reason, parse
+from ena_dev.packet.parse import Flag, Reason, parse
 
 ANSWERS: Final = {
     "ttl": IcmpError.TIME_EXCEEDED,
@@ -125,13 +125,13 @@ class Punts:
             self._fragment(punt, now)
 
     def _fragment(self, punt: Punt, now: float) -> None:
-        found = self._flow(punt.frame)
-        if found is None:
-            return
         _, parsed = parse(punt.frame)
         packet = punt.frame[14 : 14 + parsed["l3_length"]]
+        found = self._flow(punt.frame) if parsed["l4_offset"] else self._named(punt.flow, packet)
+        if found is None:
+            return
         to = _other_ends(found).back
-        packet = rewrite(finish(packet, parsed), parsed, to)
+        packet = rewrite(packet if parsed["flags"] & Flag.FRAGMENT else finish(packet, parsed), parsed, to)
         next_hop = self.ruleset.routes.hop_on(_other_side(found), 4, to.destination)
         for fragment in fragments(packet, punt.mtu):
             self._to_hop(_other_side(found), 4, next_hop, fragment, now)
@@ -146,6 +146,13 @@ class Punts:
         there = ends(frame[parsed["l3_offset"] :], parsed)
         found = self._worker.lookup(parsed["version"], parsed["protocol"], *(there.back if reverse else there))
         return found if found is not None and found[0].nic_out >= 0 else None
+
+    def _named(self, handle: int, packet: bytes) -> tuple[FlowView, int] | None:
+        """The decided flow of a handle, and the direction of an IPv4 packet of it: a fragment that has no ports to tell."""
+        flows, _ = self._worker.read((handle & 0xFFFFFFFF) - 1, 1)
+        if not flows or flows[0].flow != handle or flows[0].nic_out < 0:
+            return None
+        return flows[0], int(addresses(packet, 4) != flows[0].original[:2])
 
     def _granted(self, nic: int, kind: str, now: float) -> bool:
         if (limit := self._limits.get((nic, kind))) is None:

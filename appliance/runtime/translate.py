@@ -45,7 +45,7 @@ def ends(packet: bytes, parsed: Parsed) -> Ends:
 
 
 def rewrite(packet: bytes, parsed: Parsed, to: Ends) -> bytes:
-    """A packet, maybe cut short, with the addresses and ports of `to`, its checksums following as far as they are there."""
+    """A packet, maybe cut short or a fragment, with the addresses and ports of `to`, its checksums following as far as they are there."""
     data, version, protocol = bytearray(packet), parsed["version"], parsed["protocol"]
     size, first = (4, 12) if version == 4 else (16, 8)
     old, new = bytes(data[first : first + 2 * size]), to.source.to_bytes(size) + to.destination.to_bytes(size)
@@ -53,6 +53,8 @@ def rewrite(packet: bytes, parsed: Parsed, to: Ends) -> bytes:
     l4 = parsed["l4_offset"] - parsed["l3_offset"]
     if version == 4:
         data[10:12] = update(int.from_bytes(data[10:12]), old, new).to_bytes(2)
+    if not parsed["l4_offset"]:
+        return bytes(data)
     if protocol in (TCP, UDP):
         ports = to.sport.to_bytes(2) + to.dport.to_bytes(2)
         old, new = old + bytes(data[l4 : l4 + 4]), new + ports

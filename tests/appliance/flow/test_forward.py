@@ -210,8 +210,6 @@ def test_a_full_egress_drops_and_counts(bench: Bench) -> None:
         ("multicast", Ether(dst=Bench.MACS[0]) / IP(src=V4["src"], dst="224.0.0.5") / UDP(), 0),
         ("multicast", Ether(dst="ff:ff:ff:ff:ff:ff") / IP(**V4) / UDP(), 0),
         ("multicast", Ether(dst=Bench.MACS[0]) / IPv6(src=V6["src"], dst="ff02::1") / UDP(), 0),
-        ("fragment", Ether(dst=Bench.MACS[0]) / IP(**V4, flags="MF") / UDP() / bytes(64), 0),
-        ("fragment", Ether(dst=Bench.MACS[0]) / IP(**V4, frag=9) / bytes(64), 0),
     ],
 )
 def test_what_may_not_be_forwarded_has_its_reason(bench: Bench, reason: str, frame: Packet | bytes, flags: int) -> None:
