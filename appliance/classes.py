@@ -6,7 +6,8 @@ next hops. Those numbers cut each dimension into intervals, its classes:
     sources     0 ....|martian|.....|network|.|gateway|...|own|....  ->  class = bisect_right(cuts, source)
     destinations, ports                                                  likewise
 
-Flows are alike when they have the same ingress nic, version, protocol and ICMP type, all or none of them may start a flow, and their
+Flows are alike when they have the same ingress nic, version, protocol and ICMP type, all of them begin with a SYN, with a segment as it
+comes in the middle of a connection, or with neither, and their
 classes are equal: source, destination and, of TCP and UDP, destination port. Their decisions are the same, except that
 
 * a next hop is one number for all of them, or each flow's own: its translated destination, for replies its source,
@@ -35,7 +36,7 @@ SPECIAL: Final[dict[int, tuple[Range, ...]]] = {
 }
 """Addresses that `decide` knows by themselves, as source and as destination: those that no router forwards, and link-local ones."""
 
-CLASS_ALONE: Final = frozenset((Reason.POLICY, Reason.NO_ROUTE, Reason.BAD_ADDRESS, Reason.NOT_A_START))
+CLASS_ALONE: Final = frozenset((Reason.POLICY, Reason.REJECTED, Reason.NO_ROUTE, Reason.BAD_ADDRESS, Reason.NOT_A_START))
 """Why a flow was refused, if it is so for all that are alike."""
 
 

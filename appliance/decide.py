@@ -26,7 +26,7 @@ def decide(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
     """Decide about the flow that `facts` begin. Never raises for what came from the wire."""
     if _martian(facts, ruleset):
         return _refuse(Reason.BAD_ADDRESS, NO_RULE)
-    if not _starts(facts):
+    if not (_starts(facts) or (ruleset.picks_up and _continues(facts))):
         return _refuse(Reason.NOT_A_START, NO_RULE)
     nic, version, protocol, _, destination, _, dport, *_ = facts
     door = ruleset.doors.find(ruleset.zone(nic), version, protocol, destination, dport)
@@ -70,6 +70,11 @@ def _starts(facts: Facts) -> bool:
     return True
 
 
+def _continues(facts: Facts) -> bool:
+    """Whether it is a segment as they come in the middle of a connection."""
+    return facts.protocol == TCP and facts.flags & (FIN | SYN | RST | ACK) == ACK
+
+
 def _pass_on(
     facts: Facts, ruleset: Ruleset, view: StateView, door: Door | None, destination: int, dport: int, target: str | None
 ) -> Decision:
@@ -87,15 +92,20 @@ def _pass_on(
         egress, next_hop = hop
     from_zone, to_zone = ruleset.zone(nic), ruleset.zone(egress)
     selector = dport if icmp_type < 0 else icmp_type
-    rule = ruleset.policy.match((from_zone, to_zone, version, protocol), source, destination, selector) or _implied(facts, ruleset, door)
+    asked = (from_zone, to_zone, version, protocol), source, destination, selector
+    rule = ruleset.policy.match(*asked) or _implied(facts, ruleset, door)
+    if not (rule.pickup or _starts(facts)):
+        return _refuse(Reason.NOT_A_START, NO_RULE, egress, service, target)
+    audited = ruleset.policy.audited(*asked) or NO_RULE
     if not rule.allow:
-        return _refuse(Reason.POLICY, rule, egress, service, target)
+        return _refuse(Reason.REJECTED if rule.reject else Reason.POLICY, rule, egress, service, target, audited)
     hidden = egress != SELF and ((door is not None and door.masquerade) or ruleset.masquerades.applies(from_zone, to_zone, version, source))
     reply = _reply(facts, ruleset, view, door, destination, dport, egress if hidden else None)
     if reply is None:
-        return _refuse(Reason.NAT_EXHAUSTED, rule, egress, service, target)
+        return _refuse(Reason.NAT_EXHAUSTED, rule, egress, service, target, audited)
     reply_hop = 0 if nic == SELF else ruleset.routes.hop_on(nic, version, source)
-    return Decision(True, Reason.ALLOWED, rule.name, rule.line, egress, next_hop, reply, service, target, reply_hop)
+    tried = audited.name, audited.word if audited.name else ""
+    return Decision(True, Reason.ALLOWED, rule.name, rule.line, egress, next_hop, reply, service, target, reply_hop, rule.liberal, *tried)
 
 
 def _implied(facts: Facts, ruleset: Ruleset, door: Door | None) -> Verdict:
@@ -127,6 +137,7 @@ def _reply(
 
 
 def _refuse(
-    reason: Reason, rule: Verdict, egress: int = NOWHERE, service: str | None = None, target: str | None = None
+    reason: Reason, rule: Verdict, egress: int = NOWHERE, service: str | None = None, target: str | None = None, audited: Verdict = NO_RULE
 ) -> Decision:
-    return Decision(False, reason, rule.name, rule.line, egress, 0, NO_TUPLE, service, target)
+    tried = audited.name, audited.word if audited.name else ""
+    return Decision(False, reason, rule.name, rule.line, egress, 0, NO_TUPLE, service, target, 0, False, *tried)

@@ -61,6 +61,8 @@ class Ruleset:
     """Every rule a decision can name, in the order in which they are asked."""
     reasons: tuple[str, ...] = tuple(reason.value for reason in Reason)
     checked: tuple[CheckedTarget, ...] = ()
+    picks_up: bool = False
+    """Whether there is a rule by which a TCP connection may begin in the middle."""
 
     @property
     def self_zone(self) -> int:
@@ -108,6 +110,7 @@ def compile_ruleset(config: Config, generation: int, seed: bytes, table_size: in
         pools=tuple(pool for by_version in pools.values() for pool in by_version.values()),
         rules=tuple(_rules(config)),
         checked=checked,
+        picks_up=any(rule.pickup and not rule.audit for rule in config.policy),
     )
 
 
@@ -181,8 +184,7 @@ def _health_rule(service: Service) -> Verdict:
 
 
 def _rules(config: Config) -> Iterator[Verdict]:
-    for rule in config.policy:
-        yield Verdict(rule.verdict == "allow", rule.name, rule.line)
+    yield from map(Verdict.of, config.policy)
     for entry in config.nat:
         if isinstance(entry, Forward):
             yield Verdict(True, f"forward {entry.name}", entry.line)

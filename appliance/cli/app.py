@@ -18,7 +18,9 @@ app = typer.Typer(
     help="A firewall and load balancer on a software ENA network card. One YAML file says what it does.",
 )  # fmt: skip
 app.command()(reading.status)
+app.command()(reading.rules)
 app.command()(reading.flows)
+app.command()(reading.reasons)
 app.command()(reading.ethtool)
 app.command()(targets.drain)
 app.command()(targets.restore)

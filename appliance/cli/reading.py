@@ -46,6 +46,35 @@ def status(socket: Socket = None, config: ConfigFile = None, as_json: AsJson = F
     show_status(result)
 
 
+def rules(
+    socket: Socket = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    unused: Annotated[bool, typer.Option("--unused", help="Only those that have decided nothing since the start.")] = False,
+) -> None:
+    """Show the rules in the order in which they are asked: where they stand, what they have decided, and when they last did."""
+    result = client(socket, config).call("status")
+    found = [rule for rule in result["rules"] if not (unused and rule["flows"])]
+    if as_json:
+        show_json({"file": result["config"], "rules": found})
+        return
+    from appliance.cli.tables import show_rules
+
+    show_rules(found, result["config"])
+
+
+def reasons(as_json: AsJson = False) -> None:
+    """List every reason for which a frame is dropped, as `status` and `flows` name it. Asks nobody."""
+    from appliance.flow.reasons import MEANINGS
+
+    if as_json:
+        show_json({"reasons": MEANINGS})
+        return
+    from appliance.cli.tables import show
+
+    show("reasons", ("reason", "meaning"), MEANINGS.items())
+
+
 def flows(
     socket: Socket = None,
     config: ConfigFile = None,

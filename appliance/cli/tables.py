@@ -31,9 +31,15 @@ def show_status(status: Mapping[str, Any]) -> None:
     show("nics", NIC_COLUMNS, map(_nic, status["nics"]))
     show("services", ("service", "listens"), ((each["name"], " ".join(each["listen"])) for each in status["services"]))
     show("targets", ("service", "target", "address", "weight", "state", "health", "flows"), _targets(status["services"]))
-    show("rules", ("rule", "line", "packets", "bytes", "flows"), map(_rule, status["rules"]))
+    show("rules", ("rule", "line", "verdict", "packets", "bytes", "flows", "last hit"), map(_rule, status["rules"]))
     show("drops", ("reason", "frames"), ((name, f"{frames:,}") for name, frames in status["drops"].items()))
     show("neighbours", ("nic", "address", "mac", "state"), ((n["nic"], n["address"], n["mac"], n["state"]) for n in status["neighbours"]))
+
+
+def show_rules(rules: Iterable[Mapping[str, Any]], file: str) -> None:
+    """Print rules, each with its place in the file."""
+    placed = [{**rule, "line": f"{file}:{rule['line']}" if rule["line"] else ""} for rule in rules]
+    show("rules", ("rule", "where", "verdict", "packets", "bytes", "flows", "last hit"), map(_rule, placed))
 
 
 def show_flows(flows: Sequence[Mapping[str, Any]], more: bool) -> None:
@@ -107,7 +113,9 @@ def phase(target: Mapping[str, Any]) -> str:
 
 
 def _rule(rule: Mapping[str, Any]) -> Row:
-    return rule["name"], rule["line"] or "", f"{rule['packets']:,}", f"{rule['bytes']:,}", f"{rule['flows']:,}"
+    verdict = rule["verdict"] + (", audit" if rule["audit"] else "")
+    last = "" if rule["idle"] is None else f"{timedelta(seconds=int(rule['idle']))} ago"
+    return rule["name"], rule["line"] or "", verdict, f"{rule['packets']:,}", f"{rule['bytes']:,}", f"{rule['flows']:,}", last
 
 
 def _flow(flow: Mapping[str, Any]) -> Row:

@@ -18,6 +18,7 @@ from appliance.config.errors import instead_of, listed, quoted
 from appliance.config.finding import Finding, Scope
 from appliance.config.models import Config, Forward, Masquerade
 from appliance.config.places import Path, named
+from appliance.config.words import TCP
 
 
 def check(config: Config, broken: frozenset[Path] = frozenset()) -> Iterator[Finding]:
@@ -27,6 +28,7 @@ def check(config: Config, broken: frozenset[Path] = frozenset()) -> Iterator[Fin
     yield from _zone_members(scope)
     yield from _zone_words(scope)
     yield from _names_twice(config)
+    yield from _leniency(config)
     yield from nic_checks.check(scope)
     yield from service_checks.check(scope)
     yield from shadow.check(config)
@@ -85,6 +87,18 @@ def _unknown_zones(scope: Scope, path: Path, words: Iterable[str], special: tupl
             yield Finding((*path, index), "a nic where a zone is expected", f"write its zone: {listed(homes)}", quoted(word))
         elif not scope.unknown("zones"):
             yield Finding((*path, index), "unknown zone", instead_of(word, scope.zones.union(special)), quoted(word))
+
+
+def _leniency(config: Config) -> Iterator[Finding]:
+    """What a rule says of the TCP that it lets pass, where it lets none pass."""
+    for index, rule in enumerate(config.policy):
+        for key in ("liberal", "pickup"):
+            if not getattr(rule, key):
+                continue
+            if rule.verdict != "allow":
+                yield Finding(("policy", index, key), "only a rule that allows can have it", "remove it", quoted("on"))
+            elif not any(match.protocol in (None, TCP) for match in rule.services):
+                yield Finding(("policy", index, key), "about TCP, which the rule does not allow", "remove it", quoted("on"))
 
 
 def _names_twice(config: Config) -> Iterator[Finding]:

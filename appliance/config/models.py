@@ -3,7 +3,7 @@
     nics, zones, routes, timeouts, limits, host, control     here
     policy, nat                                              rules.py
     services                                                 services.py
-    words of allow and deny                                  words.py
+    words of allow, deny and reject                          words.py
     notations of single values                               values.py, addresses.py
 
 Each model checks its own values, whether it is built from a file or from Python. What relates several parts (unknown

@@ -10,12 +10,16 @@ from pydantic import AliasChoices, Field, PlainValidator, TypeAdapter
 from appliance.config.addresses import Address, Network, Ports, endpoint, protocol_ports
 from appliance.config.errors import BadValueError
 from appliance.config.section import Section
-from appliance.config.values import OneOrMore, Some, Title, ZoneWords, one_or_more, scalar
+from appliance.config.values import OneOrMore, Some, Switch, Title, ZoneWords, one_or_more, scalar
 from appliance.config.words import ANY, ServiceMatch, service_matches
 
 _WORD_LIST: TypeAdapter[tuple[tuple[ServiceMatch, ...], ...]] = TypeAdapter(
     tuple[Annotated[tuple[ServiceMatch, ...], PlainValidator(service_matches)], ...]
 )
+
+
+VERDICTS = ("allow", "deny", "reject")
+"""A rule has one of these keys. `reject` denies, and tells the sender."""
 
 
 def _services(value: object) -> tuple[ServiceMatch, ...]:
@@ -33,8 +37,8 @@ def _family(value: object) -> Literal[4, 6]:
 
 
 def _verdict(value: object) -> Any:
-    if value not in ("allow", "deny"):
-        raise BadValueError("not a verdict", "write allow or deny")
+    if value not in VERDICTS:
+        raise BadValueError("not a verdict", "write allow, deny or reject")
     return value
 
 
@@ -59,7 +63,11 @@ def _half_of_target(index: int) -> PlainValidator:
 
 
 class Rule(Section):
-    """One rule of the policy. Empty `source` or `destination` means every address; `any` in a zone list every nic's zone, never `self`."""
+    """One rule of the policy. Empty `source` or `destination` means every address; `any` in a zone list every nic's zone, never `self`.
+
+    `audit`: it counts and logs what it would decide, and the next rule decides. `liberal`: TCP may have any sequence numbers, as where its
+    other half goes another way. `pickup`: a TCP connection may begin in the middle.
+    """
 
     from_loader: ClassVar[frozenset[str]] = frozenset({"name", "line", "verdict"})
 
@@ -69,9 +77,12 @@ class Rule(Section):
     to_zones: ZoneWords = Field(("any",), validation_alias="to")
     source: Annotated[tuple[Network, ...], OneOrMore] = ()
     destination: Annotated[tuple[Network, ...], OneOrMore] = ()
-    verdict: Annotated[Literal["allow", "deny"], PlainValidator(_verdict)]
+    verdict: Annotated[Literal["allow", "deny", "reject"], PlainValidator(_verdict)]
+    audit: Switch = False
+    liberal: Switch = False
+    pickup: Switch = False
     services: Annotated[tuple[ServiceMatch, ...], PlainValidator(_services)] = Field(
-        (ANY,), validation_alias=AliasChoices("allow", "deny")
+        (ANY,), validation_alias=AliasChoices(*VERDICTS)
     )
 
 

@@ -64,7 +64,8 @@ def _given_up(config: Config, index: int) -> Iterator[Finding]:
 
 def _candidates(rules: Sequence[Rule], views: Iterable[View]) -> list[int]:
     """For each rule the earlier ones that may take all of it, as bits. The walks end with the dimension that leaves none."""
-    found = [(1 << index) - 1 for index in range(len(rules))]
+    audited = sum(1 << index for index, rule in enumerate(rules) if rule.audit)  # these take nothing
+    found = [((1 << index) - 1) & ~audited for index in range(len(rules))]
     for view in views:
         dimension = [view(rule) for rule in rules]
         holders = _holders(dimension)

@@ -18,6 +18,7 @@ from appliance.config.document import Entry, Node
 from appliance.config.errors import ConfigError, Mistake, instead_of, quoted
 from appliance.config.models import Config, Forward, Masquerade, Nic, Route, Rule, Service, Zone
 from appliance.config.places import named
+from appliance.config.rules import VERDICTS
 from appliance.config.section import Section
 from appliance.config.source import Source
 
@@ -102,21 +103,25 @@ class _Shaper:
             self.say(entry.node.at, where, "must be a mapping", entry.node.shown(), "write {from: [ZONE], to: [ZONE], allow: any}")
             return None
         node = entry.node
-        if ("allow" in body) == ("deny" in body):
-            body = self.one_verdict(where, body, entry)
+        verdicts = body.keys() & VERDICTS
+        if len(verdicts) != 1:
+            body, verdicts = self.one_verdict(where, body, entry)
             node = node.holding(body)
-        extra = {"name": name, "line": self.line(entry.at), "verdict": "allow" if "allow" in body else "deny"}
+        extra = {"name": name, "line": self.line(entry.at), "verdict": verdicts.pop()}
         return self.filled(Rule, node, where, extra, entry.at)
 
-    def one_verdict(self, where: str, body: dict[str, Entry], entry: Entry) -> dict[str, Entry]:
-        """The body of a rule that has no verdict, or two, with one."""
-        verdicts = [key for key in body if key in ("allow", "deny")]
+    def one_verdict(self, where: str, body: dict[str, Entry], entry: Entry) -> tuple[dict[str, Entry], set[str]]:
+        """The body of a rule that has no verdict, or several, with one, and that one."""
+        verdicts = [key for key in body if key in VERDICTS]
+        for key in verdicts[1:]:
+            what = f"both {quoted(verdicts[0])} and {quoted(key)}"
+            self.say(body[key].at, where, what, quoted(key), "keep one, and make two rules of it")
         if verdicts:
-            self.say(body[verdicts[1]].at, where, "both `allow` and `deny`", quoted(verdicts[1]), "keep one, and make two rules of it")
-            return {key: value for key, value in body.items() if key != verdicts[1]}
+            return {key: value for key, value in body.items() if key not in verdicts[1:]}, {verdicts[0]}
         found = ", ".join(map(quoted, body)) or "nothing"
-        self.say(entry.at, where, "missing key `allow` or `deny`", found, "add `allow: any`, or the services it is about")
-        return {**body, "deny": Entry(entry.at, Node(entry.at, "any"))}
+        hint = "add `allow: any`, or the services it is about"
+        self.say(entry.at, where, "missing key `allow`, `deny` or `reject`", found, hint)
+        return {**body, "deny": Entry(entry.at, Node(entry.at, "any"))}, {"deny"}
 
     def nat_rule(self, name: str, entry: Entry) -> Node | None:
         where, body = named("nat", name), entry.node.value

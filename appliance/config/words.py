@@ -88,7 +88,7 @@ WORDS: dict[str, tuple[ServiceMatch, ...]] = {
 
 
 def service_matches(value: object) -> tuple[ServiceMatch, ...]:
-    """What one word of `allow` or `deny` stands for."""
+    """What one word of `allow`, `deny` or `reject` stands for."""
     if isinstance(value, ServiceMatch):
         return (value,)
     text = scalar(value, "https or tcp/443")

@@ -57,7 +57,8 @@ class ControlledAppliance(Protocol):
                     deadline: when its flows end, seconds since the epoch, or null
         flows:      {used, limit, and one count for each class}
         drops:      {reason: frames}
-        rules:      [{name, line, allow, packets, bytes, flows}]
+        rules:      [{name, line, allow, verdict, audit, packets, bytes, flows, idle}]
+                    idle: since its last packet, or null; of one under audit, what it would have decided counts
         neighbours: [{nic, address, mac, state}]
         """
 

@@ -55,7 +55,7 @@ cdef inline bint follow(Engine *engine, uint32_t slot, const Megaflow *found, Co
     cdef Tuple *reply = &command.reply
     memset(command, 0, sizeof(Command))
     command.flow, command.generation, command.duration = flow_handle(engine.table, slot), engine.megaflows.generation, found.duration
-    command.rule, command.service, command.target = found.rule, found.service, found.target
+    command.rule, command.audit, command.service, command.target = found.rule, found.audit, found.service, found.target
     command.nic, command.flags, command.reason = found.nic, found.flags, found.reason
     if found.what == MEGAFLOW_DENY:
         return True
@@ -102,7 +102,7 @@ cdef inline bint decide(Engine *engine, uint32_t slot, Frame *frame, uint32_t *p
         return False
     if found.what == MEGAFLOW_DENY:
         settle_denied(engine, slot, &command, now)
-        drop_denied(engine, &command, frame, True)
+        drop_denied(engine, &command, frame, True, now)
         return True
     if not make_room(engine, slot, command.nic) or claim_reply(engine, slot, &command.reply, found.alike) != REFUSED_NOT:
         return False

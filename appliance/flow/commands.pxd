@@ -90,7 +90,7 @@ cdef inline void deny(Engine *engine, uint32_t slot, const Command *command, uin
         remember(engine, slot, command, MEGAFLOW_DENY)
     settle_denied(engine, slot, command, now)
     while unpark(&engine.parking, engine.pool, &parked, &frame):
-        drop_denied(engine, command, &frame, first)
+        drop_denied(engine, command, &frame, first, now)
         first = False
 
 

@@ -43,6 +43,7 @@ cdef enum:  # Punt.reason
     PUNT_ICMP_ERROR = 4
     PUNT_NO_NEIGHBOUR = 5      # maybe translated already, and one hop further
     PUNT_NO_ROUTE = 6
+    PUNT_REJECTED = 7          # a copy: the frame itself is dropped
 
 cdef enum:  # Miss.refused
     REFUSED_NOT = 0            # a new flow
@@ -105,6 +106,7 @@ cdef struct Command:
     uint16_t service
     uint16_t target
     uint16_t pool              # which has chosen the target
+    uint16_t audit             # a rule that would have decided, 0: none
     uint32_t chosen            # the target's number in it, from 1; 0: no pool was asked
     uint8_t op
     uint8_t nic
@@ -123,8 +125,9 @@ cdef struct Adjacency:
     uint32_t epoch             # of the number: another each time it is given back
     uint64_t last_used         # ns
 
-cdef struct RuleCount:
+cdef struct RuleCount:         # half a cache line
     uint64_t packets, bytes, flows
+    uint64_t last              # ns
 
 cdef struct Engine
 
@@ -182,9 +185,23 @@ cdef inline void drop(Engine *engine, Frame *frame, uint32_t reason) noexcept no
     pool_give_chain(engine.pool, frame.first)
 
 
-cdef inline void count_rule(Engine *engine, uint16_t rule, uint32_t length) noexcept nogil:
-    engine.rules[rule].packets += 1
-    engine.rules[rule].bytes += length
+cdef inline void count_hit(RuleCount *rule, uint32_t length, uint64_t now) noexcept nogil:
+    rule.packets += 1
+    rule.bytes += length
+    rule.last = now
+
+
+cdef inline void count_rule(Engine *engine, uint16_t rule, uint16_t audit, uint32_t length, uint64_t now) noexcept nogil:
+    """A frame of a flow that a rule has decided, and another one, that is tried out, would have."""
+    count_hit(&engine.rules[rule], length, now)
+    if audit:
+        count_hit(&engine.rules[audit], length, now)
+
+
+cdef inline void count_flow(Engine *engine, uint16_t rule, uint16_t audit) noexcept nogil:
+    engine.rules[rule].flows += 1
+    if audit:
+        engine.rules[audit].flows += 1
 
 
 cdef inline void flush_touched(Engine *engine, uint64_t now) noexcept nogil:

@@ -19,17 +19,17 @@ from appliance.flow.key cimport Tuple, key_hash, key_of_frame
 from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
 from appliance.flow.reasons cimport (
     DROP_DELETED, DROP_FRAGMENT_DUPLICATE, DROP_FRAGMENT_FIRST, DROP_FRAGMENT_FULL, DROP_FRAGMENT_OVERLAP, DROP_FRAGMENT_RANGE,
-    DROP_NOT_A_START, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC,
+    DROP_NOT_A_START, DROP_NO_NIC, DROP_PARKING_FULL, DROP_REJECTED, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC,
 )
 from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
 from appliance.flow.table cimport (
     CLASS_DENIED, CLASS_ESTABLISHED, CLASS_FREE, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_REWRITE, Flow, Half,
     State, first_bucket, flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
 )
-from appliance.flow.tcp cimport CLOSED, EVENT_SYN, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_event_of, tcp_step
+from appliance.flow.tcp cimport CLOSED, ESTABLISHED, EVENT_SYN, SYN_RECEIVED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_event_of, tcp_step
 from appliance.flow.trains cimport count_data, fragment_passes, train_end, train_kill, train_of, train_park, train_unpark
 from appliance.flow.window cimport WINDOW_PASSES, WINDOW_REFUSES, window_judge
-from appliance.flow.work cimport lane_of, punt
+from appliance.flow.work cimport lane_of, punt, reject
 from ena_dev.driver.pair cimport Pair
 from ena_dev.driver.pool cimport OWNER_PARKED
 from ena_dev.driver.rings cimport BURST, Frame
@@ -83,7 +83,7 @@ cdef inline void pass_frame(Engine *engine, uint32_t ref, Frame *frame, uint64_t
     cdef Half *half = &flow.half[direction]
     half.packets += 1
     half.bytes += frame.length
-    count_rule(engine, flow.state.rule, frame.length)
+    count_rule(engine, flow.state.rule, flow.state.audit, frame.length, now)
     if frame.parsed.flags & PARSED_FRAGMENT:
         fragment_passes(engine, ref, frame, now)
     if flow.state.flags & FLOW_DECREMENT:
@@ -106,6 +106,8 @@ cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now)
         return True
     if frame.parsed.protocol == PROTOCOL_TCP:
         tcp = tcp_step(&engine.tcp, state.tcp, direction, frame.parsed.tcp_flags)
+        if tcp == TCP_NONE and state.flags & FLOW_LIBERAL and state.tcp <= SYN_RECEIVED:    # the other half may go another way
+            tcp = tcp_step(&engine.tcp, ESTABLISHED, direction, frame.parsed.tcp_flags)
         if tcp == TCP_NONE:
             drop(engine, frame, DROP_TCP_INVALID)
             return True
@@ -149,8 +151,11 @@ cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *k
             return
         if state.cls == CLASS_DENIED and not begins_after_all(state, frame):
             state.last_seen = now
-            count_rule(engine, state.rule, frame.length)
-            drop(engine, frame, state.reason)
+            count_rule(engine, state.rule, state.audit, frame.length, now)
+            if state.reason == DROP_REJECTED:
+                reject(engine, frame)
+            else:
+                drop(engine, frame, state.reason)
             return
         if state.cls == CLASS_DENIED:
             flow_end(engine, ref >> 1, DROP_DELETED)
@@ -171,7 +176,7 @@ cdef inline void follow(Engine *engine, uint32_t number, Frame *frame, uint64_t 
     if state.cls == CLASS_FREE or flow_handle(engine.table, <uint32_t> train.flow) != train.flow:
         drop(engine, frame, DROP_DELETED)
     elif state.cls == CLASS_DENIED:
-        count_rule(engine, state.rule, frame.length)
+        count_rule(engine, state.rule, state.audit, frame.length, now)
         drop(engine, frame, state.reason)
     else:
         if train.counts:

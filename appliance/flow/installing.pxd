@@ -4,21 +4,23 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from appliance.flow.engine cimport Command, Engine, PUNT_NO_NEIGHBOUR, PUNT_NO_ROUTE, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_rule, drop
+from appliance.flow.engine cimport (
+    Command, Engine, PUNT_NO_NEIGHBOUR, PUNT_NO_ROUTE, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_flow, count_rule, drop,
+)
 from appliance.flow.flows cimport class_of_tcp, evict, flow_end, flow_reclass, forget_reply
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.megaflow cimport (
     ALIKE, ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_PORT, ALIKE_REPLY_DIRECT, Kind, MEGAFLOW_PASS, MEGAFLOW_POOL, Megaflow,
     hop_put, kind_of, megaflow_put,
 )
-from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NEIGHBOUR, DROP_NO_ROUTE
+from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NEIGHBOUR, DROP_NO_ROUTE, DROP_REJECTED
 from appliance.flow.rewrite cimport rewrite_needed, rewrite_prepare
 from appliance.flow.table cimport (
     CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, FLOW_REWRITE, Flow, State, Table, table_decided, table_find, table_insert,
 )
 from appliance.flow.tcp cimport ESTABLISHED, EVENT_SYN, SYN_SENT, tcp_event_of
 from appliance.flow.trains cimport first_lost
-from appliance.flow.work cimport punt
+from appliance.flow.work cimport punt, reject
 from ena_dev.driver.rings cimport Frame
 from ena_dev.packet.headers cimport PARSED_FRAGMENT, PROTOCOL_TCP
 
@@ -54,6 +56,7 @@ cdef inline void settle(Engine *engine, uint32_t slot, const Command *command) n
     cdef Flow *flow = &engine.table.flows[slot]
     cdef State *state = &flow.state
     state.rule, state.generation, state.service, state.target = command.rule, command.generation, command.service, command.target
+    state.audit = command.audit
     state.nic_out, state.flags = command.nic, FLOW_INSTALLED | command.flags
     flow.half[0].adjacency, flow.half[1].adjacency = command.adjacency, command.reply_adjacency
     engine.adjacencies[command.adjacency].flows += 1
@@ -69,7 +72,7 @@ cdef inline void settle(Engine *engine, uint32_t slot, const Command *command) n
     else:
         flow_reclass(engine, slot, CLASS_UNREPLIED)
     engine.counters.installed += 1
-    engine.rules[command.rule].flows += 1
+    count_flow(engine, command.rule, command.audit)
 
 
 cdef inline void settle_denied(Engine *engine, uint32_t slot, const Command *command, uint64_t now) noexcept nogil:
@@ -79,20 +82,22 @@ cdef inline void settle_denied(Engine *engine, uint32_t slot, const Command *com
     if state.cls != CLASS_DENIED and table.chain[<int> CLASS_DENIED].count >= table.denied_limit:
         engine.counters.evicted[<int> CLASS_DENIED] += 1
         flow_end(engine, table.chain[<int> CLASS_DENIED].head, DROP_DELETED)
-    state.rule, state.generation, state.reason = command.rule, command.generation, command.reason
+    state.rule, state.generation, state.reason, state.audit = command.rule, command.generation, command.reason, command.audit
     state.until = now + command.duration
     engine.counters.denied += 1
-    engine.rules[command.rule].flows += 1
+    count_flow(engine, command.rule, command.audit)
     forget_reply(engine, slot)
     flow_reclass(engine, slot, CLASS_DENIED)
 
 
-cdef inline void drop_denied(Engine *engine, const Command *command, Frame *frame, bint tell) noexcept nogil:
-    """The end of a denied flow's frame. If it is because nothing leads on, the sender may be told."""
-    count_rule(engine, command.rule, frame.length)
+cdef inline void drop_denied(Engine *engine, const Command *command, Frame *frame, bint tell, uint64_t now) noexcept nogil:
+    """The end of a denied flow's frame. The sender is told if a rule wants it; if it is because nothing leads on, he may be."""
+    count_rule(engine, command.rule, command.audit, frame.length, now)
     if frame.parsed.flags & PARSED_FRAGMENT:
         first_lost(engine, frame)
-    if tell and command.reason in (DROP_NO_ROUTE, DROP_NO_NEIGHBOUR):
+    if command.reason == DROP_REJECTED:
+        reject(engine, frame)
+    elif tell and command.reason in (DROP_NO_ROUTE, DROP_NO_NEIGHBOUR):
         punt(engine, frame, PUNT_NO_ROUTE if command.reason == DROP_NO_ROUTE else PUNT_NO_NEIGHBOUR, <int64_t> command.flow, 0)
     else:
         drop(engine, frame, command.reason)
@@ -138,7 +143,7 @@ cdef inline void remember(Engine *engine, uint32_t slot, const Command *command,
     place = megaflow_put(engine.megaflows, &kind)
     place.what, place.alike, place.reply, place.duration = what, command.alike, command.reply, command.duration
     place.nic, place.flags, place.reason = command.nic, command.flags, command.reason
-    place.rule, place.service, place.target = command.rule, command.service, command.target
+    place.rule, place.audit, place.service, place.target = command.rule, command.audit, command.service, command.target
     place.adjacencies[0], place.adjacencies[1] = command.adjacency, command.reply_adjacency
     place.epochs[0], place.epochs[1] = engine.adjacencies[command.adjacency].epoch, engine.adjacencies[command.reply_adjacency].epoch
     if what == MEGAFLOW_PASS:

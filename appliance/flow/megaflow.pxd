@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
-from appliance.flow.tcp cimport EVENT_SYN, tcp_event_of
+from appliance.flow.tcp cimport EVENT_ACK, EVENT_SYN, tcp_event_of
 from ena_dev.packet.headers cimport PROTOCOL_TCP, PROTOCOL_UDP, load_be32, ntohs
 from ena_dev.packet.siphash cimport Secret, siphash13
 
@@ -51,7 +51,7 @@ cdef struct Kind:              # 24 bytes without holes: hashed and compared as 
     uint8_t nic
     uint8_t protocol
     uint8_t version
-    uint8_t starts             # TCP: flags that only a connection's first packet has
+    uint8_t starts             # TCP: 1 with the flags of a connection's first packet, 2 with those that most others have
     uint32_t spare
 
 cdef struct Megaflow:          # 104 bytes
@@ -61,6 +61,7 @@ cdef struct Megaflow:          # 104 bytes
     uint32_t epochs[2]         # of the adjacencies
     uint16_t adjacencies[2]
     uint16_t rule
+    uint16_t audit
     uint16_t service
     uint16_t target
     uint16_t pool
@@ -120,6 +121,7 @@ cdef inline uint32_t class_of_address(const Cuts *cuts, const uint8_t *address, 
 
 cdef inline bint kind_of(const Megaflows *all, const Tuple *key, uint8_t nic, uint8_t tcp_flags, Kind *kind) noexcept nogil:
     """What a flow is alike in; False if it is to be decided for itself."""
+    cdef uint8_t event
     if not all.generation or memcmp(key.source, key.destination, 16) == 0:
         return False
     kind.source = class_of_address(&all.source, key.source, key.version)
@@ -127,7 +129,8 @@ cdef inline bint kind_of(const Megaflows *all, const Tuple *key, uint8_t nic, ui
     kind.nic, kind.protocol, kind.version = nic, key.protocol, key.version
     kind.starts, kind.port, kind.target, kind.spare = 0, 0, 0, 0
     if key.protocol == PROTOCOL_TCP:
-        kind.starts = tcp_event_of(tcp_flags) == EVENT_SYN
+        event = tcp_event_of(tcp_flags)
+        kind.starts = 1 if event == EVENT_SYN else 2 if event == EVENT_ACK else 0
     if key.protocol == PROTOCOL_TCP or key.protocol == PROTOCOL_UDP:
         kind.port = class_of_number(&all.port, ntohs(key.dport))
     elif is_icmp(key.version, key.protocol):

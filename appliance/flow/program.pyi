@@ -58,6 +58,8 @@ class Worker:
         service: int = 0,
         target: int = 0,
         decrement: bool = True,
+        liberal: bool = False,
+        audit: int = 0,
         alike: int = 0,
         pool: tuple[int, int] | None = None,
     ) -> bool:
@@ -65,13 +67,15 @@ class Worker:
 
         A pending flow of the reply tuple becomes this flow's reply direction. If a decided flow holds it: `Refused`.
         adjacency: 1..65535, where the original direction's frames go; reply_adjacency: the replies'. rule, service, target: 0..65535.
+        liberal: of TCP any sequence numbers pass, and a handshake of which only half is seen.
+        audit: a rule that would have decided, and is counted as well, 0: none.
         alike: ALIKE_* bits (`appliance/flow/megaflow.pxd`): how the decision holds for all flows alike; pool: the (pool, target) chosen.
         """
-    def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0, alike: int = 0,
+    def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0, audit: int = 0, alike: int = 0,
         pool: tuple[int, int] | None = None) -> bool:
         """Decide a pending or live flow: drop its frames, parked ones included, as `reason` (one of `reasons`) for so long.
 
-        The first parked one is punted instead when that is "no-route" or "no-neighbour".
+        The first parked one is punted instead when that is "no-route" or "no-neighbour". Of "rejected", copies of all frames are.
         """
     def delete(self, flow: int, reason: str) -> bool:
         """End a flow; its next frame is a miss. Parked frames are dropped as `reason`."""
@@ -95,6 +99,8 @@ class Worker:
         """At most `count` flows from a cursor (begin with 0), and the next cursor: 0 when all were seen. The list may be short or empty."""
     def rule_counters(self) -> dict[int, tuple[int, int, int]]:
         """(packets, bytes, flows) by rule since the start, denied ones included."""
+    def rule_last(self, rule: int) -> float:
+        """When a frame was last counted for a rule, seconds; 0.0: never."""
     def counters(self) -> dict[str, int]:
         """Totals by name, and frames dropped as "drop:REASON", for all `reasons`: received = sent + punted + parked + sum of drops.
 

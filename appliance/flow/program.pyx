@@ -22,7 +22,7 @@ from appliance.flow.key cimport Tuple, is_icmp, reply_kind
 from appliance.flow.megaflow cimport MegaflowTable, POOLS
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_DELETED, DROP_REASONS
-from appliance.flow.table cimport CLASS_DENIED, CLASS_FREE, FLOW_DECREMENT, Flow, FlowTable, Table, pack_key, table_decided
+from appliance.flow.table cimport CLASS_DENIED, CLASS_FREE, FLOW_DECREMENT, FLOW_LIBERAL, Flow, FlowTable, Table, pack_key, table_decided
 from appliance.flow.tcp cimport tcp_event_of
 from appliance.flow.trains cimport drop_waiting
 from appliance.flow.views cimport flow_of, miss_of, punt_of, refused_of
@@ -278,7 +278,7 @@ cdef class Worker:
         task_wake(&self.engine.task)
 
     def install(self, uint64_t flow, int version, int protocol, reply, int egress_nic, adjacency, reply_adjacency, rule, uint32_t generation,
-                service=0, target=0, bint decrement=True, uint8_t alike=0, pool=None):
+                service=0, target=0, bint decrement=True, bint liberal=False, audit=0, uint8_t alike=0, pool=None):
         """Let a pending flow pass."""
         cdef Command command
         memset(&command, 0, sizeof(Command))
@@ -290,19 +290,20 @@ cdef class Worker:
         command.op, command.flow, command.nic, command.generation = COMMAND_INSTALL, flow, egress_nic, generation
         command.adjacency, command.reply_adjacency = small(adjacency, "adjacency"), small(reply_adjacency, "adjacency")
         command.rule, command.service, command.target = small(rule, "rule"), small(service, "service"), small(target, "target")
-        command.flags, command.alike = FLOW_DECREMENT if decrement else 0, alike
+        command.flags, command.alike = (FLOW_DECREMENT if decrement else 0) | (FLOW_LIBERAL if liberal else 0), alike
+        command.audit = small(audit, "rule")
         choose(&command, pool)
-        self.top_rule = max(self.top_rule, command.rule)
+        self.top_rule = max(self.top_rule, command.rule, command.audit)
         return self.push(&command, False)
 
-    def deny(self, uint64_t flow, rule, uint32_t generation, str reason not None, double seconds=1.0, uint8_t alike=0, pool=None):
+    def deny(self, uint64_t flow, rule, uint32_t generation, str reason not None, double seconds=1.0, audit=0, uint8_t alike=0, pool=None):
         """Drop a flow's frames for a while."""
         cdef Command command
         memset(&command, 0, sizeof(Command))
         command.op, command.flow, command.generation, command.rule = COMMAND_DENY, flow, generation, small(rule, "rule")
-        command.reason, command.duration, command.alike = self.number(reason), nanoseconds(seconds), alike
+        command.reason, command.duration, command.alike, command.audit = self.number(reason), nanoseconds(seconds), alike, small(audit, "rule")
         choose(&command, pool)
-        self.top_rule = max(self.top_rule, command.rule)
+        self.top_rule = max(self.top_rule, command.rule, command.audit)
         return self.push(&command, False)
 
     def delete(self, uint64_t flow, str reason not None):
@@ -391,6 +392,10 @@ cdef class Worker:
             if self.engine.rules[rule].flows:
                 counts[rule] = (self.engine.rules[rule].packets, self.engine.rules[rule].bytes, self.engine.rules[rule].flows)
         return counts
+
+    def rule_last(self, rule):
+        """When a frame was last counted for a rule, seconds."""
+        return self.engine.rules[small(rule, "rule")].last / 1e9
 
     def counters(self):
         """Totals by name, and drops by reason."""

@@ -37,6 +37,7 @@ MEANINGS: Final[dict[str, str]] = {
     "deleted": "its flow was ended while it waited",
     # the decision
     "policy": "a rule, or the default, denies it",
+    "rejected": "a rule denies it, and its sender is told",
     "no-route": "nothing leads to its destination",
     "no-target": "its service has no target that takes new flows",
     "nat-exhausted": "no source port left that makes the reply unambiguous",

@@ -21,7 +21,7 @@ cdef enum:  # State.flags
     FLOW_DECREMENT = 1         # TTL and hop limit
     FLOW_INSTALLED = 2         # its reply half is in the index
     FLOW_REWRITE = 4           # its tuple changes on the way
-    FLOW_LIBERAL = 8           # TCP: any sequence numbers
+    FLOW_LIBERAL = 8           # TCP: any sequence numbers, and a handshake of which one half is seen
 
 
 cdef struct Half:              # 64 bytes: one direction
@@ -45,6 +45,7 @@ cdef struct State:             # 64 bytes: what both directions share
     uint16_t service
     uint16_t target
     uint16_t length            # of the first frame, 65535 for more
+    uint16_t audit             # a rule that would have decided, 0: none
     uint8_t cls
     uint8_t tcp
     uint8_t nic_in

@@ -4,8 +4,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from appliance.flow.engine cimport Engine, Lane, MISS_RING, Miss, PUNT_ND, PUNT_NEIGHBOURS, PUNT_RING, Punt, SNAPSHOT, drop
-from appliance.flow.reasons cimport DROP_INTERNAL, DROP_PUNT_FULL
+from appliance.flow.engine cimport Engine, Lane, MISS_RING, Miss, PUNT_ND, PUNT_NEIGHBOURS, PUNT_REJECTED, PUNT_RING, Punt, SNAPSHOT, drop
+from appliance.flow.reasons cimport DROP_INTERNAL, DROP_PUNT_FULL, DROP_REJECTED
 from appliance.flow.table cimport Flow, flow_handle
 from ena_dev.bus.atomic cimport load_acquire, store_release
 from ena_dev.driver.pool cimport pool_give_chain
@@ -34,21 +34,34 @@ cdef inline void push_miss(Lane *lane, uint32_t slot, uint8_t refused) noexcept 
     pair_bell(lane.pair)
 
 
-cdef inline void punt(Engine *engine, Frame *frame, uint8_t reason, int64_t flow, uint32_t mtu) noexcept nogil:
-    """A copy of the frame's beginning to Python; the frame itself ends here."""
-    cdef Lane *lane = lane_of(engine, frame.nic, frame.queue)
-    cdef Punt *item
-    if lane == NULL:
-        drop(engine, frame, DROP_INTERNAL)
-        return
-    if lane.punt_tail - load_acquire(&lane.punt_head) >= (PUNT_RING if reason <= PUNT_ND else PUNT_RING - PUNT_NEIGHBOURS):
-        drop(engine, frame, DROP_PUNT_FULL)
-        return
-    item = &lane.punts[lane.punt_tail & (PUNT_RING - 1)]
+cdef inline bint push_punt(Lane *lane, const Frame *frame, uint8_t reason, int64_t flow, uint32_t mtu, uint32_t room) noexcept nogil:
+    """A copy of the frame's beginning to Python, if fewer than `room` wait there."""
+    cdef Punt *item = &lane.punts[lane.punt_tail & (PUNT_RING - 1)]
+    if lane.punt_tail - load_acquire(&lane.punt_head) >= room:
+        return False
     item.flow, item.mtu, item.reason, item.nic, item.queue = flow, mtu, reason, frame.nic, frame.queue
     item.length = <uint16_t> (frame.first_length if frame.first_length < SNAPSHOT else SNAPSHOT)
     memcpy(item.data, frame.data, item.length)
     store_release(&lane.punt_tail, lane.punt_tail + 1)
-    engine.counters.punted += 1
-    pool_give_chain(engine.pool, frame.first)
     pair_bell(lane.pair)
+    return True
+
+
+cdef inline void punt(Engine *engine, Frame *frame, uint8_t reason, int64_t flow, uint32_t mtu) noexcept nogil:
+    """A frame is Python's from now on."""
+    cdef Lane *lane = lane_of(engine, frame.nic, frame.queue)
+    if lane == NULL:
+        drop(engine, frame, DROP_INTERNAL)
+    elif not push_punt(lane, frame, reason, flow, mtu, PUNT_RING if reason <= PUNT_ND else PUNT_RING - PUNT_NEIGHBOURS):
+        drop(engine, frame, DROP_PUNT_FULL)
+    else:
+        engine.counters.punted += 1
+        pool_give_chain(engine.pool, frame.first)
+
+
+cdef inline void reject(Engine *engine, Frame *frame) noexcept nogil:
+    """The end of a frame whose sender is told so. Of the ring, half stays for what others need."""
+    cdef Lane *lane = lane_of(engine, frame.nic, frame.queue)
+    if lane != NULL:
+        push_punt(lane, frame, PUNT_REJECTED, -1, 0, PUNT_RING // 2)
+    drop(engine, frame, DROP_REJECTED)

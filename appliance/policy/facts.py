@@ -30,6 +30,7 @@ class Reason(StrEnum):
 
     ALLOWED = "allowed"
     POLICY = "policy"  # a rule, or the default, denies it
+    REJECTED = "rejected"  # the same, and the sender is told
     NO_ROUTE = "no-route"  # no connected network, static route or gateway leads there
     NO_TARGET = "no-target"  # the service has no target that is up and takes new flows
     NAT_EXHAUSTED = "nat-exhausted"  # no source port left that makes the reply unambiguous
@@ -66,6 +67,9 @@ class Decision(NamedTuple):
     service: str | None  # the service that took the flow
     target: str | None  # the service's target that was chosen
     reply_hop: int = 0  # address to resolve on the ingress nic for replies; 0 when the flow began at SELF
+    liberal: bool = False  # TCP: any sequence numbers may pass
+    audited: str = ""  # a rule under audit that would have decided, "" without one
+    would: str = ""  # what it says: allow, deny or reject
 
 
 class StateView(Protocol):

@@ -1,9 +1,13 @@
 """The ordered rules of the policy, compiled to a classifier: first match wins, at a cost that hardly grows with their number.
 
+Rules under audit are told apart by vectors of their own: they decide nothing, and are asked apart.
+
     from zone   to zone   protocol -> port or type   source   destination          (addresses: one dimension for each version)
        |           |                |                  |           |
       bits    and  bits    and     bits       and     bits  and   bits    ->   the lowest bit is the first rule that speaks of the flow
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
@@ -21,6 +25,20 @@ class Verdict(NamedTuple):
     allow: bool
     name: str
     line: int
+    reject: bool = False  # what is denied is told to its sender
+    liberal: bool = False  # TCP that is allowed may have any sequence numbers
+    pickup: bool = False  # TCP may begin in the middle
+    audit: bool = False  # decides nothing, and is counted as if it did
+
+    @classmethod
+    def of(cls, rule: Rule) -> Verdict:
+        """Of a written rule."""
+        return cls(rule.verdict == "allow", rule.name, rule.line, rule.verdict == "reject", rule.liberal, rule.pickup, rule.audit)
+
+    @property
+    def word(self) -> str:
+        """allow, deny or reject."""
+        return "allow" if self.allow else "reject" if self.reject else "deny"
 
 
 Kind = tuple[int, int, int, int]
@@ -36,10 +54,12 @@ Looks = tuple[Vector, Dimension, Dimension, Dimension]
 class Policy:
     """All rules. Zones are numbers here; `zones` resolves a rule's word to them."""
 
-    __slots__ = ("_destinations", "_from", "_kinds", "_services", "_sources", "_to", "_verdicts", "_zones")
+    __slots__ = ("_audited", "_deciding", "_destinations", "_from", "_kinds", "_services", "_sources", "_to", "_verdicts", "_zones")
 
     def __init__(self, rules: Sequence[Rule], zones: Mapping[str, frozenset[int]]) -> None:
-        self._verdicts = tuple(Verdict(rule.verdict == "allow", rule.name, rule.line) for rule in rules)
+        self._verdicts = tuple(map(Verdict.of, rules))
+        self._deciding = vector((number for number, rule in enumerate(rules) if not rule.audit), len(rules))
+        self._audited = vector((number for number, rule in enumerate(rules) if rule.audit), len(rules))
         self._from = _by_zone([rule.from_zones for rule in rules], zones)
         self._to = _by_zone([rule.to_zones for rule in rules], zones)
         self._sources = {version: _addresses([rule.source for rule in rules], version) for version in (4, 6)}
@@ -51,19 +71,33 @@ class Policy:
         self._kinds: dict[Kind, Looks] = {}
 
     def match(self, kind: Kind, source: int, destination: int, selector: int) -> Verdict | None:
-        """The first rule that speaks of the flow; None if none does. `selector` is the ICMP type, or the destination port."""
+        """The first rule that speaks of the flow and decides; None if none does. `selector` is the ICMP type, or the destination port."""
+        found = self._first(self._deciding, kind, source, destination, selector)
+        return None if found < 0 else self._verdicts[found]
+
+    def audited(self, kind: Kind, source: int, destination: int, selector: int) -> Verdict | None:
+        """The first rule under audit that would have decided instead of the one that does; None: there is none."""
+        if not self._audited[0]:
+            return None
+        found = self._first(self._audited, kind, source, destination, selector)
+        decides = self._first(self._deciding, kind, source, destination, selector)
+        return None if found < 0 or 0 <= decides < found else self._verdicts[found]
+
+    def _first(self, among: Vector, kind: Kind, source: int, destination: int, selector: int) -> int:
+        """The first of some rules that speaks of the flow, -1 if none does."""
         (in_zones, zones), services, sources, destinations = self._kinds.get(kind) or self._look(kind)
         in_sources, from_it = sources.rules(source)
         in_destinations, to_it = destinations.rules(destination)
         in_services, of_it = services.rules(selector)
-        places = in_zones & in_sources & in_destinations & in_services
+        in_among, some = among
+        places = in_among & in_zones & in_sources & in_destinations & in_services
         while places:
             place = (places & -places).bit_length() - 1
-            found = zones[place] & from_it[place] & to_it[place] & of_it[place]
+            found = some[place] & zones[place] & from_it[place] & to_it[place] & of_it[place]
             if found:
-                return self._verdicts[place * WORD + (found & -found).bit_length() - 1]
+                return place * WORD + (found & -found).bit_length() - 1
             places &= places - 1
-        return None
+        return -1
 
     def address_cuts(self, version: int) -> tuple[Sequence[int], Sequence[int]]:
         """The sources, and the destinations, from which on other rules speak."""

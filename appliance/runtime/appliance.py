@@ -267,7 +267,7 @@ class Appliance:
 
     def status(self) -> dict[str, Any]:
         """Everything at a glance."""
-        return report.status(self)
+        return report.status(self, self._loop.time())
 
     def flows(self, limit: int, cursor: int) -> dict[str, Any]:
         """At most `limit` flows from a cursor, and the next cursor: 0 after the last."""

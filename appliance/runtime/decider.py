@@ -25,9 +25,11 @@ from appliance.policy.facts import SELF, Decision, Facts, Reason
 from appliance.ruleset import Ruleset
 from appliance.runtime.adjacencies import HOST
 from appliance.runtime.commands import until_told
+from appliance.runtime.errors import RateLimit
 from appliance.runtime.megaflows import Megaflows
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.punts import Punts
+from appliance.runtime.translate import address_of
 
 log = structlog.get_logger("flows")
 
@@ -37,6 +39,8 @@ REMEMBERED: Final = 4096
 """Installs whose decision is kept, in case they are refused."""
 TAKEN_FOR: Final = 1.0
 """Seconds for which a tuple that was refused is not chosen again."""
+AUDITS_LOGGED: Final = 10.0, 100
+"""Flows of rules under audit that are logged, a second and at once."""
 SLICE: Final = 32
 """Decisions that the compiled path is woken for, once, and after which other coroutines get their turn."""
 
@@ -95,6 +99,7 @@ class Decider:
         self.rules, self.services = Names(), Names()
         self.failures = 0
         self._chosen: OrderedDict[int, tuple[int, Decision]] = OrderedDict()
+        self._audits = RateLimit(*AUDITS_LOGGED)
 
     def configure(self, ruleset: Ruleset) -> None:
         """Decide by this ruleset from the next frame on."""
@@ -140,8 +145,9 @@ class Decider:
         facts = self.facts(miss)
         decision = decide(facts, self.ruleset, self.view)
         alike, pool = self.megaflows.alike(facts, decision)
+        audit = self._audit(facts, decision) if decision.audited else 0
         if not decision.allow:
-            return self._deny(miss, decision.rule, decision.reason, alike, pool)
+            return self._deny(miss, decision.rule, decision.reason, audit, alike, pool)
         now = self._clock()
         egress = self._host if decision.egress == SELF else decision.egress
         forward = self._adjacency(egress, miss.version, decision.next_hop, now)
@@ -155,11 +161,22 @@ class Decider:
         return self._worker.install(
             miss.flow, miss.version, miss.protocol, decision.reply, egress, forward, back, self.rules.number(decision.rule),
             self.ruleset.generation, self.services.number(decision.service), target, decrement=self._host not in (egress, miss.nic),
-            alike=alike, pool=pool,
+            liberal=decision.liberal, audit=audit, alike=alike, pool=pool,
         )  # fmt: skip
 
-    def _deny(self, miss: Miss, rule: str, reason: str, alike: int = 0, pool: tuple[int, int] | None = None) -> bool:
-        return self._worker.deny(miss.flow, self.rules.number(rule), self.ruleset.generation, str(reason), alike=alike, pool=pool)
+    def _audit(self, facts: Facts, decision: Decision) -> int:
+        """The number of the rule under audit that would have decided. Of its flows one in a while is logged."""
+        if self._audits.take(self._clock()):
+            source, destination = (str(address_of(facts.version, address)) for address in (facts.source, facts.destination))
+            log.info(
+                "a rule under audit would decide", rule=decision.audited, would=decision.would, allowed=decision.allow, by=decision.rule,
+                protocol=facts.protocol, source=source, sport=facts.sport, destination=destination, dport=facts.dport,
+            )  # fmt: skip
+        return self.rules.number(decision.audited)
+
+    def _deny(self, miss: Miss, rule: str, reason: str, audit: int = 0, alike: int = 0, pool: tuple[int, int] | None = None) -> bool:
+        number, generation = self.rules.number(rule), self.ruleset.generation
+        return self._worker.deny(miss.flow, number, generation, str(reason), audit=audit, alike=alike, pool=pool)
 
     def _refused(self, refused: Refused) -> tuple[int, str]:
         """The next attempt at a flow whose install was refused, or why there is none."""

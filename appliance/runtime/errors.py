@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
-from appliance.runtime.translate import ICMPV6, Ends, addresses, ends, rewrite
+from appliance.runtime.translate import ICMPV6, Ends, address_of, addresses, ends, rewrite
 from ena_dev.packet import build
 from ena_dev.packet.build import IcmpError
 from ena_dev.packet.checksum import checksum, transport_checksum
@@ -48,6 +48,19 @@ def router_error(frame: bytes, error: IcmpError, source: IPv4Address | IPv6Addre
     """The frame that tells the sender of `frame` about `error`, by the way it came; None where none may be sent."""
     packet = build.icmp_error(whole(frame), error, source, mtu=mtu)
     return None if packet is None else build.reply(frame, packet)
+
+
+def refusal(frame: bytes, source: IPv4Address | IPv6Address | None) -> bytes | None:
+    """The frame that tells the sender of `frame` that a rule denies it: to TCP a RST, to others an ICMP error from `source`, or, if that is
+    None, from whom it wanted to reach. None where none may be sent."""
+    reason, parsed = parse(frame)
+    if reason is not Reason.OK:
+        return None
+    if parsed["protocol"] == build.TCP:
+        packet = build.tcp_reset(whole(frame))
+        return None if packet is None else build.reply(frame, packet)
+    version = parsed["version"]
+    return router_error(frame, IcmpError.PROHIBITED, source or address_of(version, addresses(frame[parsed["l3_offset"] :], version)[1]))
 
 
 class Translated(NamedTuple):

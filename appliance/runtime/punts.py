@@ -3,23 +3,25 @@
     arp, nd                         to the nic's neighbourhood
     ttl, too-big, no-route          an ICMP error to the sender; IPv4 that may be fragmented is
     no-neighbour                    the same, though the packet may be translated already
+    rejected                        the same; to TCP, a RST
     icmp-error                      translated and passed on, if it is about a flow of ours
 
 All but ARP and ND is limited in rate, each kind by itself on each nic, so that no flood of one takes another's share. What can't be sent at
 once is lost: each of these may be lost on any link.
-Source: RFC 1812, sections 4.3 and 5.2.7; RFC 4443; RFC 791.
+Source: RFC 1812, sections 4.3 and 5.2.7; RFC 4443; RFC 791; RFC 9293, section 3.10.7.1 (RST).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView, Punt
 from appliance.ruleset import Ruleset
-from appliance.runtime.errors import RateLimit, router_error, translate_error
+from appliance.runtime.errors import RateLimit, refusal, router_error, translate_error
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.translate import DONT_FRAGMENT, Ends, address_of, addresses, ends, finish, fragments, rewrite
 from ena_dev.packet import build
@@ -49,7 +51,7 @@ class Punts:
         self._limits: dict[tuple[int, str], RateLimit] = {}
         self._handlers: Mapping[str, Callable[[Punt, float], None]] = {
             "arp": self._arp, "nd": self._nd, "icmp-error": self._icmp_error, "too-big": self._too_big,
-            "no-neighbour": self._no_neighbour, "ttl": self._answer, "no-route": self._answer,
+            "no-neighbour": self._no_neighbour, "ttl": self._answer, "no-route": self._answer, "rejected": self._rejected,
         }  # fmt: skip
 
     def handle(self, punt: Punt, now: float) -> None:
@@ -72,12 +74,20 @@ class Punts:
             frame = self._error(punt, punt.nic)
             self._sent(punt.nic, frame)
 
-    def _error(self, punt: Punt, reporting: int) -> bytes | None:
+    def _rejected(self, punt: Punt, now: float) -> None:
+        """Tell the sender that a rule denies it. Without an address there, and to the own stack, it is whom it wanted to reach who does."""
+        if self._granted(punt.nic, punt.reason, now):
+            self._sent(punt.nic, refusal(punt.frame, self._reporter(punt, punt.nic)))
+
+    def _reporter(self, punt: Punt, reporting: int) -> IPv4Address | IPv6Address | None:
+        """Our address on a nic, of the punted packet's version."""
         version = punt.frame[14] >> 4 if len(punt.frame) > 14 else 0
         primary = self.ruleset.primary.get((reporting, version))
-        if primary is None:
-            return None
-        return router_error(punt.frame, ANSWERS[punt.reason], address_of(version, primary), punt.mtu)
+        return None if primary is None else address_of(version, primary)
+
+    def _error(self, punt: Punt, reporting: int) -> bytes | None:
+        reporter = self._reporter(punt, reporting)
+        return None if reporter is None else router_error(punt.frame, ANSWERS[punt.reason], reporter, punt.mtu)
 
     def _no_neighbour(self, punt: Punt, now: float) -> None:
         """Tell the sender of a frame whose next hop is silent. It may be translated already: so is the error, as one from outside is."""

@@ -73,8 +73,8 @@ SOFTWARE_VERSION = _software_version()
 """The installed version: read while everything can still be read."""
 
 
-def status(appliance: Running) -> dict[str, Any]:
-    """Everything at a glance."""
+def status(appliance: Running, now: float) -> dict[str, Any]:
+    """Everything at a glance, as it is at `now`."""
     counters = appliance.worker.counters()
     return {
         "version": SOFTWARE_VERSION,
@@ -89,7 +89,7 @@ def status(appliance: Running) -> dict[str, Any]:
         "drops": {name.removeprefix("drop:"): value for name, value in counters.items() if name.startswith("drop:") and value},
         "decisions-failed": appliance.decider.failures,
         "unanswered": dict(appliance.decider.punts.ignored),
-        "rules": _rules(appliance),
+        "rules": _rules(appliance, now),
         "neighbours": [
             {"nic": appliance.cards[index].name, **entry}
             for index, neighbourhood in appliance.neighbourhoods.items()
@@ -152,12 +152,16 @@ def _listen(listen: Listen) -> str:
     return f"{where}:{listen.port}/{PROTOCOLS[listen.protocol]}"
 
 
-def _rules(appliance: Running) -> list[dict[str, Any]]:
+def _rules(appliance: Running, now: float) -> list[dict[str, Any]]:
     counted = appliance.worker.rule_counters()
     rows = []
     for rule in appliance.ruleset.rules:
-        packets, octets, flows = counted.get(appliance.decider.rules.number(rule.name), (0, 0, 0))
-        rows.append({"name": rule.name, "line": rule.line, "allow": rule.allow, "packets": packets, "bytes": octets, "flows": flows})
+        number = appliance.decider.rules.number(rule.name)
+        packets, octets, flows = counted.get(number, (0, 0, 0))
+        rows.append({
+            "name": rule.name, "line": rule.line, "allow": rule.allow, "verdict": rule.word, "audit": rule.audit,
+            "packets": packets, "bytes": octets, "flows": flows, "idle": now - appliance.worker.rule_last(number) if packets else None,
+        })  # fmt: skip
     return rows
 
 

@@ -25,6 +25,7 @@ Address = IPv4Address | IPv6Address
 
 ETHERTYPE_IPV4, ETHERTYPE_ARP, ETHERTYPE_VLAN, ETHERTYPE_IPV6 = 0x0800, 0x0806, 0x8100, 0x86DD
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+TCP_FIN, TCP_SYN, TCP_RST, TCP_ACK = 0x01, 0x02, 0x04, 0x10
 BROADCAST_MAC = b"\xff" * 6
 ND_HOP_LIMIT = 255               # proves that no router forwarded it
 ALL_NODES = IPv6Address("ff02::1")
@@ -196,6 +197,28 @@ def icmp_error(frame: bytes, error: IcmpError, source: Address | str, *, mtu: in
     body = (mtu if error is IcmpError.TOO_BIG else 0).to_bytes(4)
     room, tos = (1280 - 48, 0) if source.version == 6 else (576 - 28, CONTROL_TOS)
     return icmp(source, sender, kind, code, body + packet[:room], tos=tos)
+
+
+def tcp_reset(frame: bytes) -> bytes | None:
+    """The IP packet that tells the sender of `frame`, a TCP segment, that there is no connection; None where none may be sent.
+
+    It comes from where the segment went to. Not answered: RST, and what an ICMP error would not be sent about either.
+    Source: RFC 9293, 3.10.7.1.
+    """
+    reason, parsed = parse(frame)
+    if reason is not Reason.OK or parsed["protocol"] != TCP or not _may_answer(frame, IcmpError.PROHIBITED, parsed):
+        return None
+    sender, destination = _addresses(frame[parsed["l3_offset"] :])
+    at, flags = parsed["l4_offset"], parsed["tcp_flags"]
+    sequence, acknowledgment = struct.unpack_from("!II", frame, at + 4)
+    if flags & TCP_RST:
+        return None
+    ports = parsed["destination_port"], parsed["source_port"]
+    if flags & TCP_ACK:
+        return tcp(destination, sender, *ports, sequence=acknowledgment, flags=TCP_RST, window=0)
+    payload = parsed["l3_offset"] + parsed["l3_length"] - parsed["payload_offset"]
+    end = sequence + payload + bool(flags & TCP_SYN) + bool(flags & TCP_FIN)
+    return tcp(destination, sender, *ports, acknowledgment=end & 0xFFFFFFFF, flags=TCP_RST | TCP_ACK, window=0)
 
 
 def _may_answer(frame: bytes, error: IcmpError, parsed: Parsed) -> bool:

@@ -20,7 +20,7 @@ from tests.appliance.small_network import number
 GRE = 47
 BITS = {4: 32, 6: 128}
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-STARTS, OTHERS = (SYN, SYN | 0xC0), (0, ACK, SYN | ACK, FIN | ACK, RST)
+STARTS, MIDDLES, OTHERS = (SYN, SYN | 0xC0), (ACK, ACK | 8), (0, SYN | ACK, FIN | ACK, RST)
 NICS = {
     "wan": ["203.0.113.7/24", "203.0.113.8/24", "2001:db8:ff::7/64"],
     "lan": ["10.1.2.1/24", "2001:db8:1::1/64", "fe80::a/64"],
@@ -46,8 +46,9 @@ TO_PORTS = [None, 22, 80, 105, 443]
 NAMES = ["internet", "home", "guests"]
 EVERYWHERE = {"from_zones": ["any", "self"], "to_zones": ["any", "self"]}
 LAST = [
-    Rule(name="no games", verdict="deny", services="udp/300-310", **EVERYWHERE),
+    Rule(name="no games", verdict="reject", services="udp/300-310", **EVERYWHERE),
     Rule(name="rest", verdict="allow", services="any", **EVERYWHERE),
+    Rule(name="loose", verdict="allow", services="tcp", liberal=True, pickup=True, **EVERYWHERE),
 ]
 
 
@@ -174,7 +175,7 @@ class Flows:
         likely = (self._own if nic == SELF else self._others)[version]
         source = pick(pick([likely, likely, likely, self.addresses[version]]))
         icmp_type = pick([pick([8, 128, 3]), {4: 8, 6: 128}[version]]) if protocol in (ICMP, ICMPV6) else -1
-        flags = pick([*STARTS, *STARTS, pick(OTHERS)]) if protocol == TCP else 0
+        flags = pick([*STARTS, *STARTS, pick(MIDDLES), pick(OTHERS)]) if protocol == TCP else 0
         return Facts(nic, version, protocol, source, destination, *self.ends(protocol, dport), icmp_type, flags)
 
     def ends(self, protocol, dport):

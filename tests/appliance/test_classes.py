@@ -12,7 +12,7 @@ from appliance.classes import Alike, find_cuts, generalized
 from appliance.config.models import Rule
 from appliance.decide import compile_ruleset, decide
 from appliance.policy.facts import NO_TUPLE, SELF, TCP, UDP
-from tests.appliance.any_network import BITS, OTHERS, STARTS, Flows, configs
+from tests.appliance.any_network import BITS, MIDDLES, OTHERS, STARTS, Flows, configs
 from tests.appliance.small_network import CONFIG, LAN, RULESET, WAN, View, ask, flow, forward, ping, reply
 
 PAIRS = 60
@@ -45,7 +45,7 @@ class Likes:
         version, protocol = facts.version, facts.protocol
         source, destination = self._sources[version].other(facts.source), self._destinations[version].other(facts.destination)
         sport, dport = self._flows.ends(protocol, self._ports.other(facts.dport) if protocol in (TCP, UDP) else 0)
-        flags = self._random.choice(STARTS if facts.flags in STARTS else OTHERS) if protocol == TCP else 0
+        flags = self._random.choice(next(kind for kind in (STARTS, MIDDLES, OTHERS) if facts.flags in kind)) if protocol == TCP else 0
         return facts._replace(source=source, destination=destination, sport=sport, dport=dport, flags=flags)
 
 

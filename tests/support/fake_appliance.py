@@ -7,6 +7,13 @@ from typing import Any
 
 from ena_dev.errors import UsageError
 
+RULE: dict[str, Any] = {
+    "name": "home out", "line": 9, "allow": True, "verdict": "allow", "audit": False, "packets": 5, "bytes": 300, "flows": 1, "idle": 65.5,
+}  # fmt: skip
+IDLE_RULE: dict[str, Any] = RULE | {"name": "no games", "line": 10, "allow": False, "verdict": "deny", "audit": True} | {
+    "packets": 0, "bytes": 0, "flows": 0, "idle": None,
+}  # fmt: skip
+
 STATUS: dict[str, Any] = {
     "version": "0.1.0", "config": "edge.yaml", "generation": 3, "since": 1.7e9, "uptime": 93784.0,
     "nics": [{
@@ -20,7 +27,7 @@ STATUS: dict[str, Any] = {
                      "flows": 1200, "deadline": None}],
     }],
     "flows": {"used": 2, "limit": 200000, "established": 1, "unreplied": 1},
-    "drops": {"policy": 12}, "rules": [{"name": "home out", "line": 9, "allow": True, "packets": 5, "bytes": 300, "flows": 1}],
+    "drops": {"policy": 12}, "rules": [RULE, IDLE_RULE],
     "neighbours": [{"nic": "wan", "address": "203.0.113.1", "mac": "02:00:00:00:00:99", "state": "reachable"}],
 }  # fmt: skip
 

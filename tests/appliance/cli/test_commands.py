@@ -19,7 +19,8 @@ from appliance.cli import main
 from appliance.config.errors import ConfigError, Mistake
 from appliance.control.interface import methods
 from appliance.control.server import ControlServer
-from tests.support.fake_appliance import STATUS, FakeAppliance
+from appliance.flow.reasons import MEANINGS
+from tests.support.fake_appliance import IDLE_RULE, STATUS, FakeAppliance
 
 ROOT = Path(__file__).parents[3]
 
@@ -136,7 +137,7 @@ def test_a_file_that_is_not_there_is_one_clear_line(softena: Program, tmp_path: 
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [("status",), ("flows",), ("ethtool", "-S", "wan"), ("reload",)])
+@pytest.mark.parametrize("command", [("status",), ("rules",), ("flows",), ("ethtool", "-S", "wan"), ("reload",)])
 def test_without_an_appliance_the_exit_status_is_5_with_a_remedy(softena: Program, tmp_path: Path, command: tuple[str, ...]) -> None:
     done = softena(*command, "--socket", tmp_path / "none.sock")
     assert (done.returncode, done.stdout) == (5, "")
@@ -152,6 +153,23 @@ def test_status_shows_every_part(softena: Program, socket: Path) -> None:
     shown += ["1,234,567", "203.0.113.7/24", "down", "home out", "policy", "02:00:00:00:00:99"]
     assert [text for text in shown if text not in done.stdout] == []
     assert "\x1b" not in done.stdout
+
+
+def test_rules_have_their_place_in_the_file_and_what_they_decided(softena: Program, socket: Path) -> None:
+    lines = softena("rules", "--socket", socket).stdout.splitlines()
+    assert [line.split() for line in lines[2:]] == [
+        ["rule", "where", "verdict", "packets", "bytes", "flows", "last", "hit"],
+        ["home", "out", "edge.yaml:9", "allow", "5", "300", "1", "0:01:05", "ago"],
+        ["no", "games", "edge.yaml:10", "deny,", "audit", "0", "0", "0"],
+    ]
+    unused = json.loads(softena("rules", "--socket", socket, "--unused", "--json").stdout)["result"]
+    assert unused == {"file": "edge.yaml", "rules": [IDLE_RULE]}
+
+
+def test_every_reason_has_a_meaning_that_can_be_read(softena: Program) -> None:
+    shown = softena("reasons").stdout
+    assert all(f"  {name} " in shown and meaning in shown for name, meaning in MEANINGS.items())
+    assert json.loads(softena("reasons", "--json").stdout)["result"] == {"reasons": MEANINGS}
 
 
 def test_status_as_json_is_the_sockets_answer(softena: Program, socket: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_forward_listens_on_every_address_of_its_zone_of_the_targets_family():
     assert doors.addresses() == frozenset(OWN[:2])
     door = doors.find(0, 4, TCP, OWN[1][1], 443)
     assert door is not None
-    assert (door.address, door.port, door.rule) == (number("10.0.0.2"), 8443, (True, "forward web", 0))
+    assert (door.address, door.port, door.rule) == (number("10.0.0.2"), 8443, Verdict(True, "forward web", 0))
     for elsewhere in [(1, 4, TCP, OWN[1][1], 443), (0, 4, UDP, OWN[1][1], 443), (0, 4, TCP, OWN[1][1], 444), (0, 4, TCP, 5, 443)]:
         assert doors.find(*elsewhere) is None
 
@@ -51,7 +51,7 @@ def test_a_service_listens_on_each_address_in_each_zone_with_the_pool_of_the_fam
             door = doors.find(zone, version, TCP, number(address), 80)
             assert door is not None
             assert door.pool is pools[version]
-            assert door.rule == (True, "service web", 7)
+            assert door.rule == Verdict(True, "service web", 7)
             assert door.masquerade
     assert doors.find(2, 4, TCP, number("203.0.113.10"), 80) is None
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.config.models import Rule
-from appliance.policy.rules import Policy
+from appliance.policy.rules import Policy, Verdict
 
 ZONES = ["home", "internet", "guests", "self"]
 NUMBERS = {name: frozenset((i,)) for i, name in enumerate(ZONES)} | {"any": frozenset((0, 1, 2))}
@@ -26,12 +26,14 @@ def policies(draw, least=0, most=8):
         nets = {key: value for key, value in nets.items() if value}
         words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=3))
         zones = {"from_zones": draw(zone_words), "to_zones": draw(zone_words)}
-        verdict = draw(st.sampled_from(["allow", "deny"]))
-        listed.append(Rule(name=f"rule {i}", line=10 + i, verdict=verdict, services=words, **zones, **nets))
+        verdict = draw(st.sampled_from(["allow", "deny", "reject"]))
+        lenient = {key: draw(st.booleans()) for key in ("liberal", "pickup") if verdict == "allow"}
+        audit = draw(st.sampled_from([False, False, True]))
+        listed.append(Rule(name=f"rule {i}", line=10 + i, verdict=verdict, services=words, audit=audit, **lenient, **zones, **nets))
     return listed
 
 
-def first_match(rules, from_zone, to_zone, protocol, source, destination, port, icmp_type):
+def matches(rules, from_zone, to_zone, protocol, source, destination, port, icmp_type):
     def in_zone(words, zone):
         return zone in words or ("any" in words and zone != "self")
 
@@ -49,8 +51,7 @@ def first_match(rules, from_zone, to_zone, protocol, source, destination, port, 
         zones = in_zone(rule.from_zones, from_zone) and in_zone(rule.to_zones, to_zone)
         nets = in_networks(rule.source, source) and in_networks(rule.destination, destination)
         if zones and nets and any(map(served, rule.services)):
-            return rule
-    return None
+            yield rule
 
 
 packets = st.tuples(
@@ -77,10 +78,13 @@ def judge(rules, flows):
         if source.version != destination.version:
             continue
         icmp = protocol in (1, 58)
-        expected = first_match(rules, from_zone, to_zone, protocol, source, destination, 0 if icmp else port, icmp_type if icmp else -1)
+        args = from_zone, to_zone, protocol, source, destination, 0 if icmp else port, icmp_type if icmp else -1
+        found = list(matches(rules, *args))
+        expected = next((rule for rule in found if not rule.audit), None)
         kind = (ZONES.index(from_zone), ZONES.index(to_zone), source.version, protocol)
-        verdict = policy.match(kind, int(source), int(destination), icmp_type if icmp else port)
-        assert verdict == (expected and (expected.verdict == "allow", expected.name, expected.line))
+        asked = kind, int(source), int(destination), icmp_type if icmp else port
+        assert policy.match(*asked) == (expected and Verdict.of(expected))
+        assert policy.audited(*asked) == (Verdict.of(found[0]) if found and found[0].audit else None)
 
 
 @settings(max_examples=25, deadline=None)
@@ -119,5 +123,5 @@ def test_a_wide_word_beside_a_narrow_one_is_wide():
 def test_protocols_that_no_rule_names_are_remembered_as_one():
     policy = Policy([Rule(name="all", verdict="allow", services="any")], NUMBERS)
     for protocol in range(256):
-        assert policy.match((0, 1, 4, protocol), 1, 2, 0) == (True, "all", 0)
+        assert policy.match((0, 1, 4, protocol), 1, 2, 0) == Verdict(True, "all", 0)
     assert len(policy._kinds) == 1
