@@ -117,8 +117,10 @@ def compile_ruleset(config: Config, generation: int, seed: bytes, table_size: in
 def _pools(service: Service, seed: bytes, size: int) -> dict[int, Pool]:
     pools = {}
     for version in (4, 6):
-        targets = [PoolTarget(t.name, int(t.address), t.port, t.weight) for t in service.targets if t.address.version == version]
-        pools[version] = Pool(service.name, version, targets, seed, size)
+        given = (target for target in service.targets if target.address.version == version)
+        targets = [PoolTarget(t.name, int(t.address), t.port, t.weight, t.role == "backup") for t in given]
+        affinity = service.affinity.timeout if service.affinity is not None else None
+        pools[version] = Pool(service.name, version, targets, seed, size, service.algorithm, affinity)
     return pools
 
 

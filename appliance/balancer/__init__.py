@@ -1,6 +1,7 @@
 """Balancer: which target answers a flow.
 
     maglev.py    the consistent-hash table, pure: start here
+    choices.py   round robin, least connections, two random choices; history.py: what they remember from flow to flow
     services.py  a service's targets and tables, and the choice of one for a flow
     lifecycle.py a target's life: active, leaving, unhealthy; what becomes of its flows
     health.py    probe results -> up and down, sans-IO

@@ -1,7 +1,10 @@
 """A service's targets of one IP version, and the choice of one for a flow.
 
-The table of all targets that take flows is looked at first. Only a flow that it gives to a target which is down is looked up
+By Maglev, the table of all targets that take flows is looked at first. Only a flow that it gives to a target which is down is looked up
 again, in the table of those that are up: so flows of the living never move, and those of the dead spread over all the living by weight.
+Other algorithms (`choices.py`) and affinity look at what was before: no table says what they choose, so each flow is decided by itself.
+
+Backup targets take flows while none of the others is up.
 """
 
 from __future__ import annotations
@@ -10,73 +13,114 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final
 
 from appliance.balancer import maglev
+from appliance.balancer.choices import CHOICES, PoolTarget
 from appliance.flow.megaflow import spread_hash
 from appliance.policy.facts import Facts, StateView
+
+__all__ = ["Pool", "PoolTarget"]
 
 TABLES: Final = 8
 """Tables kept for subsets of a pool's targets, most recently used: 128 KiB each."""
 
 
-class PoolTarget(NamedTuple):
-    """Where a pool's flows may go."""
-
-    name: str
-    address: int
-    port: int
-    weight: int
-
-
 class Pool:
-    """The targets of one service and IP version. A weight of 0 takes no new flows."""
+    """The targets of one service and IP version. A weight of 0 takes no new flows.
 
-    __slots__ = ("_by_name", "_full", "_seed", "_size", "_subsets", "_targets", "secret", "service", "version")
+    `algorithm`: "maglev" or one of CHOICES. `affinity`: for so many seconds after its last new flow, a client gets the same target again.
+    """
 
-    def __init__(self, service: str, version: int, targets: Sequence[PoolTarget], seed: bytes, size: int = maglev.SIZE) -> None:
+    __slots__ = (
+        "_affinity", "_algorithm", "_by_name", "_full", "_main", "_seed", "_size", "_subsets", "_targets", "secret", "service", "version",
+    )  # fmt: skip
+
+    def __init__(
+        self, service: str, version: int, targets: Sequence[PoolTarget], seed: bytes, size: int = maglev.SIZE,
+        algorithm: str = "maglev", affinity: float | None = None,
+    ) -> None:  # fmt: skip
         self.service, self.version = service, version
         self._by_name = {target.name: target for target in targets}
-        self._targets = tuple(target for target in targets if target.weight > 0)
-        self._seed, self._size = seed, size
+        self._main = tuple(target for target in targets if target.weight > 0 and not target.backup)
+        self._targets = self._main + tuple(target for target in targets if target.weight > 0 and target.backup)
+        self._seed, self._size, self._algorithm, self._affinity = seed, size, algorithm, affinity
         self.secret = blake2b(digest_size=16, key=seed, person=b"flow").digest()
-        self._full = self._table(self._targets) if self._targets else None
+        self._full = self._table(self._main) if self._main and algorithm == "maglev" else None
         self._subsets: OrderedDict[tuple[PoolTarget, ...], array[int]] = OrderedDict()
 
+    @property
+    def by_table(self) -> bool:
+        """Whether `table` says what is chosen."""
+        return self._algorithm == "maglev" and self._affinity is None
+
     def pick(self, facts: Facts, view: StateView) -> PoolTarget | None:
-        """The target of a new flow, the same for the same five-tuple and living targets; None if none is up.
+        """The target of a new flow; by Maglev the same for the same five-tuple and living targets. None if none is up.
 
         A flow that has a target keeps it, as long as there is such a target: also one that takes no new flows.
         """
         if facts.target is not None:
             return self._by_name.get(facts.target)
-        if self._full is None:
+        if self._affinity is not None:
+            return self._faithful(facts, view, self._affinity)
+        return self._choose(facts, view)
+
+    def _faithful(self, facts: Facts, view: StateView, timeout: float) -> PoolTarget | None:
+        """The client's own target if that may be chosen, otherwise one that is its own from now on."""
+        pool = self.service, self.version
+        own = view.history.recall(pool, facts.source, timeout)
+        chosen = next((target for target in self._living(view) if target.name == own), None) or self._choose(facts, view)
+        if chosen is not None:
+            view.history.remember(pool, facts.source, chosen.name)
+        return chosen
+
+    def _choose(self, facts: Facts, view: StateView) -> PoolTarget | None:
+        if self._algorithm == "maglev":
+            return self._hashed(facts, view)
+        living = self._living(view)
+        return CHOICES[self._algorithm](living, (self.service, self.version), view.history, view.random) if living else None
+
+    def _hashed(self, facts: Facts, view: StateView) -> PoolTarget | None:
+        if not self._targets:
             return None
         slot = self._slot(facts)
-        target = self._targets[self._full[slot]]
-        if view.target_up(self.service, target.name):
-            return target
-        living = tuple(t for t in self._targets if view.target_up(self.service, t.name))
+        if self._full is not None:
+            target = self._main[self._full[slot]]
+            if view.target_up(self.service, target.name):
+                return target
+        living = self._living(view)
         return living[self._subset(living)[slot]] if living else None
+
+    def _living(self, view: StateView) -> tuple[PoolTarget, ...]:
+        """Who may be chosen: those of the main targets that are up, or else of the backups."""
+        up = tuple(target for target in self._targets if view.target_up(self.service, target.name))
+        return tuple(target for target in up if not target.backup) or up
 
     def prepare(self, view: StateView) -> None:
         """Build the table of the targets now up, so that no flow has to wait for it."""
-        living = tuple(t for t in self._targets if view.target_up(self.service, t.name))
-        if living and living != self._targets:
+        living = self._living(view)
+        if living and living != self._main and self._algorithm == "maglev":
             self._subset(living)
 
     def number(self, target: str) -> int | None:
-        """The place of a target in `table`; None for one that takes no new flows."""
+        """The place of a target in `table`; None for one that takes no new flows, and if no table says who gets them."""
+        if not self.by_table:
+            return None
         return next((number for number, each in enumerate(self._targets) if each.name == target), None)
 
     def table(self, view: StateView) -> array[int] | None:
-        """The numbers of the targets that flows now get, by slot; None if none is up."""
-        living = tuple(t for t in self._targets if view.target_up(self.service, t.name))
-        if not living or self._full is None or len(living) == len(self._targets):
-            return self._full if living else None
-        again = [self._targets.index(target) for target in living]
-        up = [target in living for target in self._targets]
-        return array("H", [one if up[one] else again[other] for one, other in zip(self._full, self._subset(living), strict=True)])
+        """The numbers of the targets that flows now get, by slot; None if none is up, or no table says it."""
+        living = self._living(view)
+        if not living or not self.by_table:
+            return None
+        if living == self._main:
+            return self._full
+        again = array("H", [self._targets.index(target) for target in living])
+        subset = self._subset(living)
+        if self._full is None or living[0].backup:
+            return array("H", [again[other] for other in subset])
+        up = [target in living for target in self._main]
+        return array("H", [one if up[one] else again[other] for one, other in zip(self._full, subset, strict=True)])
 
     def _slot(self, facts: Facts) -> int:
         """A keyed hash of the five-tuple: nobody outside can aim flows at one target."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, PlainValidator, model_validator
 
@@ -12,6 +12,8 @@ from appliance.config.errors import BadValueError, quoted
 from appliance.config.health import Health
 from appliance.config.section import Section
 from appliance.config.values import Name, OneOrMore, Some, Switch, ZoneWords, duration, only, scalar, whole
+
+ALGORITHMS: Final = ("maglev", "round-robin", "least-conn", "random-2")
 
 
 def _half_of_endpoint(index: int) -> PlainValidator:
@@ -62,6 +64,15 @@ class Target(Section):
     address: Annotated[IPv4Address | IPv6Address, _half_of_endpoint(0)]
     port: Annotated[int, _half_of_endpoint(1)] = Field(validation_alias="address")
     weight: Annotated[int, whole(0, 100)] = 1
+    role: Annotated[Literal["main", "backup"], only("main", "backup")] = "main"
+    """A backup takes new flows while no other target is up."""
+
+
+class Affinity(Section):
+    """A client gets the same target again, by its address, for so long after its last new flow."""
+
+    by: Annotated[Literal["source"], only("source")] = "source"
+    timeout: Annotated[float, duration("1s", "30d")]
 
 
 class Drain(Section):
@@ -79,7 +90,8 @@ class Service(Section):
     line: int = 0
     listen: Annotated[tuple[Listen, ...], OneOrMore]
     from_zones: ZoneWords = Field(("any",), validation_alias="from")
-    algorithm: Annotated[Literal["maglev"], only("maglev")] = "maglev"
+    algorithm: Annotated[Literal["maglev", "round-robin", "least-conn", "random-2"], only(*ALGORITHMS)] = "maglev"
+    affinity: Affinity | None = None
     targets: Annotated[tuple[Target, ...], Some]
     health: Health | None = None
     masquerade: Switch = False

@@ -8,6 +8,8 @@ from enum import StrEnum
 from random import Random
 from typing import Final, NamedTuple, Protocol
 
+from appliance.balancer.history import History
+
 SELF: Final = 255
 """The nic index that stands for the appliance itself: its own Linux stack behind the TUN device."""
 
@@ -76,6 +78,8 @@ class StateView(Protocol):
     """The running state a decision may ask about."""
 
     random: Random
+    history: History
+    """What balancing remembers."""
 
     def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
         """Whether no flow expects packets of this tuple yet."""

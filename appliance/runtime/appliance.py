@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import structlog
 
+from appliance.balancer.history import History
 from appliance.config.loader import load
 from appliance.config.models import Config, Nic
 from appliance.flow.program import Worker
@@ -133,7 +134,8 @@ class Appliance:
         for index, neighbourhood in self.neighbourhoods.items():
             self.cards[index].adapter.link.observers.append(partial(self._link_changed, neighbourhood))
         self.targets = Targets(self.worker, self.health.up, self._number_of_target, self._loop.time)
-        view = View(self.worker, self.targets.take_flows, self._random, self._loop.time)
+        history = History(self._loop.time, self.targets.flows)
+        view = View(self.worker, self.targets.take_flows, self._random, self._loop.time, history)
         punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC)
         megaflows = Megaflows(self.worker.megaflows, view)
         self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts, megaflows)

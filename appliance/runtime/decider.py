@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from appliance.balancer.history import History
 from appliance.decide import decide
 from appliance.flow.program import Worker
 from appliance.flow.records import Miss, Punt, Refused, Tuple5, Work
@@ -67,8 +68,10 @@ class Names:
 class View:
     """The running state that a decision asks about."""
 
-    def __init__(self, worker: Worker, target_up: Callable[[str, str], bool], random: Random, clock: Callable[[], float]) -> None:
-        self.random, self.target_up = random, target_up
+    def __init__(
+        self, worker: Worker, target_up: Callable[[str, str], bool], random: Random, clock: Callable[[], float], history: History
+    ) -> None:
+        self.random, self.target_up, self.history = random, target_up, history
         self._worker, self._clock = worker, clock
         self._taken: dict[tuple[int, int, Tuple5], float] = {}
 

@@ -1,5 +1,8 @@
 """What the data thread needs to decide alike flows by itself: the cuts of the ruleset, the tables of its pools, and what a decision is
 for the like of its flow.
+
+A service whose choice hangs on more than the flow (`algorithm` other than maglev, `affinity`) has no table: none of its flows is
+remembered, each is decided in Python.
 """
 
 from __future__ import annotations

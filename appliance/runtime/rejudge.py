@@ -14,6 +14,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
+from appliance.balancer.history import History
 from appliance.decide import decide
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView, Tuple5
@@ -44,6 +45,7 @@ class _AnyState:
     """A view for judging what already has its tuple and its target."""
 
     random = Random(0)
+    history = History(lambda: 0.0, lambda service, target: 0)
 
     def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
         return True

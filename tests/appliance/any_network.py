@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from hypothesis import strategies as st
 
 from appliance.config.models import Config, Forward, Health, Nic, Route, Rule, Section, Service, Zone
+from appliance.config.services import ALGORITHMS
 from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Facts
 from appliance.ruleset import protocol_of
 from tests.appliance.nat.test_masquerade import entries
@@ -85,7 +86,12 @@ def services(draw, name):
         name=name,
         listen=[f"{host}:{draw(ports)}/{draw(st.sampled_from(['tcp', 'udp']))}"],
         from_zones=draw(st.sampled_from([["any"], ["internet"], ["self"], ["home", "guests"]])),
-        targets=[{"name": f"t{i}", "address": ip_address(target), "port": draw(ports)} for i, target in enumerate(targets)],
+        targets=[
+            {"name": f"t{i}", "address": ip_address(target), "port": draw(ports), "role": draw(st.sampled_from(["main", "main", "backup"]))}
+            for i, target in enumerate(targets)
+        ],
+        algorithm=draw(st.sampled_from(["maglev", "maglev", *ALGORITHMS])),
+        affinity=draw(st.sampled_from([None, None, {"timeout": "1m"}])),
         health=draw(st.sampled_from([None, Health(), Health(port=9000), Health(type="udp", send="?"), Health(type="icmp")])),
         masquerade=draw(st.booleans()),
     )

@@ -85,3 +85,23 @@ def test_another_seed_gives_another_table():
 def test_what_no_table_can_hold_is_refused(targets):
     with pytest.raises(UsageError):
         build(targets, SEED, 31)
+
+
+@pytest.mark.parametrize("number", [100, 300, 600])
+def test_hundreds_of_targets_have_shares_within_two_percent(number):
+    """NSDI 2016, section 3.4: a table a hundred times the targets differs by one percent at most, and less slots by accordingly more."""
+    counts = Counter(build([(f"t{i}", 1) for i in range(number)], SEED))
+    mean = 65537 / number
+    assert len(counts) == number
+    assert max(abs(count - mean) for count in counts.values()) / mean < 0.02
+
+
+@pytest.mark.parametrize("number", [100, 300])
+def test_of_hundreds_of_targets_one_that_leaves_takes_little_more_than_its_own_share_along(number):
+    """NSDI 2016, section 5.3: a few percent of the entries change by one failure in a table of this size."""
+    names = [f"t{i}" for i in range(number)]
+    gone = number // 3
+    left = names[:gone] + names[gone + 1 :]
+    before, after = build([(name, 1) for name in names], SEED), build([(name, 1) for name in left], SEED)
+    changed = sum(names[a] != left[b] for a, b in zip(before, after, strict=True)) / 65537
+    assert 1 / number - 0.001 < changed < 1 / number + 0.03

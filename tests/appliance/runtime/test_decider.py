@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from appliance.balancer.history import History
 from appliance.decide import decide as right
 from appliance.flow.records import Miss, Punt, Refused, Tuple5, Work
 from appliance.ruleset import compile_ruleset
@@ -85,7 +86,8 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     told, now = Told(), [100.0]
-    view = View(told, lambda service, target: True, Random(1), lambda: now[0])  # type: ignore[arg-type]
+    history = History(lambda: now[0], lambda service, target: 0)
+    view = View(told, lambda service, target: True, Random(1), lambda: now[0], history)  # type: ignore[arg-type]
     hoods = {nic: Hood() for nic in range(3)}
     made = Decider(told, view, lambda: now[0], HOST, hoods, Broken(), Megaflows(None, view))  # type: ignore[arg-type]
     made.configure(compile_ruleset(CONFIG, 1, b"seed", 2039))

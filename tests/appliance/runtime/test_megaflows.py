@@ -10,6 +10,7 @@ from scapy.layers import inet as layers
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 
+from appliance.balancer.history import History
 from appliance.classes import find_cuts, generalized
 from appliance.decide import compile_ruleset, decide
 from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Reason
@@ -27,6 +28,7 @@ class Free:
     """A view in which every reply is free."""
 
     random = Random(0)
+    history = History(lambda: 0.0, lambda service, target: 0)
 
     def __init__(self, down):
         self._down = down
@@ -74,7 +76,8 @@ class Run:
         self.hoods = {nic: Hood(self.bench, nic, self.numbers) for nic in range(HOST)}
         self.ruleset = compile_ruleset(config, 1, b"seed", 31)
         worker, now = self.bench.worker, lambda: self.bench.now
-        self.free, view = Free(down), View(worker, lambda service, target: target not in down, Random(1), now)
+        self.free, history = Free(down), History(now, lambda service, target: 0)
+        view = View(worker, lambda service, target: target not in down, Random(1), now, history)
         self.decider = Decider(worker, view, now, HOST, self.hoods, Unheard(), Megaflows(worker.megaflows, view))
         self.decider.configure(self.ruleset)
         self.decider.megaflows.configure(self.ruleset)
@@ -100,11 +103,24 @@ class Run:
             work = self.bench.cards[nic][0].program.take()
         return asked
 
+    def chosen_freely(self, facts):
+        """The targets that such a flow may have got, if it is for a service whose choice hangs on more than the flow; otherwise none."""
+        service = decide(facts, self.ruleset, self.free).service
+        pools = [pool for pool in self.ruleset.pools if (pool.service, pool.version) == (service, facts.version) and not pool.by_table]
+        return [target.name for pool in pools for target in pool._living(self.free)]
+
+    def decided(self, facts, flow):
+        """What `decide` says of a flow; where it may choose freely, of one of its choices, and that the flow's own if it shows."""
+        own = self.decider.services.names[flow.target].partition("/")[2]
+        free = [facts._replace(target=name) for name in self.chosen_freely(facts) if own in ("", name)] or [facts]
+        said = [decide(each, self.ruleset, self.free) for each in free]
+        return next((each for each in said if (each.rule, each.reason) == (self.decider.rules.names[flow.rule], flow.reason)), said[0])
+
     def right(self, facts):
         """The flow is as `decide` says, and its frame went where that leads."""
-        decision = decide(facts, self.ruleset, self.free)
         five = facts.source, facts.destination, facts.sport, facts.dport
         flow, _ = self.bench.worker.lookup(facts.version, facts.protocol, *five)
+        decision = self.decided(facts, flow)
         egress = HOST if decision.egress == SELF else decision.egress
         sent = {nic: [each.packet for each in self.bench.sent(nic)] for nic in range(HOST + 1)}
         if flow.reason == Reason.NAT_EXHAUSTED:
@@ -176,6 +192,8 @@ class Known:
         self._run, self._hops = run, set()
 
     def hear(self, facts):
+        if self._run.chosen_freely(facts):
+            return
         decision = decide(facts, self._run.ruleset, self._run.free)
         told = generalized(facts, decision)
         if told is not None:
@@ -183,6 +201,8 @@ class Known:
 
     def answers(self, facts, other):
         """Whether the decision about `facts` is enough for `other`, which is alike."""
+        if self._run.chosen_freely(facts):
+            return False
         one, two = (decide(each, self._run.ruleset, self._run.free) for each in (facts, other))
         told = generalized(facts, one)
         if told is None or facts.source == facts.destination or other.source == other.destination or one.target != two.target:
@@ -209,6 +229,7 @@ def test_the_compiled_path_decides_as_python_would_and_asks_no_more_than_it_must
         asked = await run.meet(facts) if meant(facts) else None
         if asked is not None:
             run.right(facts)
+            assert asked or not run.chosen_freely(facts)
         if asked:
             known.hear(facts)
         return asked
