@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
     ICMPv6EchoRequest,
@@ -132,6 +132,25 @@ async def test_ipv4_that_may_be_fragmented_is(text: str, size: int) -> None:
         del datagram[UDP].chksum
         assert stated == IP(bytes(datagram))[UDP].chksum
         assert o.client.received() == []
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["in order", "last first"])
+async def test_fragments_that_are_too_big_are_fragmented_again(order: int) -> None:
+    text = HIDDEN.replace("wan: {", "wan: {mtu: 576, ").replace('"2001:db8:2::1/64"', "203.0.113.2/24")
+    async with office(text) as o:
+        await o.open_udp(4)
+        data = bytes(range(256)) * 16
+        datagram = IP(bytes(IP(src=CLIENT[4], dst=SERVER[4], id=77, flags=0) / UDP(sport=5000, dport=7) / data))
+        for piece in fragment(datagram, fragsize=1480)[::order]:  # type: ignore[no-untyped-call]
+            o.client.send(piece)
+        await o.bench.settle()
+        there = sorted(o.server.received(IP), key=lambda packet: int(packet.frag))
+        assert all(packet.len <= 576 and packet.src == WAN[4] for packet in there)
+        got = IP(bytes(IP(src=WAN[4], dst=SERVER[4], proto=17) / whole(there)))
+        assert got[UDP].payload.load == data
+        stated = got[UDP].chksum
+        del got[UDP].chksum
+        assert stated == IP(bytes(got))[UDP].chksum
 
 
 # -- errors about flows ----------------------------------------------------------------------------------------------------

@@ -121,9 +121,24 @@ def arps(draw: st.DrawFn) -> Packet:
 
 
 @st.composite
+def fragments(draw: st.DrawFn, nic: str) -> Packet:
+    """A part of one of a few packets, which others overlap, repeat, contradict, or never complete."""
+    version, wan = draw(st.sampled_from([4, 6])), SENT["wan"]
+    source, destination = {"lan": (CLIENT, wan[1]), "wan": (wan[1], wan[0]), "self": (wan[0], wan[1])}[nic]
+    at, more, name = draw(st.sampled_from([0, 0, 1, 2, 3, 8190])), draw(st.integers(0, 1)), draw(st.integers(1, 3))
+    data = bytes(UDP(sport=5000, dport=7, len=64, chksum=1) / bytes(56))
+    part = data[8 * at if at < 8 else 0 :][: draw(st.sampled_from([8, 8, 16, 24, 64, 0, 5]))]
+    if version == 4:
+        return IP(src=source[4], dst=destination[4], proto=17, id=name, frag=at, flags=more) / Raw(part)
+    header = IPv6ExtHdrFragment(nh=draw(st.sampled_from([17, 17, 60, 58])), offset=at, m=more, id=name)
+    return IPv6(src=source[6], dst=destination[6]) / header / Raw(part)
+
+
+@st.composite
 def frames(draw: st.DrawFn, nic: str, mac: str) -> bytes:
     """One frame towards the card of a nic; some of them then damaged, cut or lengthened."""
-    inside = draw(st.one_of(packets4(), packets6(), plausible(nic), errors(nic), errors(nic), neighbour_messages(), arps(), BLOB.map(Raw)))
+    inside = draw(st.one_of(packets4(), packets6(), plausible(nic), errors(nic), errors(nic), neighbour_messages(), arps(),
+                            fragments(nic), fragments(nic), BLOB.map(Raw)))
     link = Ether(src=draw(st.sampled_from(MACS)), dst=draw(st.sampled_from([*6 * [mac], *MACS])))
     if draw(st.integers(0, 19)) == 19:
         link = link / Dot1Q(vlan=draw(st.integers(0, 4095)))
