@@ -18,7 +18,9 @@ from appliance.flow.megaflow cimport (
 )
 from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL
-from appliance.flow.table cimport CLASS_PENDING, State, Table, flow_free, flow_handle, flow_take, table_find, table_insert, table_remove
+from appliance.flow.table cimport (
+    CLASS_DENIED, CLASS_PENDING, State, Table, flow_free, flow_handle, flow_take, table_find, table_insert, table_remove,
+)
 from appliance.flow.window cimport Connection
 from appliance.flow.work cimport miss_room, push_miss
 from ena_dev.driver.rings cimport Frame
@@ -78,6 +80,7 @@ cdef inline uint8_t claim_reply(Engine *engine, uint32_t slot, Tuple *reply, uin
     cdef bint ports = reply.protocol == PROTOCOL_TCP or reply.protocol == PROTOCOL_UDP
     cdef bint keep = not (alike & ALIKE_HIDDEN and ports and ntohs(reply.dport) < LOWEST_PORT)
     cdef uint64_t hash
+    cdef uint32_t taken
     cdef int n
     for n in range(PORT_TRIES):
         if n or not keep:
@@ -87,7 +90,10 @@ cdef inline uint8_t claim_reply(Engine *engine, uint32_t slot, Tuple *reply, uin
             if echo:
                 reply.sport = reply.dport
         hash = key_hash(&table.secret, reply)
-        if not table_find(table, reply, hash):
+        taken = table_find(table, reply, hash)
+        if taken and table.flows[taken >> 1].state.cls == CLASS_DENIED:
+            return REFUSED_TAKEN               # it would have to end: that is for an install
+        if not taken:
             table.flows[slot].half[1].key = reply[0]
             return REFUSED_NOT if table_insert(table, slot << 1 | 1, hash) else REFUSED_FULL
     return REFUSED_TAKEN

@@ -7,6 +7,7 @@ packet (`kernel_says`), and the reason that the appliance counted (`we_say`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -77,8 +78,20 @@ def opened(of: Difference) -> bool:
 
 
 def earlier(of: Difference) -> list[Step]:
-    """What was sent of the same flow before."""
-    return [step for step in of.sequence.steps[: of.at] if step.flow == of.step.flow and not (step.error or step.broken or step.kind)]
+    """What was sent of the same flow before, and meant."""
+    return [
+        step for step in of.sequence.steps[: of.at]
+        if step.flow == of.step.flow and not (step.error or step.broken or step.kind or step.source or step.destination)
+    ]  # fmt: skip
+
+
+def unnoted(of: Difference) -> bool:
+    """Whether the bound that conntrack speaks of is that of a SYN: it has taken note of nothing else."""
+    found = re.search(r"(SEQ|ACK) is over upper bound (\d+)", of.kernel_says)
+    if found is None:
+        return False
+    sender = of.step.back if found[1] == "SEQ" else not of.step.back
+    return (int(found[2]) - of.flow.first[sender] + 1000) & 0xFFFFFFFF in range(1004)
 
 
 def lost(steps: list[Step]) -> bool:
@@ -87,9 +100,11 @@ def lost(steps: list[Step]) -> bool:
 
 
 def refused(of: Difference) -> bool:
-    """Whether a RST came before the server had answered with SYN."""
-    for step in earlier(of):
-        if step.flags & RST or (step.back and step.flags & SYN and not step.source and not step.destination):
+    """Whether a RST came before the server had answered the SYN."""
+    steps = earlier(of)
+    begun = next((at for at, step in enumerate(steps) if step.flags & SYN and not step.flags & ACK), len(steps))
+    for step in steps[begun:]:
+        if step.flags & RST or (step.back and step.flags & SYN and step.ack == 1):
             return bool(step.flags & RST)
     return False
 
@@ -152,7 +167,8 @@ DIFFERENCES: Final = (
     Deliberate(
         "numbers of SYN and ACK", "one that acknowledges what was never sent is dropped; netfilter ignores such segments and lets them pass",
         "RFC 9293, 3.10.7.3 and 3.10.7.4",
-        lambda of: windows(of) and remarked(of, "ignored, state"),
+        lambda of: windows(of) and (
+            remarked(of, "ignored, state") or (not of.kernel_says and any(each.flags & SYN and each.seq for each in (*earlier(of), of.step)))),
         said(*OPEN[:2], Step(back=True, flags=SYN | ACK, ack=500)),
     ),
     Deliberate(
@@ -173,7 +189,8 @@ DIFFERENCES: Final = (
     Deliberate(
         "a first packet that goes nowhere", "a flow begins when policy allows it, though its first packet may have no hop left, or be too big",
         "none: netfilter confirms a flow by a packet that left",
-        lambda of: bool(of.ours) and (remarked(of, "invalid new") or not of.kernel_says) and lost(earlier(of)[:1]),
+        lambda of: bool(of.ours) and (remarked(of, "invalid new") or not of.kernel_says)
+        and (lost(earlier(of)[:1]) or (lost(earlier(of)) and not tcp(of))),
         said(Step(flags=SYN, ttl=1), Step(back=True, flags=SYN | ACK, ack=1)),
     ),
     Deliberate(
@@ -198,7 +215,7 @@ DIFFERENCES: Final = (
     Deliberate(
         "a SYN behind a RST", "begins another connection, whoever has reset the last one; netfilter stays with that unless the same end did",
         "RFC 9293, 3.10.7.1",
-        lambda of: of.flow.protocol == TCP and reopened(of) and (only_kernel(of) or only_ours(of)),
+        lambda of: of.flow.protocol == TCP and reopened(of),
         after_opening(Step(back=True, flags=RST | ACK, seq=1, ack=1), OPEN[0], Step(flags=ACK, seq=1, ack=1)),
     ),
     Deliberate(
@@ -210,8 +227,14 @@ DIFFERENCES: Final = (
     Deliberate(
         "a RST in the window", "changes nothing if its number isn't exact: its receiver answers with a challenge; netfilter closes what was opening",
         "RFC 5961, 3.2",
-        lambda of: windows(of) and any(each.flags & RST for each in earlier(of)),
+        lambda of: (windows(of) or (tcp(of) and only_ours(of) and not of.kernel_says)) and any(each.flags & RST for each in earlier(of)),
         said(*OPEN[:2], Step(back=True, flags=RST, seq=101), Step(flags=ACK, seq=1, ack=101)),
+    ),
+    Deliberate(
+        "errors about segments out of the window", "hops are looked at before numbers; netfilter doesn't translate what is invalid, so its answer is lost",
+        "RFC 1812, 5.3.1",
+        lambda of: tcp(of) and only_ours(of) and lost([of.step]) and of.kernel_says != "",
+        Sequence((FORWARDED,), (*OPEN[:2], Step(flags=ACK, seq=1, ack=2, ttl=1))),
     ),
     Deliberate(
         "what a RST acknowledges", "nobody looks at it but in SYN-SENT, so neither do we; netfilter wants it in the window",
@@ -242,16 +265,14 @@ DIFFERENCES: Final = (
     Deliberate(
         "simultaneous open", "an ACK may end it, not a SYN and ACK alone",
         "RFC 9293, 3.10.7.4: SYN-RECEIVED",
-        lambda of: tcp(of) and (only_ours(of) or (windows(of) and bool(of.step.flags & SYN)))
+        lambda of: tcp(of) and (only_ours(of) or windows(of))
         and any(each.back and each.flags & (SYN | ACK) == SYN for each in earlier(of)),
         said(OPEN[0], Step(back=True, flags=SYN), Step(flags=ACK, seq=1, ack=1)),
     ),
     Deliberate(
         "data behind a SYN", "with or behind SYN and ACK as much may come as the SYN offered, and be acknowledged; netfilter takes note of none",
         "RFC 7413, 2; RFC 9293, 3.4",
-        lambda of: tcp(of) and only_ours(of) and (
-            (remarked(of, "SEQ is over") and of.step.back and not any(each.flags & ACK and not each.back for each in earlier(of)))
-            or (remarked(of, "ACK is over") and any(each.flags & SYN and each.size for each in earlier(of)))),
+        lambda of: tcp(of) and only_ours(of) and unnoted(of),
         said(*OPEN[:2], Step(back=True, flags=SYN | ACK, ack=1, size=20), Step(flags=ACK, seq=1, ack=21)),
     ),
     Deliberate(
@@ -283,15 +304,9 @@ DIFFERENCES: Final = (
         said(Step(flags=ACK, ttl=1)),
     ),
     Deliberate(
-        "errors about segments out of the window", "hops are looked at before numbers; netfilter doesn't translate what is invalid, so its answer is lost",
-        "RFC 1812, 5.3.1",
-        lambda of: tcp(of) and only_ours(of) and of.step.ttl < 2 and of.kernel_says != "",
-        Sequence((FORWARDED,), (*OPEN[:2], Step(flags=ACK, seq=1, ack=2, ttl=1))),
-    ),
-    Deliberate(
         "low ports", "below 1024 the appliance's address keeps its ports for itself: who hides behind it gets another; netfilter lets them have these",
         "RFC 4787, 4.2.1 (port preservation is a matter of choice); REQ-3a recommends netfilter's way",
-        lambda of: only_kernel(of) and of.flow.port < 1024 and bool(of.flow.visible) and any(each.back for each in earlier(of)),
+        lambda of: only_kernel(of) and of.flow.port < 1024 and bool(of.flow.visible) and any(each.back for each in earlier(of)[:1]),
         Sequence((replace(FORWARDED, protocol=UDP, server_nic="lan", server="10.1.7.12", port=53, visible_port=53),), (Step(back=True), Step())),
     ),
     Deliberate(
@@ -302,10 +317,9 @@ DIFFERENCES: Final = (
     ),
     # sides
     Deliberate(
-        "the way back", "answers leave by the nic that their flow came in by; netfilter routes each packet for itself",
+        "the way back", "a flow belongs to the nic that it came in by: answers leave there, nothing else changes it; netfilter routes each packet for itself",
         "RFC 3704, 2.3 (multihoming)",
-        lambda of: len(of.kernel) == len(of.ours) == 1 and of.kernel[0][0] != of.ours[0][0] and any(each.nic for each in earlier(of))
-        and of.kernel[0][1][ETHERNET:] == of.ours[0][1][ETHERNET:],
+        lambda of: any(each.nic for each in earlier(of)),
         said(Step(nic="dmz"), Step(back=True), flow=PING),
     ),
     Deliberate(

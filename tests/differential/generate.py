@@ -126,7 +126,7 @@ def _odd(random: Random, flow: Flow, step: Step) -> Step:
     return replace(step, **changes)
 
 
-LARGE: Final = {"lan": (1300, 1360, 1361, 1372, 1380, 1400, 1420), "wan": (1300, 1360, 1361, 1372, 1380, 1400, 1420), "dmz": (1300, 1310, 1328)}
+LARGE: Final = {"lan": (1300, 1360, 1361, 1372, 1380, 1400, 1420), "wan": (1300, 1360, 1361, 1372, 1380, 1400, 1420), "dmz": (1200, 1280, 1300)}
 """Sizes of data around the smallest MTU, as far as they come through the sender's own link."""
 MARTIANS: Final = {
     4: ("127.0.0.1", "0.0.0.0", "224.0.0.5", "255.255.255.255", "240.0.0.1", "10.1.0.1", "203.0.113.1", "10.1.255.255",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tests.differential.network import LINKS, frame_to, packed
 from tests.differential.wire import (
-    ECHO_PROTOCOL, ECHOES, ETHERNET, ICMP, ICMPV6, SYN, TCP, UDP, Read, packet, read, summed,
+    ACK, ECHO_PROTOCOL, ECHOES, ETHERNET, ICMP, ICMPV6, SYN, TCP, UDP, Read, packet, read, summed,
 )  # fmt: skip
 
 Left = list[tuple[str, bytes]]
@@ -104,7 +104,7 @@ class Side:
         self.last[step.flow, step.back] = nic, frame[ETHERNET:]
         if not step.back:
             self.passing[found.protocol, found.source, found.sport] = port_of(flows[step.flow], step.flow, self.number)
-        elif step.flow not in self.ends or step.destination:
+        elif step.flow not in self.ends or step.source or step.destination or step.flags & (SYN | ACK) == SYN:    # a flow of the server's
             self.passing[found.protocol, found.source, found.sport] = flows[step.flow].port
         if not step.back and nic == flows[step.flow].server_nic and step.flow not in self.ends and not step.source:
             self.ends[step.flow] = found.source, found.sport
@@ -173,7 +173,7 @@ def _segment(step: Step, flow: Flow, sport: int, dport: int) -> bytes:
         options += b"\1\1\x08\x0a" + struct.pack("!II", 1000 + step.seq & 0xFFFFFFFF, 77)
     if step.sack:
         options += b"\1\1\5\x0a" + struct.pack("!II", *((other + edge) & 0xFFFFFFFF for edge in step.sack))
-    ack = (other + step.ack) & 0xFFFFFFFF if step.flags & 16 else 0
+    ack = (other + step.ack) & 0xFFFFFFFF if step.flags & ACK else 0
     length = (20 + len(options)) // 4
     return struct.pack("!HHIIBBHHH", sport, dport, (mine + step.seq) & 0xFFFFFFFF, ack, length << 4, step.flags, step.window, 0, 0) + options
 
