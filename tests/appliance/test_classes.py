@@ -12,7 +12,7 @@ from appliance.classes import Alike, find_cuts, generalized
 from appliance.config.models import Rule
 from appliance.decide import compile_ruleset, decide
 from appliance.policy.facts import NO_TUPLE, SELF, TCP, UDP
-from tests.appliance.any_network import BITS, MIDDLES, OTHERS, STARTS, Flows, configs
+from tests.appliance.any_network import ACK, BITS, MIDDLES, OTHERS, STARTS, Flows, configs
 from tests.appliance.small_network import CONFIG, LAN, RULESET, WAN, View, ask, flow, forward, ping, reply
 
 PAIRS = 60
@@ -155,6 +155,14 @@ def test_what_hangs_on_more_than_the_class_is_not_applied_to_others():
     assert generalized(taken, ask(taken, View(taken={reply("198.51.100.1", "203.0.113.7", 0, 0)}))) is None  # other flows
     itself = flow(WAN, "198.51.100.9", "198.51.100.9")
     assert generalized(itself, ask(itself)) is None
+
+
+def test_what_begins_in_the_middle_hangs_on_the_target_that_was_chosen():
+    old = Rule(name="old", destination=["10.0.1.11/32"], verdict="allow", services="tcp", pickup=True)
+    ruleset = compile_ruleset(CONFIG.model_copy(update={"policy": (old, *CONFIG.policy)}), 1, b"", 31)
+    flows = [flow(WAN, "198.51.100.9", "203.0.113.10", sport=port, flags=ACK) for port in range(1024, 1064)]
+    decisions = [decide(facts, ruleset, View()) for facts in flows]
+    assert {(decision.allow, decision.reason, decision.target) for decision in decisions} == {(True, "allowed", "w1"), (False, "not-a-start", "w2")}
 
 
 def test_cuts_are_ascending_within_their_dimension():
