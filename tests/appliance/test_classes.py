@@ -162,7 +162,7 @@ def test_what_begins_in_the_middle_hangs_on_the_target_that_was_chosen():
     ruleset = compile_ruleset(CONFIG.model_copy(update={"policy": (old, *CONFIG.policy)}), 1, b"", 31)
     flows = [flow(WAN, "198.51.100.9", "203.0.113.10", sport=port, flags=ACK) for port in range(1024, 1064)]
     decisions = [decide(facts, ruleset, View()) for facts in flows]
-    assert {(decision.allow, decision.reason, decision.target) for decision in decisions} == {(True, "allowed", "w1"), (False, "not-a-start", "w2")}
+    assert {(made.allow, made.reason, made.target) for made in decisions} == {(True, "allowed", "w1"), (False, "not-a-start", "w2")}
 
 
 def test_cuts_are_ascending_within_their_dimension():
