@@ -6,7 +6,7 @@
     generate    models and sequences by chance         packets   flows and steps; their frames on each side       wire   bytes
     kernel      netfilter in a namespace, by TAPs      ours      the appliance, in virtual time                   network   around both
     compare     a sequence on both sides               run       many                                             shrink    the shortest one
-    differences where the appliance means to differ, and by which document; anything else is a failure
+    differences where the appliance means to differ, and by which document; anything else is a failure            facts   of a difference
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from pathlib import Path
 
 from tests.differential.differences import DIFFERENCES
 from tests.differential.kernel import missing
-from tests.differential.run import Result, run
-from tests.support.virtual_time import VirtualTimeLoop
+from tests.differential.run import Result, part_of_run
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -43,8 +42,8 @@ def main() -> int:
     result = Result()
     parts = [(f"{options.seed}.{part}", options.sequences // options.processes, begun) for part in range(options.processes)]
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
-        for part in pool.map(_part, *zip(*parts, strict=True)):
-            result.add(part)
+        for each in pool.map(part_of_run, *zip(*parts, strict=True)):
+            result.add(each)
     text = report(result, options.seed, options.processes, time.monotonic() - begun)
     print(f"\n{text}")
     if not options.no_record:
@@ -52,21 +51,14 @@ def main() -> int:
     return 1 if result.failures else 0
 
 
-def _part(seed: str, sequences: int, begun: float) -> Result:
-    return VirtualTimeLoop().run_until_complete(run(seed, sequences, lambda so_far: _progress(seed, so_far, begun)))
-
-
-def _progress(seed: str, so_far: Result, begun: float) -> None:
-    print(f"\r{seed}: {so_far.sequences} sequences, {len(so_far.failures)} unexplained, {time.monotonic() - begun:.0f} s", end="", file=sys.stderr, flush=True)
-
-
 def report(result: Result, seed: int, processes: int, seconds: float) -> str:
     """The result as Markdown."""
     rows = "\n".join(f"| {each.name} | {result.explained[each.name]} | {each.reason} | {each.source} |" for each in DIFFERENCES)
     failures = "\n\n".join(f"```\n{failure}\n```" for failure in result.failures[:20]) or "None."
+    command = f"python -m tests.differential --sequences {result.sequences} --seed {seed} --processes {processes}"
     return f"""# The appliance beside netfilter
 
-`python -m tests.differential --sequences {result.sequences} --seed {seed} --processes {processes}`, {datetime.now(UTC):%Y-%m-%d}, Linux {platform.release()}, {seconds:.0f} s
+`{command}`, {datetime.now(UTC):%Y-%m-%d}, Linux {platform.release()}, {seconds:.0f} s
 
 | | |
 |---|---|

@@ -7,15 +7,29 @@ packet (`kernel_says`), and the reason that the appliance counted (`we_say`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from tests.differential.compare import OWN, Difference, Sequence
-from tests.differential.network import LINKS, packed
+from tests.differential.compare import Difference, Sequence
+from tests.differential.facts import (
+    answered,
+    earlier,
+    lost,
+    only_kernel,
+    only_ours,
+    opened,
+    refused,
+    remarked,
+    reopened,
+    repeated,
+    replace_back,
+    tcp,
+    unnoted,
+    windows,
+)
 from tests.differential.packets import Flow, Step
-from tests.differential.wire import ACK, ETHERNET, FIN, ICMP, RST, SYN, TCP, UDP, URG, read
+from tests.differential.wire import ACK, FIN, ICMP, RST, SYN, TCP, UDP, URG
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,107 +48,13 @@ def known(difference: Difference) -> Deliberate | None:
     return next((each for each in DIFFERENCES if each.holds(difference)), None)
 
 
-# -- what may be said of a difference --------------------------------------------------------------------------------------
-
-
-def only_kernel(of: Difference) -> bool:
-    """The kernel let something out, and we nothing."""
-    return bool(of.kernel) and not of.ours
-
-
-def only_ours(of: Difference) -> bool:
-    """The other way."""
-    return bool(of.ours) and not of.kernel
-
-
-def remarked(of: Difference, *words: str) -> bool:
-    """Whether conntrack said one of these."""
-    return any(word in of.kernel_says for word in words)
-
-
-def answered(of: Difference) -> bool:
-    """Whether the kernel's only answer was an ICMP error of its own."""
-    if len(of.kernel) != 1:
-        return False
-    found = read(of.kernel[0][1], ETHERNET)
-    return found.is_error and found.source in OWN
-
-
-def tcp(of: Difference) -> bool:
-    """Whether a segment was sent."""
-    return of.flow.protocol == TCP and not of.step.error and not of.step.kind
-
-
-def windows(of: Difference) -> bool:
-    """Whether we alone dropped a segment for its numbers."""
-    return tcp(of) and only_kernel(of) and of.we_say == "tcp-window"
-
-
-def opened(of: Difference) -> bool:
-    """Whether the other end has ever said something in this connection, as we know it: SYN or SYN and ACK."""
-    return any(
-        each.flow == of.step.flow and each.back != of.step.back and each.flags & SYN and not each.error for each in of.sequence.steps[: of.at]
-    )
-
-
-def earlier(of: Difference) -> list[Step]:
-    """What was sent of the same flow before, and meant."""
-    return [
-        step for step in of.sequence.steps[: of.at]
-        if step.flow == of.step.flow and not (step.error or step.broken or step.kind or step.source or step.destination)
-    ]  # fmt: skip
-
-
-def unnoted(of: Difference) -> bool:
-    """Whether the bound that conntrack speaks of is that of a SYN: it has taken note of nothing else."""
-    found = re.search(r"(SEQ|ACK) is over upper bound (\d+)", of.kernel_says)
-    if found is None:
-        return False
-    sender = of.step.back if found[1] == "SEQ" else not of.step.back
-    return (int(found[2]) - of.flow.first[sender] + 1000) & 0xFFFFFFFF in range(1004)
-
-
-def lost(steps: list[Step]) -> bool:
-    """Whether one of them had no hop left, or may have been too big."""
-    return any(step.ttl < 2 or step.size > 1000 for step in steps)
-
-
-def refused(of: Difference) -> bool:
-    """Whether a RST came before the server had answered the SYN."""
-    steps = earlier(of)
-    begun = next((at for at, step in enumerate(steps) if step.flags & SYN and not step.flags & ACK), len(steps))
-    for step in steps[begun:]:
-        if step.flags & RST or (step.back and step.flags & SYN and step.ack == 1):
-            return bool(step.flags & RST)
-    return False
-
-
-def repeated(of: Difference) -> bool:
-    """Whether one end has sent FIN more than once, and the other never."""
-    ends = [step.back for step in earlier(of) if step.flags & FIN and not step.flags & (SYN | RST)]
-    return len(ends) > 1 and len(set(ends)) == 1
-
-
-def reopened(of: Difference) -> bool:
-    """Whether a SYN followed a RST, this one or an earlier one."""
-    steps = [*earlier(of), of.step]
-    resets = [at for at, step in enumerate(steps) if step.flags & RST]
-    return bool(resets) and any(step.flags & SYN and not step.flags & (ACK | RST) for step in steps[resets[0] :])
-
-
-def replace_back(of: Difference) -> Difference:
-    """The same, asked from the other end: whether the sender itself has said something before."""
-    step = replace(of.step, back=not of.step.back)
-    steps = (*of.sequence.steps[: of.at], step, *of.sequence.steps[of.at + 1 :])
-    return replace(of, sequence=replace(of.sequence, steps=steps))
-
-
 # -- examples --------------------------------------------------------------------------------------------------------------
 
 PLAIN: Final = Flow(4, TCP, "lan", "10.1.0.10", "wan", "203.0.113.9", 80)
 PLAIN6: Final = Flow(6, TCP, "lan", "2001:db8:1::10", "wan", "2001:db8:9::9", 80)
 PING: Final = Flow(4, ICMP, "lan", "10.1.0.10", "wan", "203.0.113.9")
 FORWARDED: Final = Flow(4, TCP, "wan", "192.0.2.77", "dmz", "10.3.0.20", 8443, "203.0.113.1", 443)
+NAMES: Final = Flow(4, UDP, "wan", "192.0.2.77", "lan", "10.1.7.12", 53, "203.0.113.1", 53)
 OPEN: Final = (Step(flags=SYN), Step(back=True, flags=SYN | ACK, ack=1), Step(flags=ACK, seq=1, ack=1))
 
 
@@ -153,26 +73,32 @@ def said(*steps: Step, flow: Flow = PLAIN) -> Sequence:
 DIFFERENCES: Final = (
     # TCP by its numbers
     Deliberate(
-        "old numbers", "a segment that its receiver would only answer with an ACK is dropped; netfilter calls it invalid and lets it pass",
+        "old numbers",
+        "a segment that its receiver would only answer with an ACK is dropped; netfilter calls it invalid and lets it pass",
         "van Rooij, 2001, II and IV; RFC 9293, 3.10.7.4; RFC 5961, 5.2",
         lambda of: windows(of) and remarked(of, "SEQ is under lower bound", "ignored ACK under lower bound"),
         after_opening(Step(flags=ACK, seq=-20000, ack=1, size=10)),
     ),
     Deliberate(
-        "beyond the window", "data that begins behind the right edge of the window is dropped; netfilter lets up to a window more pass",
+        "beyond the window",
+        "data that begins behind the right edge of the window is dropped; netfilter lets up to a window more pass",
         "RFC 9293, 3.10.7.4",
         lambda of: windows(of) and remarked(of, "bytes more than expected"),
         after_opening(Step(flags=ACK, seq=8100, ack=1, size=10)),
     ),
     Deliberate(
-        "numbers of SYN and ACK", "one that acknowledges what was never sent is dropped; netfilter ignores such segments and lets them pass",
+        "numbers of SYN and ACK",
+        "one that acknowledges what was never sent is dropped; netfilter ignores such segments and lets them pass",
         "RFC 9293, 3.10.7.3 and 3.10.7.4",
         lambda of: windows(of) and (
-            remarked(of, "ignored, state") or (not of.kernel_says and any(each.flags & SYN and each.seq for each in (*earlier(of), of.step)))),
+            remarked(of, "ignored, state")
+            or (not of.kernel_says and any(each.flags & SYN and each.seq for each in (*earlier(of), of.step)))
+        ),
         said(*OPEN[:2], Step(back=True, flags=SYN | ACK, ack=500)),
     ),
     Deliberate(
-        "challenges", "an answer to a SYN in a connection has that connection's numbers; netfilter takes any",
+        "challenges",
+        "an answer to a SYN in a connection has that connection's numbers; netfilter takes any",
         "RFC 5961, 4.2",
         lambda of: windows(of) and remarked(of, "challenge-ack ignored"),
         after_opening(
@@ -181,168 +107,199 @@ DIFFERENCES: Final = (
         ),
     ),
     Deliberate(
-        "unasked SACK", "what a SACK option acknowledges has to have been sent, permitted or not; netfilter doesn't read it without permission",
+        "unasked SACK",
+        "what a SACK option acknowledges has to have been sent, permitted or not; netfilter doesn't read it without permission",
         "RFC 2018, 2 and 3",
         lambda of: windows(of) and of.step.sack is not None and not of.kernel_says,
         after_opening(Step(back=True, flags=ACK, seq=1, ack=1, sack=(1, 51))),
     ),
     Deliberate(
-        "a first packet that goes nowhere", "a flow begins when policy allows it, though its first packet may have no hop left, or be too big",
+        "a first packet that goes nowhere",
+        "a flow begins when policy allows it, though its first packet may have no hop left, or be too big",
         "none: netfilter confirms a flow by a packet that left",
         lambda of: bool(of.ours) and (remarked(of, "invalid new") or not of.kernel_says)
         and (lost(earlier(of)[:1]) or (lost(earlier(of)) and not tcp(of))),
         said(Step(flags=SYN, ttl=1), Step(back=True, flags=SYN | ACK, ack=1)),
     ),
     Deliberate(
-        "packets that go nowhere", "change no connection: their receiver has not seen them. netfilter has tracked a packet before it looks at its hops",
+        "packets that go nowhere",
+        "change no connection: their receiver has not seen them. netfilter has tracked a packet before it looks at its hops",
         "RFC 9293, 3.10.7: what counts is what a receiver got",
         lambda of: tcp(of) and (only_kernel(of) or only_ours(of)) and lost(earlier(of)),
         after_opening(Step(back=True, flags=ACK, seq=1, ack=1, size=10, ttl=1), Step(flags=ACK, seq=1, ack=11)),
     ),
     # RST
     Deliberate(
-        "refusals of a SYN", "a RST before the other end has said anything must acknowledge the SYN; to netfilter any will do",
+        "refusals of a SYN",
+        "a RST before the other end has said anything must acknowledge the SYN; to netfilter any will do",
         "RFC 9293, 3.10.7.3",
         lambda of: windows(of) and bool(of.step.flags & RST) and of.step.back and not opened(replace_back(of)),
         said(OPEN[0], Step(back=True, flags=RST, seq=1)),
     ),
     Deliberate(
-        "RST out of the window", "a RST has to be in the window in every state; netfilter takes any once a connection closes, or while it opens",
+        "RST out of the window",
+        "a RST has to be in the window in every state; netfilter takes any once a connection closes, or while it opens",
         "RFC 9293, 3.10.7.4; RFC 5961, 3.2",
         lambda of: windows(of) and bool(of.step.flags & RST) and not of.kernel_says,
         said(*OPEN, Step(flags=FIN | ACK, seq=1, ack=1), Step(flags=RST, seq=-100000)),
     ),
     Deliberate(
-        "a SYN behind a RST", "begins another connection, whoever has reset the last one; netfilter stays with that unless the same end did",
+        "a SYN behind a RST",
+        "begins another connection, whoever has reset the last one; netfilter stays with that unless the same end did",
         "RFC 9293, 3.10.7.1",
         lambda of: of.flow.protocol == TCP and reopened(of),
         after_opening(Step(back=True, flags=RST | ACK, seq=1, ack=1), OPEN[0], Step(flags=ACK, seq=1, ack=1)),
     ),
     Deliberate(
-        "the end of what hardly began", "a refused connection is forgotten at once; netfilter keeps it if anything came back before",
+        "the end of what hardly began",
+        "a refused connection is forgotten at once; netfilter keeps it if anything came back before",
         "RFC 9293, 3.10.7.1",
         lambda of: of.flow.protocol == TCP and only_kernel(of) and of.we_say in ("not-a-start", "punt: unrelated") and refused(of),
         said(OPEN[0], Step(back=True, flags=ACK), Step(back=True, flags=RST | ACK, ack=1), Step(flags=ACK, seq=1)),
     ),
     Deliberate(
-        "a RST in the window", "changes nothing if its number isn't exact: its receiver answers with a challenge; netfilter closes what was opening",
+        "a RST in the window",
+        "changes nothing if its number isn't exact: its receiver answers with a challenge; netfilter closes what was opening",
         "RFC 5961, 3.2",
         lambda of: (windows(of) or (tcp(of) and only_ours(of) and not of.kernel_says)) and any(each.flags & RST for each in earlier(of)),
         said(*OPEN[:2], Step(back=True, flags=RST, seq=101), Step(flags=ACK, seq=1, ack=101)),
     ),
     Deliberate(
-        "errors about segments out of the window", "hops are looked at before numbers; netfilter doesn't translate what is invalid, so its answer is lost",
+        "errors about segments out of the window",
+        "hops are looked at before numbers; netfilter doesn't translate what is invalid, so its answer is lost",
         "RFC 1812, 5.3.1",
         lambda of: tcp(of) and only_ours(of) and lost([of.step]) and of.kernel_says != "",
         Sequence((FORWARDED,), (*OPEN[:2], Step(flags=ACK, seq=1, ack=2, ttl=1))),
     ),
     Deliberate(
-        "what a RST acknowledges", "nobody looks at it but in SYN-SENT, so neither do we; netfilter wants it in the window",
+        "what a RST acknowledges",
+        "nobody looks at it but in SYN-SENT, so neither do we; netfilter wants it in the window",
         "RFC 9293, 3.10.7.4: RST comes before ACK",
-        lambda of: tcp(of) and only_ours(of) and of.step.flags & (RST | ACK) == RST | ACK and remarked(of, "ACK is over", "SEQ is over", "invalid rst"),
+        lambda of: tcp(of) and only_ours(of) and of.step.flags & (RST | ACK) == RST | ACK
+        and remarked(of, "ACK is over", "SEQ is over", "invalid rst"),
         after_opening(Step(back=True, flags=RST | ACK, seq=1, ack=70000)),
     ),
     # TCP by its flags
     Deliberate(
-        "URG", "beside RST, or SYN and ACK, it is odd and without meaning; netfilter calls the combination invalid",
+        "URG",
+        "beside RST, or SYN and ACK, it is odd and without meaning; netfilter calls the combination invalid",
         "RFC 9293, 3.10.7.4: URG is looked at behind all others",
         lambda of: tcp(of) and only_ours(of) and bool(of.step.flags & URG) and remarked(of, "invalid tcp flag combination"),
         after_opening(Step(flags=RST | ACK | URG, seq=1, ack=1)),
     ),
     Deliberate(
-        "SYN into a connection", "either end may say it again, or begin anew: the receiver answers with a challenge ACK",
+        "SYN into a connection",
+        "either end may say it again, or begin anew: the receiver answers with a challenge ACK",
         "RFC 5961, 4.2; RFC 9293, 3.5 (simultaneous open)",
         lambda of: tcp(of) and only_ours(of) and bool(of.step.flags & SYN) and (
-            remarked(of, "(index 0) in dir 1 invalid", "(index 1) in dir 0 invalid") or (not of.step.flags & ACK and remarked(of, "SEQ is"))),
+            remarked(of, "(index 0) in dir 1 invalid", "(index 1) in dir 0 invalid")
+            or (not of.step.flags & ACK and remarked(of, "SEQ is"))
+        ),
         after_opening(Step(flags=SYN | ACK, ack=1)),
     ),
     Deliberate(
-        "SYN and ACK where nothing opens", "they answer no SYN that is known; netfilter ignores them and lets them pass",
+        "SYN and ACK where nothing opens",
+        "they answer no SYN that is known; netfilter ignores them and lets them pass",
         "RFC 9293, 3.10.7.1",
-        lambda of: tcp(of) and only_kernel(of) and of.we_say == "tcp-invalid" and remarked(of, "(index 1)") and remarked(of, "ignored, state"),
+        lambda of: tcp(of) and only_kernel(of) and of.we_say == "tcp-invalid"
+        and remarked(of, "(index 1)") and remarked(of, "ignored, state"),
         after_opening(Step(flags=RST, seq=1), Step(back=True, flags=SYN | ACK, ack=1)),
     ),
     Deliberate(
-        "simultaneous open", "an ACK may end it, not a SYN and ACK alone",
+        "simultaneous open",
+        "an ACK may end it, not a SYN and ACK alone",
         "RFC 9293, 3.10.7.4: SYN-RECEIVED",
         lambda of: tcp(of) and (only_ours(of) or windows(of))
         and any(each.back and each.flags & (SYN | ACK) == SYN for each in earlier(of)),
         said(OPEN[0], Step(back=True, flags=SYN), Step(flags=ACK, seq=1, ack=1)),
     ),
     Deliberate(
-        "data behind a SYN", "with or behind SYN and ACK as much may come as the SYN offered, and be acknowledged; netfilter takes note of none",
+        "data behind a SYN",
+        "with or behind SYN and ACK as much may come as the SYN offered, and be acknowledged; netfilter takes note of none",
         "RFC 7413, 2; RFC 9293, 3.4",
         lambda of: tcp(of) and only_ours(of) and unnoted(of),
         said(*OPEN[:2], Step(back=True, flags=SYN | ACK, ack=1, size=20), Step(flags=ACK, seq=1, ack=21)),
     ),
     Deliberate(
-        "whose FIN", "one that is said again is not the other end's: the connection is half closed still; netfilter counts them",
+        "whose FIN",
+        "one that is said again is not the other end's: the connection is half closed still; netfilter counts them",
         "RFC 9293, 3.6",
         lambda of: tcp(of) and (only_kernel(of) or only_ours(of)) and repeated(of),
         after_opening(
-            Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=FIN | ACK, seq=2, ack=1), Step(back=True, flags=ACK, seq=3, ack=1),
-            Step(back=True, flags=SYN, seq=503),
+            Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=FIN | ACK, seq=2, ack=1),
+            Step(back=True, flags=ACK, seq=3, ack=1), Step(back=True, flags=SYN, seq=503),
         ),
     ),
     # who may begin
     Deliberate(
-        "ICMP queries", "of all that ICMP can ask, an echo request alone begins a flow; netfilter tracks timestamps and netmasks too",
+        "ICMP queries",
+        "of all that ICMP can ask, an echo request alone begins a flow; netfilter tracks timestamps and netmasks too",
         "RFC 6918 (deprecated ICMP messages), RFC 5508, 3",
         lambda of: only_kernel(of) and of.step.kind is not None and of.we_say in ("not-a-start", "policy", "bad-address"),
         said(Step(kind=(13, 0)), flow=PING),
     ),
     Deliberate(
-        "martians", "addresses that no router may forward are dropped for every zone; netfilter leaves some of them to the rules",
+        "martians",
+        "addresses that no router may forward are dropped for every zone; netfilter leaves some of them to the rules",
         "RFC 1812, 5.3.7; RFC 6890; RFC 4291, 2.5",
         lambda of: bool(of.kernel) and not of.ours and of.we_say in ("bad-address", "multicast"),
         said(Step(flags=SYN, source="2001:db8:2::1"), flow=PLAIN6),
     ),
     Deliberate(
-        "errors of ours", "what policy drops is not answered; netfilter's router tells of hops and sizes before its filter is asked",
+        "errors of ours",
+        "what policy drops is not answered; netfilter's router tells of hops and sizes before its filter is asked",
         "RFC 1812, 4.3.2.7 and 5.3.9: filtering may be silent",
         lambda of: answered(of) and not of.ours and of.we_say not in ("", "internal"),
         said(Step(flags=ACK, ttl=1)),
     ),
     Deliberate(
-        "low ports", "below 1024 the appliance's address keeps its ports for itself: who hides behind it gets another; netfilter lets them have these",
+        "low ports",
+        "below 1024 the appliance's address keeps its ports for itself: who hides behind it gets another; netfilter lets them have these",
         "RFC 4787, 4.2.1 (port preservation is a matter of choice); REQ-3a recommends netfilter's way",
         lambda of: only_kernel(of) and of.flow.port < 1024 and bool(of.flow.visible) and any(each.back for each in earlier(of)[:1]),
-        Sequence((replace(FORWARDED, protocol=UDP, server_nic="lan", server="10.1.7.12", port=53, visible_port=53),), (Step(back=True), Step())),
+        said(Step(back=True), Step(), flow=NAMES),
     ),
     Deliberate(
-        "crossing flows", "one whose answers would be another flow's packets is refused, if nothing else about it is translated; netfilter moves its port",
+        "crossing flows",
+        "one whose answers would be another flow's packets is refused, if nothing else about it is translated; netfilter moves its port",
         "RFC 4787, 5 (a filter that is no NAT leaves ports alone)",
         lambda of: only_kernel(of) and of.we_say == "nat-exhausted" and any(each.back != of.step.back for each in earlier(of)),
         Sequence((Flow(4, UDP, "lan", "10.1.7.12", "dmz", "10.3.0.20", 5000),), (Step(), Step(back=True, destination="10.1.7.12"))),
     ),
     # sides
     Deliberate(
-        "the way back", "a flow belongs to the nic that it came in by: answers leave there, nothing else changes it; netfilter routes each packet for itself",
+        "the way back",
+        "a flow belongs to the nic that it came in by: answers leave there, nothing else changes it; netfilter routes each "
+        "packet for itself",
         "RFC 3704, 2.3 (multihoming)",
         lambda of: any(each.nic for each in earlier(of)),
         said(Step(nic="dmz"), Step(back=True), flow=PING),
     ),
     Deliberate(
-        "the other side", "a flow's packets come in where the flow does, errors about it too; to netfilter any nic will do",
+        "the other side",
+        "a flow's packets come in where the flow does, errors about it too; to netfilter any nic will do",
         "RFC 2827, RFC 3704",
         lambda of: not of.ours and bool(of.kernel) and (of.we_say == "wrong-nic" or (of.we_say == "punt: unrelated" and bool(of.step.nic))),
         after_opening(Step(back=True, flags=ACK, seq=1, ack=1, nic="dmz")),
     ),
     # ICMP
     Deliberate(
-        "checksums of ICMP", "that of an echo is for its receiver to judge, and stays as wrong as it was",
+        "checksums of ICMP",
+        "that of an echo is for its receiver to judge, and stays as wrong as it was",
         "RFC 1812, 5.2.2 (a router checks the IP header); RFC 1624",
         lambda of: only_ours(of) and remarked(of, "icmp checksum", "ICMPv6 checksum failed"),
         said(Step(broken=True, size=4), flow=PING),
     ),
     Deliberate(
-        "source quench and redirects", "go no further",
+        "source quench and redirects",
+        "go no further",
         "RFC 6633, 3; RFC 1122, 3.2.2.2 (a redirect comes from a neighbour)",
         lambda of: only_kernel(of) and of.flow.version == 4 and of.step.error is not None and of.step.error[0] in (4, 5),
         after_opening(Step(back=True, error=(4, 0))),
     ),
     Deliberate(
-        "short quotes", "an error has to quote eight bytes of what it is about behind the IP header",
+        "short quotes",
+        "an error has to quote eight bytes of what it is about behind the IP header",
         "RFC 792; RFC 1122, 3.2.2; RFC 4443, 2.4",
         lambda of: only_kernel(of) and of.step.error is not None and of.step.quote < 8,
         after_opening(Step(back=True, error=(3, 1), quote=4)),

@@ -23,6 +23,7 @@ NETWORKS: Final = {
     6: ("2001:db8:1::/64", "2001:db8:1::10/128", "2001:db8:3::/64", "2001:db8:3::20/128", "2001:db8:9::/48", "2001:db8:2::/64"),
 }
 MANY: Final = 1 << 20
+PATHS: Final = (*(("lan", "wan"),) * 3, ("lan", "dmz"), ("wan", "dmz"), ("dmz", "wan"), ("dmz", "lan"))
 
 
 # -- models ----------------------------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ def _flow(random: Random, of: Model) -> Flow:
         server = next(link for link in (LAN, DMZ) if door.to in link.hosts[version])
         client = random.choice((*WAN.hosts[version], *WAN.beyond[version]))
         return Flow(version, protocol, "wan", client, server.name, door.to, door.to_port, WAN.address[version], door.port, first, low)
-    nic, other = random.choice((("lan", "wan"), ("lan", "wan"), ("lan", "wan"), ("lan", "dmz"), ("wan", "dmz"), ("dmz", "wan"), ("dmz", "lan")))
+    nic, other = random.choice(PATHS)
     port = random.choice(PORTS) if protocol in (TCP, UDP) else 0
     return Flow(version, protocol, nic, _host(random, nic, version), other, _host(random, other, version), port, first=first, low=low)
 
@@ -126,7 +127,7 @@ def _odd(random: Random, flow: Flow, step: Step) -> Step:
     return replace(step, **changes)
 
 
-LARGE: Final = {"lan": (1300, 1360, 1361, 1372, 1380, 1400, 1420), "wan": (1300, 1360, 1361, 1372, 1380, 1400, 1420), "dmz": (1200, 1280, 1300)}
+LARGE: Final = {**dict.fromkeys(("lan", "wan"), (1300, 1360, 1361, 1372, 1380, 1400, 1420)), "dmz": (1200, 1280, 1300)}
 """Sizes of data around the smallest MTU, as far as they come through the sender's own link."""
 MARTIANS: Final = {
     4: ("127.0.0.1", "0.0.0.0", "224.0.0.5", "255.255.255.255", "240.0.0.1", "10.1.0.1", "203.0.113.1", "10.1.255.255",
@@ -157,6 +158,12 @@ def _error(random: Random, flow: Flow, step: Step) -> Step:
 
 
 # -- TCP -------------------------------------------------------------------------------------------------------------------
+
+
+ODD: Final = (
+    0, FIN, FIN | SYN, SYN | RST, FIN | RST, URG, ACK | URG, RST | URG, SYN | URG, SYN | ACK | URG, 0x3F, 0xFF, ACK | ECE | CWR,
+    SYN | ECE | CWR, RST | ACK | PSH, FIN | PSH | URG, RST | ACK | URG,
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -203,8 +210,8 @@ class Talk:
     def _say(self, back: bool, flags: int, size: int = 0, **more: Any) -> Step:
         """A true segment."""
         end, other = self.ends[back], self.ends[not back]
-        step = Step(self.index, back, flags, end.sent if not flags & SYN else 0, end.got if not flags & SYN or flags & ACK else 0, end.window,
-                    size, timestamps=self.stamps, **more)
+        seq, ack = 0 if flags & SYN else end.sent, end.got if not flags & SYN or flags & ACK else 0
+        step = Step(self.index, back, flags, seq, ack, end.window, size, timestamps=self.stamps, **more)
         if flags & SYN:
             end.sent, other.got = max(end.sent, 1), max(other.got, 1)
             return replace(step, ack=max(step.ack, 1))
@@ -235,8 +242,7 @@ class Talk:
                  66000, -66000, -66001, 65535, -65536, MANY, -MANY, 1 << 31, (1 << 31) - 1)  # fmt: skip
         flags = random.choice((ACK, ACK, ACK, ACK | PSH, FIN | ACK, RST, RST | ACK, SYN, SYN | ACK))
         if random.random() < 0.1:
-            flags = random.choice((0, FIN, FIN | SYN, SYN | RST, FIN | RST, URG, ACK | URG, RST | URG, SYN | URG, SYN | ACK | URG, 0x3F, 0xFF,
-                                   ACK | ECE | CWR, SYN | ECE | CWR, RST | ACK | PSH, FIN | PSH | URG, RST | ACK | URG))  # fmt: skip
+            flags = random.choice(ODD)
         step = Step(self.index, back, flags, end.sent, end.got, end.window, random.choice((0, 0, 1, 20, 500)))
         draw = random.random()
         if draw < 0.45:

@@ -71,7 +71,7 @@ class Kernel:
         self.namespace.__exit__(None, None, None)
 
     def _set_up(self) -> None:
-        self._nft("table inet fw {\n chain any {\n type filter hook forward priority 0\n ct state established accept\n }\n}")  # loads conntrack
+        self._nft("table inet fw {\n chain any {\n type filter hook forward priority 0\n ct state new accept\n }\n}")  # loads conntrack
         self.namespace.call(self._settings)
         for link in LINKS.values():
             self.taps[link.name] = self.namespace.call(_tap, link.name)

@@ -11,7 +11,19 @@ from dataclasses import dataclass, field
 
 from tests.differential.network import LINKS, frame_to, packed
 from tests.differential.wire import (
-    ACK, ECHO_PROTOCOL, ECHOES, ETHERNET, ICMP, ICMPV6, SYN, TCP, UDP, Read, packet, read, summed,
+    ACK,
+    ECHO_PROTOCOL,
+    ECHOES,
+    ETHERNET,
+    ICMP,
+    ICMPV6,
+    SYN,
+    TCP,
+    UDP,
+    Read,
+    packet,
+    read,
+    summed,
 )  # fmt: skip
 
 Left = list[tuple[str, bytes]]
@@ -83,7 +95,7 @@ class Side:
     ends: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     """Under which address and port a flow's server knows its client."""
     passing: dict[tuple[int, bytes, int], int] = field(default_factory=dict)
-    """The port of the packet that left last, whoever sent it."""
+    """What the ports of other packets that left stand for, whoever sent them."""
     last: dict[tuple[int, bool], tuple[str, bytes]] = field(default_factory=dict)
     """The last packet of a flow that left, by direction, and by which nic."""
 
@@ -94,7 +106,6 @@ class Side:
 
     def note(self, flows: tuple[Flow, ...], step: Step, left: Left) -> None:
         """Learn from what left for a step."""
-        self.passing.clear()
         if step.error or step.kind or len(left) != 1:
             return
         nic, frame = left[0]
@@ -173,9 +184,9 @@ def _segment(step: Step, flow: Flow, sport: int, dport: int) -> bytes:
         options += b"\1\1\x08\x0a" + struct.pack("!II", 1000 + step.seq & 0xFFFFFFFF, 77)
     if step.sack:
         options += b"\1\1\5\x0a" + struct.pack("!II", *((other + edge) & 0xFFFFFFFF for edge in step.sack))
-    ack = (other + step.ack) & 0xFFFFFFFF if step.flags & ACK else 0
+    seq, ack = (mine + step.seq) & 0xFFFFFFFF, (other + step.ack) & 0xFFFFFFFF if step.flags & ACK else 0
     length = (20 + len(options)) // 4
-    return struct.pack("!HHIIBBHHH", sport, dport, (mine + step.seq) & 0xFFFFFFFF, ack, length << 4, step.flags, step.window, 0, 0) + options
+    return struct.pack("!HHIIBBHHH", sport, dport, seq, ack, length << 4, step.flags, step.window, 0, 0) + options
 
 
 def _error(step: Step, flow: Flow, side: Side) -> tuple[str, str, bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from tests.differential.kernel import Kernel
 from tests.differential.model import Model, nft, yaml
 from tests.differential.ours import Ours
 from tests.differential.shrink import shrink, told
+from tests.support.virtual_time import VirtualTimeLoop
 
 EACH: Final = 250
 """Sequences of one model."""
@@ -55,7 +58,8 @@ async def run(seed: object, sequences: int, tell: Callable[[Result], None] = lam
             of = generate.model(random)
             kernel.load(nft(of))
             async with Ours(yaml(of)) as ours:
-                await _one_model(kernel, ours, of, random, result, min(EACH, sequences - result.sequences), f"seed {seed}, model {result.models}")
+                count = min(EACH, sequences - result.sequences)
+                await _one_model(kernel, ours, of, random, result, count, f"seed {seed}, model {result.models}")
             result.models += 1
             tell(result)
     return result
@@ -82,3 +86,14 @@ async def _one_model(kernel: Kernel, ours: Ours, of: Model, random: Random, resu
         if len(result.failures) < SHRUNK:
             found = await shrink(found, again, lambda other: known(other) is None)
         result.failures.append(f"{where}, sequence {n}:\n{told(found)}")
+
+
+def part_of_run(seed: str, sequences: int, begun: float) -> Result:
+    """One process's share; it tells how far it is. `begun`: by the monotonic clock."""
+
+    def tell(so_far: Result) -> None:
+        seconds = time.monotonic() - begun
+        line = f"{seed}: {so_far.sequences} sequences, {len(so_far.failures)} unexplained, {seconds:.0f} s"
+        print(f"\r{line}", end="", file=sys.stderr, flush=True)
+
+    return VirtualTimeLoop().run_until_complete(run(seed, sequences, tell))

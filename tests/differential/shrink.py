@@ -33,7 +33,8 @@ def _simpler(of: Sequence) -> Iterator[Sequence]:
     if len(used) < len(of.flows):
         yield Sequence(tuple(of.flows[n] for n in used), tuple(replace(step, flow=used.index(step.flow)) for step in of.steps))
     for number, flow in enumerate(of.flows):
-        for name, value in (("first", (1000, 5000)), ("low", False)):
+        plain: tuple[tuple[str, Any], ...] = (("first", (1000, 5000)), ("low", False))
+        for name, value in plain:
             if getattr(flow, name) != value:
                 yield replace(of, flows=(*of.flows[:number], replace(flow, **{name: value}), *of.flows[number + 1 :]))
     for at, step in enumerate(of.steps):

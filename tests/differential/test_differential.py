@@ -18,16 +18,20 @@ from tests.differential.wire import ACK, ECHO_PROTOCOL, FIN, SYN, TCP, UDP
 
 pytestmark = [pytest.mark.skipif(missing() != "", reason=missing()), pytest.mark.usefixtures("virtual_time")]
 
-OPEN_TO_ALL = Model((Rule(True),), (Hide("home", "dmz", 4, "10.1.7.12/32"), Hide("home", "internet", 4, "10.1.7.12/32")), (Forward(4, "tcp", 443, "10.3.0.20", 8443),))
+OPEN_TO_ALL = Model(
+    (Rule(True),), (Hide("home", "dmz", 4, "10.1.7.12/32"), Hide("home", "internet", 4, "10.1.7.12/32")),
+    (Forward(4, "tcp", 443, "10.3.0.20", 8443),),
+)  # fmt: skip
 HIDDEN = Model(
     (Rule(True, ("home",)),), (Hide("home", "internet", 4), Hide("home", "internet", 6)),
     (Forward(4, "tcp", 443, "10.3.0.20", 8443), Forward(6, "udp", 53, "2001:db8:3::20", 5353)),
 )  # fmt: skip
 LIFE = (
     Step(flags=SYN, scale=7, sack_permitted=True), Step(back=True, flags=SYN | ACK, ack=1, scale=2), Step(flags=ACK, seq=1, ack=1),
-    Step(flags=ACK, seq=1, ack=1, size=500), Step(back=True, flags=ACK, seq=1, ack=501, size=1000), Step(flags=ACK, seq=1, ack=1, size=500),
-    Step(flags=FIN | ACK, seq=501, ack=1001), Step(back=True, flags=ACK, seq=1001, ack=502), Step(back=True, flags=FIN | ACK, seq=1001, ack=502),
-    Step(flags=ACK, seq=502, ack=1002),
+    Step(flags=ACK, seq=1, ack=1, size=500), Step(back=True, flags=ACK, seq=1, ack=501, size=1000),
+    Step(flags=ACK, seq=1, ack=1, size=500),
+    Step(flags=FIN | ACK, seq=501, ack=1001), Step(back=True, flags=ACK, seq=1001, ack=502),
+    Step(back=True, flags=FIN | ACK, seq=1001, ack=502), Step(flags=ACK, seq=502, ack=1002),
 )  # fmt: skip
 ASKING = (Step(size=20), Step(back=True, size=30), Step(size=5, ttl=2), Step(back=True, size=6))
 

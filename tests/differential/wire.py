@@ -31,7 +31,7 @@ def total(data: bytes) -> int:
     """The sum of 16-bit words in one's complement."""
     if len(data) & 1:
         data += b"\0"
-    found = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    found: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while found >> 16:
         found = (found & 0xFFFF) + (found >> 16)
     return found
@@ -41,8 +41,8 @@ def pseudo(source: bytes, destination: bytes, protocol: int, length: int) -> byt
     """The pseudo header; RFC 9293, 3.1, and RFC 8200, 8.1. ICMP has none."""
     if protocol == ICMP:
         return b""
-    return source + destination + struct.pack("!IBBH" if len(source) == 16 else "!HBBH", *((length, 0, 0, protocol) if len(source) == 16 else (
-        0, 0, protocol, length)))  # fmt: skip
+    end = struct.pack("!IHBB", length, 0, 0, protocol) if len(source) == 16 else struct.pack("!BBH", 0, protocol, length)
+    return source + destination + end
 
 
 def summed(source: bytes, destination: bytes, protocol: int, message: bytes) -> bytes:
@@ -56,7 +56,8 @@ def packet(source: bytes, destination: bytes, protocol: int, message: bytes, ttl
     """An IP packet of either version."""
     if len(source) == 16:
         return struct.pack("!IHBB", 6 << 28 | tos << 20, len(message), protocol, ttl) + source + destination + message
-    header = struct.pack("!BBHHHBBH", 0x45, tos, 20 + len(message), 0 if df else 0x1234, 0x4000 * df, ttl, protocol, 0) + source + destination
+    header = struct.pack("!BBHHHBBH", 0x45, tos, 20 + len(message), 0 if df else 0x1234, 0x4000 * df, ttl, protocol, 0)
+    header += source + destination
     return header[:10] + (0xFFFF - total(header)).to_bytes(2) + header[12:] + message
 
 

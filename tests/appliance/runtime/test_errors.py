@@ -101,7 +101,8 @@ def test_what_the_reporter_wrote_into_its_header_stays_but_for_one_hop(hops: int
 
 def test_the_traffic_class_and_flow_label_of_an_ipv6_error_stay() -> None:
     quote = IPv6(src="2001:db8:1::10", dst="2001:db8:2::10") / UDP(sport=5000, dport=53) / b"x"
-    error = Ether() / IPv6(src="2001:db8:2::77", dst="2001:db8:1::10", tc=0xC0, fl=0x12345, hlim=9) / ICMPv6PacketTooBig(mtu=1300) / bytes(quote)
+    reporter = IPv6(src="2001:db8:2::77", dst="2001:db8:1::10", tc=0xC0, fl=0x12345, hlim=9)
+    error = Ether() / reporter / ICMPv6PacketTooBig(mtu=1300) / bytes(quote)
     translated = translate_error(bytes(error), lambda *_: ends("2001:db8:1::10", "2001:db8:2::10", 5000, 53))
     assert translated is not None
     packet = IPv6(translated.packet)
