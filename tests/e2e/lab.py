@@ -80,11 +80,14 @@ class Appliance:
         return next(rule for rule in self.status()["rules"] if rule["name"] == name)
 
     def agree(self, tap: str, host: Host) -> None:
-        """Wait until the card has received what the kernel sent by this TAP, and the other way: not one frame more or less."""
+        """Wait until the card has received what the kernel sent by this TAP, and the other way: not one frame more or less.
+
+        The kernel refuses what comes before the TAP is up, and the card counts that.
+        """
 
         def same() -> bool:
-            link, nic = host.link(tap), self.nic(tap)
-            return (link["tx_packets"], link["rx_packets"]) == (nic["rx"]["packets"], nic["tx"]["packets"])
+            link, nic, refused = host.link(tap), self.nic(tap), self.ask("ethtool", nic=tap, kind="S")["data"]["statistics"]["tx_drops"]
+            return (link["tx_packets"], link["rx_packets"]) == (nic["rx"]["packets"], nic["tx"]["packets"] - refused)
 
         eventually(same, f"card and kernel count the same frames on {tap}")
 
