@@ -63,7 +63,7 @@ def unnoted(of: Difference) -> bool:
     if found is None:
         return False
     sender = of.step.back if found[1] == "SEQ" else not of.step.back
-    return (int(found[2]) - of.flow.first[sender] + 1000) & 0xFFFFFFFF in range(1004)
+    return (int(found[2]) - of.flow.first[sender] + 0x20000) & 0xFFFFFFFF <= 0x20003
 
 
 def lost(steps: list[Step]) -> bool:
@@ -72,12 +72,14 @@ def lost(steps: list[Step]) -> bool:
 
 
 def refused(of: Difference) -> bool:
-    """Whether a RST came before the server had answered the SYN."""
+    """Whether a RST came before the SYN, whoever's it was, had been answered."""
     steps = earlier(of)
-    begun = next((at for at, step in enumerate(steps) if step.flags & SYN and not step.flags & ACK), len(steps))
+    begun = next((at for at, step in enumerate(steps) if step.flags & (SYN | ACK | FIN | RST) == SYN), len(steps))
     for step in steps[begun:]:
-        if step.flags & RST or (step.back and step.flags & SYN and step.ack == 1):
-            return bool(step.flags & RST)
+        if step.flags & RST:
+            return True
+        if step.back != steps[begun].back and step.flags & (SYN | FIN) == SYN and step.ack == 1:
+            return False
     return False
 
 
@@ -99,3 +101,11 @@ def replace_back(of: Difference) -> Difference:
     step = replace(of.step, back=not of.step.back)
     steps = (*of.sequence.steps[: of.at], step, *of.sequence.steps[of.at + 1 :])
     return replace(of, sequence=replace(of.sequence, steps=steps))
+
+
+def elsewhere(of: Difference) -> bool:
+    """Whether the same packet left, but by another nic."""
+    if len(of.kernel) != 1 or len(of.ours) != 1:
+        return False
+    (there, theirs), (here, ours) = of.kernel[0], of.ours[0]
+    return there != here and theirs[ETHERNET:] == ours[ETHERNET:]
