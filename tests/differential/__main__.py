@@ -20,8 +20,9 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
+from appliance.host.namespaces import sweep
 from tests.differential.differences import DIFFERENCES
-from tests.differential.kernel import missing
+from tests.differential.kernel import PREFIX, missing
 from tests.differential.run import Result, part_of_run
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -38,6 +39,7 @@ def main() -> int:
     if lacking := missing():
         print(lacking, file=sys.stderr)
         return 2
+    sweep(PREFIX)  # what killed runs left
     begun = time.monotonic()
     result = Result()
     parts = [(f"{options.seed}.{part}", options.sequences // options.processes, begun) for part in range(options.processes)]
