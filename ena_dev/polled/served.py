@@ -108,14 +108,17 @@ class PolledCard:
         self._look_again()
 
     def _make_files(self) -> None:
-        """New files for the BARs, also where a driver has cut one short."""
+        """New files for the BARs, also where a driver has cut one short. The next driver finds them when nothing of the last is left."""
         self._bar.detach()
-        fd = _file(self.path / "bar0", BAR0_BYTES)
+        made = self.path / "bar0.new"
+        fd = _file(made, BAR0_BYTES)
         try:
             self._bar.attach(fd)
+            self._abandon()
+            made.replace(self.path / "bar0")
         finally:
+            made.unlink(missing_ok=True)
             os.close(fd)
-        self._abandon()
 
     def _abandon(self) -> None:
         """No driver: no DMA, no memory, registers as after power-on."""
