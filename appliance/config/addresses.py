@@ -4,6 +4,7 @@
     192.168.10.20, 10.0.0.0/8                network: a host alone, or a prefix without host bits
     10.0.1.11:8443, [2001:db8::1]:443        endpoint: an address and a port
     203.0.113.10:443/tcp                     listen address: an endpoint and a protocol
+    203.0.113.8-203.0.113.15                 range of addresses; an address or a network is one, too
     tcp/443, udp/5000-5010                   ports of a protocol
 """
 
@@ -23,6 +24,7 @@ TCP, UDP = 6, 17
 PROTOCOLS = {"tcp": TCP, "udp": UDP}
 
 Ports = tuple[int, int]  # lowest and highest, both included
+AddressRange = tuple[IPv4Address | IPv6Address, IPv4Address | IPv6Address]  # the same, of one family
 
 
 def address(value: object) -> IPv4Address | IPv6Address:
@@ -98,6 +100,24 @@ def network(value: object) -> IPv4Network | IPv6Network:
     return whole
 
 
+def address_range(value: object) -> AddressRange:
+    """`203.0.113.8-203.0.113.15`, one address, or a network; both ends included."""
+    if isinstance(value, tuple) and len(value) == 2:
+        return value
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value[0], value[-1]
+    text = value if isinstance(value, IPv4Address | IPv6Address) else scalar(value, "203.0.113.8-203.0.113.15")
+    low, dash, high = str(text).partition("-")
+    if not dash:
+        return address_range(network(text)) if "/" in str(text) else (address(text), address(text))
+    first, last = address(low.strip()), address(high.strip())
+    if first.version != last.version:
+        raise BadValueError(f"range from IPv{first.version} to IPv{last.version}", "write both ends in one family")
+    if int(first) > int(last):
+        raise BadValueError("address range is upside down", f"write {last}-{first}")
+    return first, last
+
+
 def endpoint(text: str, example: str) -> tuple[IPv4Address | IPv6Address, int | None]:
     """`address`, `address:port` or `[address]:port`; None when no port is written."""
     bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(.*))?", text)
@@ -168,3 +188,4 @@ def _not_an_address(text: str, wanted: str) -> BadValueError:
 Address = Annotated[IPv4Address | IPv6Address, PlainValidator(address)]
 Interface = Annotated[IPv4Interface | IPv6Interface, PlainValidator(interface)]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(network)]
+Addresses = Annotated[AddressRange, PlainValidator(address_range)]

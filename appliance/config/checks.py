@@ -2,7 +2,9 @@
 
     here                names: zones of nics, zones in rules, names used twice
     nic_checks.py       addresses, gateways, routes
-    service_checks.py   services, forwards, and who listens where
+    nat_checks.py       translations
+    service_checks.py   services, and who listens where
+    timeout_checks.py   timeouts that are too short
     shadow.py           rules that can never match
 
 Each check yields `Finding`s with the path of what is wrong. `broken` names items that were left out because they are
@@ -13,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from appliance.config import nic_checks, service_checks, shadow
+from appliance.config import nat_checks, nic_checks, service_checks, shadow, timeout_checks
 from appliance.config.errors import instead_of, listed, quoted
 from appliance.config.finding import Finding, Scope
-from appliance.config.models import Config, Forward, Masquerade
+from appliance.config.models import Config, Forward, Masquerade, Snat
 from appliance.config.places import Path, named
 from appliance.config.words import TCP
 
@@ -30,7 +32,9 @@ def check(config: Config, broken: frozenset[Path] = frozenset()) -> Iterator[Fin
     yield from _names_twice(config)
     yield from _leniency(config)
     yield from nic_checks.check(scope)
+    yield from nat_checks.check(scope)
     yield from service_checks.check(scope)
+    yield from timeout_checks.check(config)
     yield from shadow.check(config)
 
 
@@ -67,7 +71,7 @@ def _zone_words(scope: Scope) -> Iterator[Finding]:
         yield from _unknown_zones(scope, ("policy", i, "to"), rule.to_zones, ("any", "self"))
     for i, translation in enumerate(config.nat):
         match translation:
-            case Masquerade():
+            case Masquerade() | Snat():
                 yield from _unknown_zones(scope, ("nat", i, "from"), translation.from_zones, ("any",))
                 yield from _unknown_zones(scope, ("nat", i, "to"), translation.to_zones, ("any",))
             case Forward():

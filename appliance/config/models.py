@@ -1,7 +1,8 @@
 """What an operator may write: the whole file as one frozen `Config`.
 
-    nics, zones, routes, timeouts, limits, host, control     here
-    policy, nat                                              rules.py
+    nics, zones, routes, limits, host, control               here
+    policy                                                   rules.py
+    nat                                                      nat.py
     services                                                 services.py
     words of allow, deny and reject                          words.py
     notations of single values                               values.py, addresses.py
@@ -22,7 +23,8 @@ from pydantic import Field
 from appliance.config.addresses import Address, Interface, Network
 from appliance.config.errors import Mistake
 from appliance.config.health import Health
-from appliance.config.rules import Forward, Masquerade, Rule
+from appliance.config.nat import Forward, Masquerade, Snat, Translation
+from appliance.config.rules import Rule
 from appliance.config.section import Section
 from appliance.config.services import Listen, Service, Target
 from appliance.config.values import (
@@ -42,7 +44,7 @@ from appliance.config.words import ServiceMatch
 
 __all__ = [
     "Config", "Control", "Faults", "Forward", "Health", "Host", "Limits", "Listen", "Masquerade", "Nic", "Route", "Rule", "Section",
-    "Service", "ServiceMatch", "Target", "Timeouts", "Zone",
+    "Service", "ServiceMatch", "Snat", "Target", "Timeouts", "Zone",
 ]  # fmt: skip
 
 MAX_NICS = 64
@@ -146,7 +148,7 @@ class Config(Section):
     zones: dict[str, Zone]
     routes: tuple[Route, ...] = ()
     policy: tuple[Rule, ...] = ()
-    nat: tuple[Annotated[Masquerade | Forward, Field(discriminator="kind")], ...] = ()
+    nat: tuple[Translation, ...] = ()
     services: dict[str, Service] = Field(default_factory=dict)
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()

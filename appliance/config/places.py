@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from appliance.config.document import Entry, Node
 from appliance.config.models import Config
+from appliance.config.nat import NAT_KINDS
 from appliance.config.section import Section
 
 Path = tuple[int | str, ...]
@@ -52,7 +53,7 @@ def subject(root: Node, path: Path) -> str:
     if len(path) >= 2 and path[0] in KINDS:
         words.append(named(str(path[0]), _name(root, path[:2])))
         rest = path[2:]
-        if rest[:1] == ("name",) or (path[0] == "nat" and rest[:1] in (("masquerade",), ("forward",))):
+        if rest[:1] == ("name",) or (path[0] == "nat" and rest and rest[0] in NAT_KINDS):
             rest = rest[1:]
     words += [str(part) for part in rest if isinstance(part, str)]
     return ": ".join(words)
@@ -75,7 +76,7 @@ def keys_at(path: Path) -> tuple[str, ...]:
     """The keys that the mapping at `path` may have."""
     models: list[type[Section]] = [Config]
     for part in path:
-        inside = [model for model in models if part == model.__name__.lower()]
+        inside = [model for model in models if model is NAT_KINDS.get(str(part))]
         if inside:  # the tag of a kind of nat rule
             models = inside
             continue

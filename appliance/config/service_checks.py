@@ -1,4 +1,4 @@
-"""Cross checks of services and translations: families that fit, targets that differ, and one owner for each listening port."""
+"""Cross checks of services: families that fit, targets that differ, and one owner for each port that they or forwards listen on."""
 
 from __future__ import annotations
 
@@ -11,22 +11,14 @@ from appliance.config.addresses import PROTOCOLS, Ports
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding, Scope
 from appliance.config.health import OWN_KEYS
-from appliance.config.models import Forward, Masquerade, Service
+from appliance.config.models import Forward, Service
 from appliance.config.places import Path, named
 
 WORDS = {number: word for word, number in PROTOCOLS.items()}
 
 
 def check(scope: Scope) -> Iterator[Finding]:
-    """Findings about services and nat rules."""
-    for index, rule in enumerate(scope.config.nat):
-        match rule:
-            case _ if scope.lost("nat"):
-                break  # which keys are gone isn't known by rule, and their defaults may not fit
-            case Masquerade():
-                yield from _masquerade(("nat", index), rule)
-            case Forward():
-                yield from _forward(("nat", index), rule, scope)
+    """Findings about services, and about ports that they and forwards want."""
     for service in scope.config.services.values():
         if ("services", service.name) not in scope.broken:
             yield from _families(service)
@@ -34,32 +26,6 @@ def check(scope: Scope) -> Iterator[Finding]:
             yield from _health(service)
     if not any(scope.lost(section) for section in ("nics", "zones", "services", "nat")):
         yield from _clashes(scope)
-
-
-def _masquerade(path: Path, rule: Masquerade) -> Iterator[Finding]:
-    for index, network in enumerate(rule.source):
-        if network.version != rule.family:
-            hint = f"write an IPv{rule.family} network, or `family: v{network.version}`"
-            what = f"IPv{network.version} source in a rule for IPv{rule.family}"
-            yield Finding((*path, "source", index), what, hint, quoted(str(network)))
-
-
-def _forward(path: Path, rule: Forward, scope: Scope) -> Iterator[Finding]:
-    low, high = rule.ports
-    if low != high and rule.to_port is not None:
-        yield Finding((*path, "to"), "one port for a range of ports", f"write {rule.to_address} alone: each port stays what it is")
-    for index, address in enumerate(rule.addresses):
-        if address.version != rule.family:
-            what = f"IPv{address.version} address for an IPv{rule.family} target"
-            hint = f"write an IPv{rule.family} address, like `to`"
-            yield Finding((*path, "address", index), what, hint, quoted(str(address)))
-    zone = scope.config.zones.get(rule.zone)
-    if zone is None or rule.addresses or not set(zone.nics) <= scope.config.nics.keys():
-        return
-    nics = [scope.config.nics[name] for name in zone.nics]
-    if not any(nic.address == () or any(each.version == rule.family for each in nic.address) for nic in nics):
-        hint = f"name an `address`, or give a nic of {named('zones', rule.zone)} one"
-        yield Finding((*path, "on"), f"zone has no IPv{rule.family} address to forward from", hint, quoted(rule.zone))
 
 
 def _families(service: Service) -> Iterator[Finding]:

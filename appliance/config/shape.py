@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 
 from appliance.config.document import Entry, Node
 from appliance.config.errors import ConfigError, Mistake, instead_of, quoted
-from appliance.config.models import Config, Forward, Masquerade, Nic, Route, Rule, Service, Zone
+from appliance.config.models import Config, Nic, Route, Rule, Service, Zone
+from appliance.config.nat import NAT_KINDS
 from appliance.config.places import named
 from appliance.config.rules import VERDICTS
 from appliance.config.section import Section
 from appliance.config.source import Source
 
-NAT_KINDS: dict[str, type[Section]] = {"masquerade": Masquerade, "forward": Forward}
 OTHER_TYPES = re.compile(r"(?i:y|n|yes|no|on|off|true|false|null|~)|[0-9]+(:[0-5]?[0-9])+|0o?[0-7]+")  # in YAML 1.1 or 1.2, not text
 
 
@@ -133,8 +133,8 @@ class _Shaper:
         for key in body:
             if key not in NAT_KINDS:
                 self.say(body[key].at, where, "unknown kind of translation", quoted(key), instead_of(key, NAT_KINDS))
-        if len(kinds) == 2:
-            self.say(body[kinds[1]].at, where, "both `masquerade` and `forward`", quoted(kinds[1]), "make two rules of it")
+        if len(kinds) > 1:
+            self.say(body[kinds[1]].at, where, f"both `{kinds[0]}` and `{kinds[1]}`", quoted(kinds[1]), "make two rules of it")
         if not kinds:
             return None
         inner = body[kinds[0]]

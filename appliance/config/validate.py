@@ -26,6 +26,7 @@ EXAMPLES = {  # what to add for a missing key; where a key means different thing
     "via": "via: 192.168.10.254",
     "from": "from: [ZONE]",
     "to": "to: [ZONE]",
+    "pool": "pool: 203.0.113.8-203.0.113.15",
     "on": "on: ZONE",
     "port": "port: tcp/443",
     "forward.to": "to: 192.168.10.20:443",

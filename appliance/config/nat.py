@@ -1,0 +1,106 @@
+"""Models of address translation. First match wins, so order is meaning.
+
+    masquerade     flows leave with the egress nic's own address
+    snat           flows leave with addresses of a pool
+    forward        ports of an outer address lead inside
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, PlainValidator
+
+from appliance.config.addresses import Address, Addresses, Network, Ports, endpoint, protocol_ports
+from appliance.config.errors import BadValueError
+from appliance.config.section import Section
+from appliance.config.timeouts import OwnTimeouts
+from appliance.config.values import OneOrMore, Some, Title, ZoneWords, scalar
+
+
+def _family(value: object) -> Literal[4, 6]:
+    families: dict[object, Literal[4, 6]] = {"v4": 4, "v6": 6, 4: 4, 6: 6}
+    if value not in families:
+        raise BadValueError("not an address family", "write v4 or v6")
+    return families[value]
+
+
+def _half_of_port(index: int) -> PlainValidator:
+    """`port: tcp/443` fills two attributes; each takes its half."""
+
+    def read(value: object) -> Any:
+        return value if isinstance(value, int | tuple) else protocol_ports(scalar(value, "tcp/443"))[index]
+
+    return PlainValidator(read)
+
+
+def _half_of_target(index: int) -> PlainValidator:
+    """`to: 192.168.10.20:443` fills two attributes; each takes its half."""
+
+    def read(value: object) -> Any:
+        if isinstance(value, IPv4Address | IPv6Address | int):
+            return value
+        return endpoint(scalar(value, "192.168.10.20:443"), "an address with a port, such as 192.168.10.20:443")[index]
+
+    return PlainValidator(read)
+
+
+class Masquerade(Section):
+    """Flows between these zones leave with the egress nic's first address of the family as their source."""
+
+    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
+
+    kind: Literal["masquerade"] = "masquerade"
+    name: Title
+    line: int = 0
+    from_zones: ZoneWords = Field(validation_alias="from")
+    to_zones: ZoneWords = Field(validation_alias="to")
+    family: Annotated[Literal[4, 6], PlainValidator(_family)] = 4
+    source: Annotated[tuple[Network, ...], OneOrMore] = ()
+
+
+class Snat(Section):
+    """Flows between these zones leave with an address of `pool` of their family as their source: each inside address with its own one."""
+
+    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
+
+    kind: Literal["snat"] = "snat"
+    name: Title
+    line: int = 0
+    from_zones: ZoneWords = Field(validation_alias="from")
+    to_zones: ZoneWords = Field(validation_alias="to")
+    source: Annotated[tuple[Network, ...], OneOrMore] = ()
+    pool: Annotated[tuple[Addresses, ...], OneOrMore, Some]
+
+    def size(self, version: int) -> int:
+        """How many addresses of one family the pool has."""
+        return sum(int(last) - int(first) + 1 for first, last in self.pool if first.version == version)
+
+
+class Forward(Section):
+    """What arrives in `zone` for these ports goes to `to_address`. Empty `addresses`: every address of the zone's nics of that family."""
+
+    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
+
+    kind: Literal["forward"] = "forward"
+    name: Title
+    line: int = 0
+    zone: Annotated[str, PlainValidator(lambda value: scalar(value, "internet"))] = Field(validation_alias="on")
+    protocol: Annotated[int, _half_of_port(0)] = Field(validation_alias="port")
+    ports: Annotated[Ports, _half_of_port(1)] = Field(validation_alias="port")
+    addresses: Annotated[tuple[Address, ...], OneOrMore, Some] = Field((), validation_alias="address")
+    to_address: Annotated[IPv4Address | IPv6Address, _half_of_target(0)] = Field(validation_alias="to")
+    to_port: Annotated[int | None, _half_of_target(1)] = Field(None, validation_alias="to")
+    timeouts: OwnTimeouts = OwnTimeouts()
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return self.to_address.version
+
+
+NAT_KINDS: dict[str, type[Section]] = {"masquerade": Masquerade, "snat": Snat, "forward": Forward}
+"""The kinds of translation by the word that the file has for each."""
+
+Translation = Annotated[Masquerade | Snat | Forward, Field(discriminator="kind")]
