@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final
+from typing import Final, NamedTuple
+
+from ena_dev.errors import UsageError
 
 Range = tuple[int, int]
 Ranges = tuple[Range, ...]
@@ -15,15 +18,49 @@ BEYOND: Final = 1 << 160
 """Above every number in a range."""
 
 
-def network_range(network: IPv4Network | IPv6Network) -> Range:
-    """The first and the last address of a network."""
+class Span(NamedTuple):
+    """The addresses of one IP version from the first to the last."""
+
+    version: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """All addresses that something stands for, of both IP versions."""
+
+    four: Ranges
+    six: Ranges
+    sure: bool = True
+    """Whether that is all of it: False while some of it isn't known."""
+
+    def ranges(self, version: int) -> Ranges:
+        """Those of one version."""
+        return self.four if version == 4 else self.six
+
+
+def network_range(network: IPv4Network | IPv6Network | Span) -> Range:
+    """The first and the last address of a network, or of a range."""
+    if isinstance(network, Span):
+        return network.first, network.last
     first = int(network.network_address)
     return first, first + (1 << (network.max_prefixlen - network.prefixlen)) - 1
 
 
-def network_ranges(networks: Iterable[IPv4Network | IPv6Network], version: int) -> Ranges:
-    """The addresses of one IP version in networks."""
-    ranges = [network_range(network) for network in networks if network.version == version]
+def network_ranges(places: Sequence[object], version: int) -> Ranges:
+    """The addresses of one IP version in networks, spans and extents. Raises UsageError for a name: only `resolve` knows what it means."""
+    ranges: list[Range] = []
+    for place in places:
+        if isinstance(place, IPv4Network | IPv6Network | Span):
+            if place.version == version:
+                ranges.append(network_range(place))
+        elif not isinstance(place, Extent):
+            raise UsageError(f"{place} is no address yet: the configuration has to be resolved")
+        elif len(places) == 1:
+            return place.ranges(version)  # maybe very many, and as they should be
+        else:
+            ranges += place.ranges(version)
     return merged(ranges) if len(ranges) > 1 else tuple(ranges)
 
 

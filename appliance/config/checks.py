@@ -5,6 +5,7 @@
     nat_checks.py       translations
     service_checks.py   services, and who listens where
     timeout_checks.py   timeouts that are too short
+    object_checks.py    objects and what is written in their place
     shadow.py           rules that can never match
 
 Each check yields `Finding`s with the path of what is wrong. `broken` names items that were left out because they are
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from appliance.config import nat_checks, nic_checks, service_checks, shadow, timeout_checks
+from appliance.config import nat_checks, nic_checks, object_checks, service_checks, shadow, timeout_checks
 from appliance.config.errors import instead_of, listed, quoted
 from appliance.config.finding import Finding, Scope
 from appliance.config.models import Config, Forward, Masquerade, Snat
@@ -35,6 +36,7 @@ def check(config: Config, broken: frozenset[Path] = frozenset()) -> Iterator[Fin
     yield from nat_checks.check(scope)
     yield from service_checks.check(scope)
     yield from timeout_checks.check(config)
+    yield from object_checks.check(scope)
     yield from shadow.check(config)
 
 

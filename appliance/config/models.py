@@ -1,9 +1,11 @@
 """What an operator may write: the whole file as one frozen `Config`.
 
     nics, zones, routes, limits, host, control               here
+    objects, ports                                           objects.py
     policy                                                   rules.py
     nat                                                      nat.py
     services                                                 services.py
+    timeouts                                                 timeouts.py
     words of allow, deny and reject                          words.py
     notations of single values                               values.py, addresses.py
 
@@ -24,9 +26,11 @@ from appliance.config.addresses import Address, Interface, Network
 from appliance.config.errors import Mistake
 from appliance.config.health import Health
 from appliance.config.nat import Forward, Masquerade, Snat, Translation
+from appliance.config.objects import Object, Ports
 from appliance.config.rules import Rule
 from appliance.config.section import Section
 from appliance.config.services import Listen, Service, Target
+from appliance.config.timeouts import Timeouts
 from appliance.config.values import (
     InterfaceName,
     Mac,
@@ -37,6 +41,7 @@ from appliance.config.values import (
     Switch,
     duration,
     mac_of,
+    only,
     socket_path,
     whole,
 )
@@ -89,13 +94,19 @@ class Nic(Section):
 
 
 class Zone(Section):
-    """A group of nics that policy treats alike."""
+    """A group of nics that policy treats alike.
+
+    `antispoof`: whether the way back to a source has to lead where it came from (strict), or anywhere (loose). `bogons`: whether packets
+    may come from, or go to, special-purpose addresses there that no network or route of the file has.
+    """
 
     from_loader: ClassVar[frozenset[str]] = frozenset({"name", "line"})
 
     name: Name
     line: int = 0
     nics: Annotated[tuple[NicName, ...], OneOrMore]
+    antispoof: Annotated[Literal["strict", "loose", "off"], only("strict", "loose", "off")] = "strict"
+    bogons: Annotated[Literal["allow", "drop"], only("allow", "drop")] = "allow"
 
 
 class Route(Section):
@@ -107,17 +118,6 @@ class Route(Section):
     to: Network
     via: Address
     nic: NicName | None = None
-
-
-class Timeouts(Section):
-    """How long a flow may be idle before it ends, by state."""
-
-    tcp_established: Annotated[float, duration("1s", "30d")] = 7440.0
-    tcp_opening: Annotated[float, duration("1s", "1h")] = 30.0
-    tcp_closing: Annotated[float, duration("1s", "1h")] = 60.0
-    udp: Annotated[float, duration("1s", "1d")] = 30.0
-    udp_replied: Annotated[float, duration("1s", "1d")] = 120.0
-    icmp: Annotated[float, duration("1s", "1h")] = 30.0
 
 
 class Limits(Section):
@@ -147,6 +147,8 @@ class Config(Section):
     nics: dict[str, Nic]
     zones: dict[str, Zone]
     routes: tuple[Route, ...] = ()
+    objects: dict[str, Object] = Field(default_factory=dict)
+    ports: dict[str, Ports] = Field(default_factory=dict)
     policy: tuple[Rule, ...] = ()
     nat: tuple[Translation, ...] = ()
     services: dict[str, Service] = Field(default_factory=dict)

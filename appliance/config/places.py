@@ -12,10 +12,17 @@ from typing import Any, get_args
 from appliance.config.document import Entry, Node
 from appliance.config.models import Config
 from appliance.config.nat import NAT_KINDS
+from appliance.config.objects import OBJECT_KINDS
 from appliance.config.section import Section
 
 Path = tuple[int | str, ...]
-KINDS = {"nics": "nic", "zones": "zone", "services": "service", "policy": "rule", "nat": "nat rule"}
+KINDS = {
+    "nics": "nic", "zones": "zone", "services": "service", "policy": "rule", "nat": "nat rule", "objects": "object", "ports": "ports",
+}  # fmt: skip
+TAGS = {"nat": NAT_KINDS, "objects": OBJECT_KINDS}
+"""Words that pydantic puts into paths for the kind of an item."""
+FILLED_IN = ("name", "members", "words")
+"""Keys that hold the whole item, which the loader adds."""
 
 
 def locate(root: Node, path: Path) -> Entry:
@@ -53,7 +60,9 @@ def subject(root: Node, path: Path) -> str:
     if len(path) >= 2 and path[0] in KINDS:
         words.append(named(str(path[0]), _name(root, path[:2])))
         rest = path[2:]
-        if rest[:1] == ("name",) or (path[0] == "nat" and rest and rest[0] in NAT_KINDS):
+        if rest and rest[0] in TAGS.get(str(path[0]), ()):
+            rest = rest[1:]
+        if rest and rest[0] in FILLED_IN:
             rest = rest[1:]
     words += [str(part) for part in rest if isinstance(part, str)]
     return ": ".join(words)
@@ -76,8 +85,8 @@ def keys_at(path: Path) -> tuple[str, ...]:
     """The keys that the mapping at `path` may have."""
     models: list[type[Section]] = [Config]
     for part in path:
-        inside = [model for model in models if model is NAT_KINDS.get(str(part))]
-        if inside:  # the tag of a kind of nat rule
+        inside = [model for model in models if model in (NAT_KINDS.get(str(part)), OBJECT_KINDS.get(str(part)))]
+        if inside:  # the tag of a kind
             models = inside
             continue
         fields = [field for model in models for name, field in model.model_fields.items() if part in (name, field.validation_alias)]

@@ -16,8 +16,10 @@ from ipaddress import IPv4Network, IPv6Network
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding
 from appliance.config.models import Config, Rule
+from appliance.config.objects import Place
+from appliance.config.resolve import resolve
 from appliance.config.words import ServiceMatch
-from appliance.ranges import Ranges, covers, merged, network_range
+from appliance.ranges import Extent, Ranges, Span, covers, merged, network_range
 
 MOST_RULES = 16_384
 """Each may take 2 KiB in a vector with a bit for every rule."""
@@ -34,7 +36,7 @@ View = Callable[[Rule], Ranges]
 
 def check(config: Config) -> Iterator[Finding]:
     """A warning for each rule that an earlier one hides, and one where there are too many rules to tell."""
-    rules = config.policy[:MOST_RULES]
+    rules = resolve(config).policy[:MOST_RULES]
     views = _views(_Zones(config.zones))
     reach = cache(lambda index: tuple(view(rules[index]) for view in views))
     compared = 0
@@ -64,8 +66,8 @@ def _given_up(config: Config, index: int) -> Iterator[Finding]:
 
 def _candidates(rules: Sequence[Rule], views: Iterable[View]) -> list[int]:
     """For each rule the earlier ones that may take all of it, as bits. The walks end with the dimension that leaves none."""
-    audited = sum(1 << index for index, rule in enumerate(rules) if rule.audit)  # these take nothing
-    found = [((1 << index) - 1) & ~audited for index in range(len(rules))]
+    idle = sum(1 << index for index, rule in enumerate(rules) if rule.audit or _vague(rule))  # these may take nothing
+    found = [((1 << index) - 1) & ~idle for index in range(len(rules))]
     for view in views:
         dimension = [view(rule) for rule in rules]
         holders = _holders(dimension)
@@ -127,11 +129,27 @@ class _Zones:
         return merged([*((number, number) for number in numbers), *(self._any if "any" in words else [])])
 
 
-def _addresses(networks: Sequence[IPv4Network | IPv6Network]) -> Ranges:
-    if not networks:
+def _vague(rule: Rule) -> bool:
+    """Whether what it is about changes while it is in use."""
+    return _unsure(rule.source) or _unsure(rule.destination)
+
+
+def _unsure(places: Sequence[Place]) -> bool:
+    return any(type(place) is Extent and not place.sure for place in places)
+
+
+def _addresses(places: Sequence[Place]) -> Ranges:
+    """What is not known might be everything."""
+    if not places or _unsure(places):
         return EVERY_ADDRESS
-    ranges = [(network.version * KIND, network_range(network)) for network in networks]
-    return merged([(kind + first, kind + last) for kind, (first, last) in ranges])
+    ranges = []
+    for place in places:
+        if isinstance(place, Extent):
+            ranges += [(v * KIND + first, v * KIND + last) for v in (4, 6) for first, last in place.ranges(v)]
+        elif isinstance(place, IPv4Network | IPv6Network | Span):
+            first, last = network_range(place)
+            ranges.append((place.version * KIND + first, place.version * KIND + last))
+    return merged(ranges)
 
 
 def _services(matches: Sequence[ServiceMatch]) -> Ranges:

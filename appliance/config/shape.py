@@ -1,6 +1,7 @@
 """From the tree as written to the tree as modelled: names and lines become entries, one-key items become mappings.
 
     nics: {wan: {...}}                   ->  nics: {wan: {name: wan, line: 3, ...}}
+    objects: {nets: [10.0.0.0/8]}        ->  objects: {nets: {kind: group, name: nets, line: 4, members: [...]}}
     policy: [home out: {allow: any}]     ->  policy: [{name: home out, line: 9, verdict: allow, allow: any}]
     nat: [out: {masquerade: {...}}]      ->  nat: [{name: out, line: 12, kind: masquerade, ...}]
 
@@ -11,13 +12,15 @@ such shape are reported here and left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from appliance.config.document import Entry, Node
 from appliance.config.errors import ConfigError, Mistake, instead_of, quoted
 from appliance.config.models import Config, Nic, Route, Rule, Service, Zone
 from appliance.config.nat import NAT_KINDS
+from appliance.config.objects import OBJECT_KINDS, Ports
 from appliance.config.places import named
 from appliance.config.rules import VERDICTS
 from appliance.config.section import Section
@@ -52,6 +55,9 @@ class _Shaper:
 
     def section(self, key: str, node: Node) -> Node:
         models: dict[str, type[Section]] = {"nics": Nic, "zones": Zone, "services": Service}
+        if key in ("objects", "ports") and isinstance(node.value, dict):
+            make = self.object if key == "objects" else self.ports
+            return node.holding({name: make(name, entry) for name, entry in node.value.items()})
         if key in models and isinstance(node.value, dict):
             return node.holding({name: self.named_item(key, models[key], name, entry) for name, entry in node.value.items()})
         if not isinstance(node.value, list):
@@ -62,10 +68,29 @@ class _Shaper:
             return node.holding([made for item in node.value for made in self.ordered_item(key, item)])
         return node
 
-    def named_item(self, section: str, model: type[Section], name: str, entry: Entry) -> Entry:
+    def named_item(
+        self, section: str, model: type[Section], name: str, entry: Entry, more: Mapping[str, str] = MappingProxyType({})
+    ) -> Entry:
         self.name(section, name, entry)
-        extra = {"name": name, "line": self.line(entry.at)}
+        extra = {"name": name, "line": self.line(entry.at), **more}
         return Entry(entry.at, self.filled(model, entry.node, named(section, name), extra, entry.at), entry.plain)
+
+    def object(self, name: str, entry: Entry) -> Entry:
+        """One object. What is no mapping is a group."""
+        kind = "host" if isinstance(entry.node.value, dict) else "group"
+        entry = self.wrapped(entry, "members")
+        return self.named_item("objects", OBJECT_KINDS[kind], name, entry, {"kind": kind})
+
+    def ports(self, name: str, entry: Entry) -> Entry:
+        return self.named_item("ports", Ports, name, self.wrapped(entry, "words"))
+
+    def wrapped(self, entry: Entry, key: str) -> Entry:
+        """What is written as a list, or alone, under the key that the model has for it."""
+        node = entry.node
+        if isinstance(node.value, dict) or node.value is None:
+            return entry
+        inner = Node(node.at, {key: Entry(node.at, node)}, False, node.blank)
+        return Entry(entry.at, inner, entry.plain)
 
     def name(self, section: str, name: str, entry: Entry) -> None:
         if entry.plain and OTHER_TYPES.fullmatch(name):

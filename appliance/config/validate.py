@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from appliance.config.document import Entry, Node
 from appliance.config.errors import BadValueError, Mistake, instead_of, listed, quoted
 from appliance.config.models import Config
+from appliance.config.objects import Names, named_ports
 from appliance.config.places import Path, existing, keys_at, locate, subject
 from appliance.config.source import Source
 
@@ -40,7 +41,7 @@ EXAMPLES = {  # what to add for a missing key; where a key means different thing
 }
 KEY, ITEM = 3, 2  # lengths of the paths to `nics, wan, mtu` and to `nics, wan`
 NEEDED = ("nics", "zones")
-FILLED = ("kind", "line", "name", "verdict")  # entries that the loader adds to what was written
+FILLED = ("kind", "line", "members", "name", "verdict", "words")  # entries that the loader adds to what was written
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Draft:
 
 def validate(tree: Node, source: Source) -> Draft:
     """Build the configuration; if there are mistakes, once more without the broken keys, and without the items that then lack one."""
-    config, errors = _build(tree)
+    names = _names(tree)
+    config, errors = _build(tree, names)
     mistakes = [_mistake(error, tree, source) for error in errors]
     said = {(mistake.line, mistake.column) for mistake in mistakes}
     mistakes += [source.mistake(at, *words) for at, words in _empty_values(tree, tree, ()) if source.place(at) not in said]
@@ -63,13 +65,26 @@ def validate(tree: Node, source: Source) -> Draft:
     for depth in (KEY, ITEM):
         if errors:
             tree = _without(tree, (), {_victim(error, tree, depth) for error in errors})
-            config, errors = _build(tree)
+            config, errors = _build(tree, names)
     return Draft(tree, config, broken, mistakes)
 
 
-def _build(tree: Node) -> tuple[Config | None, list[ErrorDetails]]:
+def _names(tree: Node) -> Names:
+    """The names that the file defines, sound or not: nobody is told that one is missing which only awaits its correction."""
+    sections = tree.value if isinstance(tree.value, dict) else {}
+    objects, nics, ports = (_items(sections.get(section)) for section in ("objects", "nics", "ports"))
+    written = {name: item["words"] for name, item in ports.items() if isinstance(item, dict) and "words" in item}
+    return Names(frozenset(objects), frozenset(nics), named_ports(written))
+
+
+def _items(section: Entry | None) -> dict[str, Any]:
+    plain = None if section is None else _plain(section.node)
+    return plain if isinstance(plain, dict) else {}
+
+
+def _build(tree: Node, names: Names) -> tuple[Config | None, list[ErrorDetails]]:
     try:
-        return Config.model_validate(_plain(tree), by_alias=True, by_name=False), []
+        return Config.model_validate(_plain(tree), by_alias=True, by_name=False, context=names), []
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         return None, [each for each in errors if each["type"] != "default_factory_not_called"]
