@@ -1,0 +1,9 @@
+from array import array
+from collections.abc import Sequence
+from typing import Final
+
+WHOLE: Final = 100
+
+def populate(walked: Sequence[tuple[int, int, int]], size: int) -> array[int]: ...
+def takes(slot: int, share: int, size: int) -> bool: ...
+def overlay(full: array[int], shares: bytes, again: array[int], numbers: array[int]) -> array[int]: ...
