@@ -12,7 +12,8 @@ classes are equal: source, destination and, of TCP and UDP, destination port. Th
 
 * a next hop is one number for all of them, or each flow's own: its translated destination, for replies its source,
 * so are the addresses and the port of the reply, where they are not translated; the reply's destination port is chosen for each flow,
-* the target of a service is each flow's own (refusals, too, may be those of one target): flows are alike as far as they share it.
+* the target of a service is each flow's own (refusals, too, may be those of one target): flows are alike as far as they share it,
+* so is the address of a pool that a flow's source becomes.
 
 So that one flow's decision shows which of its numbers are the flow's own, a number that the configuration may put in their place is a
 class by itself: no gateway shares a class with those behind it. A flow from an address to itself is refused, whatever its class.
@@ -56,7 +57,8 @@ class Alike(NamedTuple):
     direct: bool  # the next hop is the translated destination
     reply_direct: bool  # the next hop of replies is the source
     vary: bool  # if the reply is expected already, another source port may be chosen
-    hidden: bool  # the source is translated: a port below 1024 is not kept
+    hidden: bool  # the source is translated: a port below 1024 is not kept,
+    keeps: bool = False  # unless this says so
 
 
 def find_cuts(ruleset: Ruleset) -> Cuts:
@@ -67,8 +69,9 @@ def find_cuts(ruleset: Ruleset) -> Cuts:
         if version == 4:
             common += ends((address, address) for address in ruleset.broadcasts)
         from_it, to_it = ruleset.policy.address_cuts(version)
+        common += ends(ruleset.outside[version])
         probed = ends((address, address) for of_version, _, address, _ in ruleset.probes if of_version == version)
-        sources[version] = _ascending([*common, *from_it, *ruleset.masquerades.cuts(version)], bits)
+        sources[version] = _ascending([*common, *from_it, *ruleset.sources.cuts(version)], bits)
         destinations[version] = _ascending([*common, *to_it, *probed], bits)
     probed_ports = ends((port, port) for _, _, _, port in ruleset.probes)
     ports = _ascending([*ruleset.doors.port_cuts(), *ruleset.policy.port_cuts(), *probed_ports], 16)
@@ -94,3 +97,4 @@ def generalized(facts: Facts, decision: Decision) -> Alike | None:
         vary=translated or facts.nic == SELF,
         hidden=hidden,
     )
+        keeps=decision.keeps_port,

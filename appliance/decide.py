@@ -10,6 +10,7 @@ from typing import Final
 from appliance.nat.destination import Door
 from appliance.nat.ports import free_reply
 from appliance.policy.facts import ICMP, ICMPV6, NO_TUPLE, NOWHERE, SELF, TCP, Decision, Facts, Reason, StateView, Tuple5
+from appliance.nat.source import Outside
 from appliance.policy.rules import Verdict
 from appliance.route import LINK_LOCAL, LINK_LOCAL_MASK
 from appliance.ruleset import DEFAULT_DENY, CheckedTarget, Ruleset, compile_ruleset
@@ -65,6 +66,8 @@ def _starts(facts: Facts) -> bool:
     protocol = facts.protocol
     if protocol == TCP:
         return facts.flags & (FIN | SYN | RST | ACK) == SYN
+    elif holds(ruleset.outside[version], destination):
+        return _refuse(Reason.NO_ROUTE, NO_RULE, NOWHERE, service, target)
     if protocol in (ICMP, ICMPV6):
         return facts.icmp_type == ECHO_REQUEST.get((facts.version, protocol))
     return True
@@ -99,13 +102,34 @@ def _pass_on(
     audited = ruleset.policy.audited(*asked) or NO_RULE
     if not rule.allow:
         return _refuse(Reason.REJECTED if rule.reject else Reason.POLICY, rule, egress, service, target, audited)
-    hidden = egress != SELF and ((door is not None and door.masquerade) or ruleset.masquerades.applies(from_zone, to_zone, version, source))
-    reply = _reply(facts, ruleset, view, door, destination, dport, egress if hidden else None)
+    outside = None if egress == SELF else _outside(facts, ruleset, door, egress, (from_zone, to_zone))
+    reply = _reply(facts, view, door, destination, dport, outside)
     if reply is None:
-        return _refuse(Reason.NAT_EXHAUSTED, rule, egress, service, target, audited)
+        refused = _refuse(Reason.NAT_EXHAUSTED, rule, egress, service, target, audited)
+        return refused if outside is None else refused._replace(outside=outside.address or 0)
     reply_hop = 0 if nic == SELF else ruleset.routes.hop_on(nic, version, source)
     tried = audited.name, audited.word if audited.name else ""
-    return Decision(True, Reason.ALLOWED, rule.name, rule.line, egress, next_hop, reply, service, target, reply_hop, rule.liberal, *tried)
+    made = Decision(True, Reason.ALLOWED, rule.name, rule.line, egress, next_hop, reply, service, target, reply_hop, rule.liberal, *tried)
+    return made if outside is None else _hidden(made, outside)
+
+
+def _hidden(decision: Decision, outside: Outside) -> Decision:
+    """The decision about a flow whose source is translated."""
+    pool = -1 if outside.pool is None else outside.pool.number
+    return decision._replace(outside=outside.address or 0, pool=pool, keeps_port=outside.keeps_port)
+
+
+def _outside(facts: Facts, ruleset: Ruleset, door: Door | None, egress: int, zones: tuple[int, int]) -> Outside | None:
+    """What the flow's source becomes; None: it stays."""
+    version, source = facts.version, facts.source
+    own = Outside(ruleset.primary.get((egress, version)))
+    if door is not None and door.masquerade:
+        return own
+    entry = ruleset.sources.find(*zones, version, source)
+    if entry is None or entry.pool is None:
+        return None if entry is None else own
+    address = entry.pool.address(source)
+    return Outside(address, address not in ruleset.local_addresses[version], entry.pool)
 
 
 def _implied(facts: Facts, ruleset: Ruleset, door: Door | None) -> Verdict:
@@ -118,22 +142,19 @@ def _implied(facts: Facts, ruleset: Ruleset, door: Door | None) -> Verdict:
     return DEFAULT_DENY
 
 
-def _reply(
-    facts: Facts, ruleset: Ruleset, view: StateView, door: Door | None, destination: int, dport: int, hide_at: int | None
-) -> Tuple5 | None:
-    """The reply to expect, the source being hidden behind the nic `hide_at`; None if it can't be made unambiguous.
+def _reply(facts: Facts, view: StateView, door: Door | None, destination: int, dport: int, outside: Outside | None) -> Tuple5 | None:
+    """The reply to expect; None if it can't be made unambiguous.
 
     Only two kinds of flow can share a reply with another: translated ones, and the appliance's own, whose address hidden flows use too.
     """
     nic, version, protocol, source, _, sport, *_ = facts
-    if door is None and hide_at is None and nic != SELF:
-        return destination, source, dport, sport
-    if hide_at is not None:
-        outside = ruleset.primary.get((hide_at, version))
-        if outside is None:
-            return None
-        source = outside
-    return free_reply(view, version, protocol, (source, destination, sport, dport), hide_at is not None)
+    if outside is None:
+        if door is None and nic != SELF:
+            return destination, source, dport, sport
+        return free_reply(view, version, protocol, (source, destination, sport, dport), False)
+    if outside.address is None:
+        return None
+    return free_reply(view, version, protocol, (outside.address, destination, sport, dport), not outside.keeps_port)
 
 
 def _refuse(

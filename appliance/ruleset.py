@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from ipaddress import IPv4Network
 from typing import NamedTuple
 
 from appliance.balancer.maglev import SIZE
 from appliance.balancer.services import Pool, PoolTarget
 from appliance.collector import paused
-from appliance.config.models import Config, Forward, Health, Masquerade, Service
+from appliance.config.models import Config, Forward, Health, Masquerade, Service, Snat
+from appliance.config.resolve import resolve
 from appliance.nat.destination import Door, Doors, Place, forward_doors, service_doors
-from appliance.nat.masquerade import Masquerades
+from appliance.nat.pool import SourcePool
+from appliance.nat.source import Sources, source_pools
 from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Reason
 from appliance.policy.rules import Policy, Verdict
+from appliance.ranges import Extent, Ranges, merged
 from appliance.route import LINK_LOCAL, LINK_LOCAL_MASK, Entry, RouteTable
 from ena_dev.errors import UsageError
 
@@ -48,15 +52,18 @@ class Ruleset:
     """By IP version: the nics' addresses and those of forwards and services. ARP and ND answer for them."""
     broadcasts: frozenset[int]
     """IPv4 broadcast addresses of connected networks."""
+    outside: Mapping[int, Ranges]
+    """By IP version: addresses that stand for others and belong to no nic. ARP and ND answer for them."""
     primary: Mapping[tuple[int, int], int]
     """(nic, version) -> the address that masqueraded flows leave under."""
     routes: RouteTable
     policy: Policy
     doors: Doors
-    masquerades: Masquerades
+    sources: Sources
     probes: Mapping[tuple[int, int, int, int], Verdict]
     """(version, protocol, address, port or 0) of health checks -> their implied rule."""
     pools: tuple[Pool, ...]
+    source_pools: tuple[SourcePool, ...]
     rules: tuple[Verdict, ...]
     """Every rule a decision can name, in the order in which they are asked."""
     reasons: tuple[str, ...] = tuple(reason.value for reason in Reason)
@@ -79,15 +86,19 @@ class Ruleset:
 
 
 @paused()
-def compile_ruleset(config: Config, generation: int, seed: bytes, table_size: int = SIZE) -> Ruleset:
+def compile_ruleset(
+    config: Config, generation: int, seed: bytes, table_size: int = SIZE, sets: Mapping[str, Extent] | None = None
+) -> Ruleset:
     """Compile a checked configuration. The same `seed` (up to 64 bytes) spreads flows over targets in the same way.
 
-    `table_size` is the prime size of balancer tables. Raises UsageError for too long a seed.
+    `table_size` is the prime size of balancer tables. `sets`: what is in the files of the objects that have one. Raises UsageError for too
+    long a seed.
     """
     if len(seed) > 64:
         raise UsageError(f"a balancer's seed has at most 64 bytes, not {len(seed)}")
     numbers = {name: number for number, name in enumerate(config.zones)}
     zones = {name: frozenset((number,)) for name, number in numbers.items()}
+    config = resolve(config, sets)
     zones |= {"any": frozenset(numbers.values()), "self": frozenset((len(numbers),))}
     pools = {service.name: _pools(service, seed, table_size) for service in config.services.values()}
     doors = Doors(_doors(config, zones, pools))
@@ -96,6 +107,8 @@ def compile_ruleset(config: Config, generation: int, seed: bytes, table_size: in
     checked = tuple(_checked(config))
     return Ruleset(
         generation=generation,
+    hiding = [entry for entry in config.nat if isinstance(entry, Masquerade | Snat)]
+    hides = source_pools(hiding, blake2b(digest_size=16, key=seed, person=b"snat").digest())
         zone_names=(*numbers, "self"),
         zone_of_nic=tuple(numbers[nic_zones[nic]] for nic in config.nics),
         local_addresses={version: frozenset(address for v, address in local if v == version) for version in (4, 6)},
@@ -104,7 +117,7 @@ def compile_ruleset(config: Config, generation: int, seed: bytes, table_size: in
         routes=RouteTable(_routes(config)),
         policy=Policy(config.policy, zones),
         doors=doors,
-        masquerades=Masquerades((entry for entry in config.nat if isinstance(entry, Masquerade)), zones),
+        sources=Sources(hiding, zones, hides),
         probes={(t.version, protocol_of(t.health, t.version), t.address, t.port): _health_rule(config.services[t.service])
                 for t in checked if t.health},
         pools=tuple(pool for by_version in pools.values() for pool in by_version.values()),
@@ -112,6 +125,8 @@ def compile_ruleset(config: Config, generation: int, seed: bytes, table_size: in
         checked=checked,
         picks_up=any(rule.pickup and not rule.audit for rule in config.policy),
     )
+        source_pools=tuple(hides.values()),
+        outside={version: merged(r for pool in hides.values() if pool.version == version for r in pool.ranges) for version in (4, 6)},
 
 
 def _pools(service: Service, seed: bytes, size: int) -> dict[int, Pool]:
@@ -120,7 +135,7 @@ def _pools(service: Service, seed: bytes, size: int) -> dict[int, Pool]:
         given = (target for target in service.targets if target.address.version == version)
         targets = [PoolTarget(t.name, int(t.address), t.port, t.weight, t.role == "backup") for t in given]
         affinity = service.affinity.timeout if service.affinity is not None else None
-        pools[version] = Pool(service.name, version, targets, seed, size, service.algorithm, affinity)
+        pools[version] = Pool(service.name, version, targets, seed, size, service.algorithm, affinity, service.slow_start is not None)
     return pools
 
 
@@ -187,9 +202,8 @@ def _health_rule(service: Service) -> Verdict:
 
 def _rules(config: Config) -> Iterator[Verdict]:
     yield from map(Verdict.of, config.policy)
-    for entry in config.nat:
-        if isinstance(entry, Forward):
-            yield Verdict(True, f"forward {entry.name}", entry.line)
+    forwards = {Verdict(True, f"forward {entry.name}", entry.line): None for entry in config.nat if isinstance(entry, Forward)}
+    yield from forwards  # one to an object may have become two
     for service in config.services.values():
         yield Verdict(True, f"service {service.name}", service.line)
         if service.health is not None:

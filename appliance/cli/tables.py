@@ -33,6 +33,7 @@ def show_status(status: Mapping[str, Any]) -> None:
     show("targets", ("service", "target", "address", "weight", "state", "health", "flows"), _targets(status["services"]))
     show("rules", ("rule", "line", "verdict", "packets", "bytes", "flows", "last hit"), map(_rule, status["rules"]))
     show("drops", ("reason", "frames"), ((name, f"{frames:,}") for name, frames in status["drops"].items()))
+    show("no source port left", ("outside", "refused flows", "episodes", "last"), map(_exhausted, status.get("nat-exhausted", ())))
     show("neighbours", ("nic", "address", "mac", "state"), ((n["nic"], n["address"], n["mac"], n["state"]) for n in status["neighbours"]))
 
 
@@ -106,16 +107,25 @@ def _targets(services: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
 
 
 def phase(target: Mapping[str, Any]) -> str:
-    """What a target is about, and for how long."""
-    if target["deadline"] is None:
-        return str(target["phase"])
-    return f"{target['phase']}, {max(0, round(target['deadline'] - time.time()))} s left"
+    """What a target is about, and how long or how far."""
+    if target["share"] < 100:
+        return f"{target['phase']}, warms up: {target['share']}%"
+    return str(target["phase"]) if target["deadline"] is None else f"{target['phase']}, {_left(target['deadline'])}"
+
+
+def _left(until: float) -> str:
+    return f"{max(0, round(until - time.time()))} s left"
 
 
 def _rule(rule: Mapping[str, Any]) -> Row:
     verdict = rule["verdict"] + (", audit" if rule["audit"] else "")
     last = "" if rule["idle"] is None else f"{timedelta(seconds=int(rule['idle']))} ago"
     return rule["name"], rule["line"] or "", verdict, f"{rule['packets']:,}", f"{rule['bytes']:,}", f"{rule['flows']:,}", last
+
+
+def _exhausted(address: Mapping[str, Any]) -> Row:
+    last = "now" if address["active"] else f"{timedelta(seconds=int(address['idle']))} ago"
+    return address["outside"] or "(no address)", f"{address['flows']:,}", address["episodes"], last
 
 
 def _flow(flow: Mapping[str, Any]) -> Row:

@@ -13,8 +13,8 @@ from appliance.flow.flows cimport flow_arm
 from appliance.flow.installing cimport drop_denied, make_room, settle, settle_denied
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.megaflow cimport (
-    ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_PORT, ALIKE_REPLY_DIRECT, ALIKE_VARY, Hop, MEGAFLOW_DENY, Megaflow, draw, hop_find,
-    megaflow_find,
+    ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_KEEPS, ALIKE_PORT, ALIKE_REPLY_DIRECT, ALIKE_VARY, Hop, MEGAFLOW_DENY, Megaflow, draw,
+    hop_find, megaflow_find,
 )
 from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL
@@ -73,17 +73,17 @@ cdef inline bint follow(Engine *engine, uint32_t slot, const Megaflow *found, Co
             and hop_for(engine, found, 1, found.kind.nic, key.source, &command.reply_adjacency))
 
 
-cdef inline uint8_t claim_reply(Engine *engine, uint32_t slot, Tuple *reply, uint8_t alike) noexcept nogil:
+cdef inline uint8_t claim_reply(Engine *engine, uint32_t slot, Tuple *reply, uint16_t alike) noexcept nogil:
     """The flow's second key into the index: with its own source port, or with one by which the reply tells from all others."""
     cdef Table *table = engine.table
     cdef bint echo = is_icmp(reply.version, reply.protocol)
     cdef bint ports = reply.protocol == PROTOCOL_TCP or reply.protocol == PROTOCOL_UDP
-    cdef bint keep = not (alike & ALIKE_HIDDEN and ports and ntohs(reply.dport) < LOWEST_PORT)
+    cdef bint low = alike & ALIKE_HIDDEN and not alike & ALIKE_KEEPS and ports and ntohs(reply.dport) < LOWEST_PORT
     cdef uint64_t hash
     cdef uint32_t taken
     cdef int n
     for n in range(PORT_TRIES):
-        if n or not keep:
+        if n or low:
             if not alike & ALIKE_VARY or not (ports or echo):
                 return REFUSED_TAKEN
             reply.dport = htons(<uint16_t> (LOWEST_PORT + draw(engine.megaflows) % PORTS))

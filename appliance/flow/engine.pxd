@@ -105,14 +105,14 @@ cdef struct Command:
     uint16_t rule
     uint16_t service
     uint16_t target
-    uint16_t pool              # which has chosen the target
+    uint16_t pool              # which has chosen the target, or the address that the source becomes
     uint16_t audit             # a rule that would have decided, 0: none
     uint32_t chosen            # the target's number in it, from 1; 0: no pool was asked
     uint8_t op
     uint8_t nic
     uint8_t flags              # FLOW_DECREMENT
+    uint16_t alike             # ALIKE_*
     uint8_t reason
-    uint8_t alike              # ALIKE_*
     uint8_t state              # ADJACENCY_*
     uint8_t mac[6]
 

@@ -26,7 +26,7 @@ cdef enum:  # Megaflow.what
     MEGAFLOW_FREE = 0
     MEGAFLOW_PASS = 1
     MEGAFLOW_DENY = 2
-    MEGAFLOW_POOL = 3          # a pool chooses the target, and flows to that are alike
+    MEGAFLOW_POOL = 3          # a pool chooses the target, or what the source becomes, and flows of the same choice are alike
 
 cdef enum:  # Megaflow.alike and Command.alike
     ALIKE = 1                  # the decision is one for all flows of the kind
@@ -36,6 +36,7 @@ cdef enum:  # Megaflow.alike and Command.alike
     ALIKE_HIDDEN = 16          # the source becomes the appliance's
     ALIKE_ADDRESS = 32         # the destination changes,
     ALIKE_PORT = 64            # and its port
+    ALIKE_KEEPS = 128          # a source port below 1024 stays, though the source is hidden
 
 
 cdef struct Cuts:              # where a dimension's answers change: x is of class i if i cuts are at or below it
@@ -65,8 +66,8 @@ cdef struct Megaflow:          # 104 bytes
     uint16_t service
     uint16_t target
     uint16_t pool
+    uint16_t alike
     uint8_t what
-    uint8_t alike
     uint8_t nic
     uint8_t flags              # FLOW_DECREMENT
     uint8_t reason
@@ -78,9 +79,10 @@ cdef struct Hop:               # an address on a link, and its adjacency
     uint8_t nic
     uint8_t version
 
-cdef struct Targets:           # of a balancer's pool
+cdef struct Targets:           # of a pool: a balancer's targets, or addresses that sources become
     uint16_t *table            # indexes by the tuple's hash. NULL: there is no such pool, or none of its targets is up
     uint32_t size
+    uint32_t by_source         # the hash is of the source alone
     Secret secret
 
 cdef struct Megaflows:
@@ -154,6 +156,20 @@ cdef inline Megaflow *megaflow_at(const Megaflows *all, const Kind *kind) noexce
     return NULL
 
 
+cdef inline uint64_t hash_of_source(const Secret *secret, const uint8_t *address, uint8_t version) noexcept nogil:
+    """The keyed hash of an address, as in a Tuple."""
+    cdef uint64_t words[3]
+    memcpy(words, address, 16)
+    words[2] = version
+    return siphash13(secret, <const uint8_t *> words, 3)
+
+
+cdef inline uint32_t chosen_of(const Targets *pool, const Tuple *key) noexcept nogil:
+    """Which of its targets a pool gives a flow."""
+    cdef uint64_t hash = hash_of_source(&pool.secret, key.source, key.version) if pool.by_source else key_hash(&pool.secret, key)
+    return pool.table[hash % pool.size]
+
+
 cdef inline Megaflow *megaflow_find(const Megaflows *all, const Tuple *key, uint8_t nic, uint8_t tcp_flags) noexcept nogil:
     """What was decided about flows like this one; NULL: nothing."""
     cdef Kind kind
@@ -167,7 +183,7 @@ cdef inline Megaflow *megaflow_find(const Megaflows *all, const Tuple *key, uint
     pool = &all.pools[found.pool]
     if pool.table == NULL:
         return NULL
-    kind.target = <uint32_t> pool.table[key_hash(&pool.secret, key) % pool.size] + 1
+    kind.target = chosen_of(pool, key) + 1
     return megaflow_at(all, &kind)
 
 

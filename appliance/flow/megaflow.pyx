@@ -89,6 +89,17 @@ def spread_hash(bytes secret not None, int version, int protocol, tuple5):
     return spread(&key, version, protocol, tuple5)
 
 
+def source_hash(bytes secret not None, int version, source):
+    """The keyed hash by which a pool of addresses is given to sources."""
+    cdef Secret key
+    cdef Tuple flow
+    if len(secret) != 16:
+        raise UsageError(f"a hash's secret has 16 bytes, not {len(secret)}")
+    memcpy(&key, <const char *> secret, 16)
+    pack_key(&flow, version, 0, 0, (source, source, 0, 0))
+    return hash_of_source(&key, flow.source, version)
+
+
 cdef class MegaflowTable:
     """One worker's megaflows. `secret`: 16 random bytes. Changes take the executor's barrier."""
 
@@ -133,8 +144,8 @@ cdef class MegaflowTable:
             for i in range(3):
                 drop_cuts(&made[i])
 
-    def set_pool(self, int number, bytes secret not None, table):
-        """Which of its targets a pool gives a flow: indexes by `spread_hash` modulo their count. None: Python is asked."""
+    def set_pool(self, int number, bytes secret not None, table, bint by_source=False):
+        """Which of its targets a pool gives a flow: indexes by a hash modulo their count. None: Python is asked."""
         cdef uint16_t *made = NULL
         cdef bytes raw = b"" if table is None else bytes(table)
         if not 0 <= number < POOLS or len(secret) != 16 or len(raw) % 2:
@@ -146,7 +157,7 @@ cdef class MegaflowTable:
             memcpy(made, <const char *> raw, len(raw))
         with self._executor.held():
             self.all.pools[number].table, made = made, self.all.pools[number].table
-            self.all.pools[number].size = len(raw) // 2
+            self.all.pools[number].size, self.all.pools[number].by_source = len(raw) // 2, by_source
             memcpy(&self.all.pools[number].secret, <const char *> secret, 16)
         free(made)
 

@@ -278,7 +278,7 @@ cdef class Worker:
         task_wake(&self.engine.task)
 
     def install(self, uint64_t flow, int version, int protocol, reply, int egress_nic, adjacency, reply_adjacency, rule, uint32_t generation,
-                service=0, target=0, bint decrement=True, bint liberal=False, audit=0, uint8_t alike=0, pool=None):
+                service=0, target=0, bint decrement=True, bint liberal=False, audit=0, uint16_t alike=0, pool=None):
         """Let a pending flow pass."""
         cdef Command command
         memset(&command, 0, sizeof(Command))
@@ -296,7 +296,7 @@ cdef class Worker:
         self.top_rule = max(self.top_rule, command.rule, command.audit)
         return self.push(&command, False)
 
-    def deny(self, uint64_t flow, rule, uint32_t generation, str reason not None, double seconds=1.0, audit=0, uint8_t alike=0, pool=None):
+    def deny(self, uint64_t flow, rule, uint32_t generation, str reason not None, double seconds=1.0, audit=0, uint16_t alike=0, pool=None):
         """Drop a flow's frames for a while."""
         cdef Command command
         memset(&command, 0, sizeof(Command))

@@ -1,12 +1,11 @@
 """Destination translation: which forward or service takes a flow that arrives at one of the appliance's doors."""
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from heapq import heappop, heappush
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from appliance.balancer.services import Pool
 from appliance.config.models import Forward, Service
+from appliance.nat.layers import at, layered
 from appliance.policy.rules import Verdict
 from appliance.ranges import ends
 
@@ -40,16 +39,14 @@ class Doors:
         by_place: dict[Place, list[Door]] = {}
         for place, door in doors:
             by_place.setdefault(place, []).append(door)
-        self._doors = {place: _wall(listed) for place, listed in by_place.items()}
+        self._doors: dict[Place, Wall] = {
+            place: layered([((door.low, door.high), door) for door in listed]) for place, listed in by_place.items()
+        }
 
     def find(self, zone: int, version: int, protocol: int, address: int, port: int) -> Door | None:
         """The door a flow from `zone` comes to, None if there is none."""
         wall = self._doors.get((zone, version, protocol, address))
-        if wall is None:
-            return None
-        ports, listening = wall
-        place = bisect_right(ports, port)
-        return listening[place - 1] if place else None
+        return None if wall is None else at(wall, port)
 
     def addresses(self) -> frozenset[tuple[int, int]]:
         """Every (version, address) that has a door."""
@@ -60,23 +57,6 @@ class Doors:
         for ports, listening in self._doors.values():
             yield from ports
             yield from ends((door.port, door.port) for door in listening if door is not None and door.port is not None)
-
-
-def _wall(doors: Sequence[Door]) -> Wall:
-    """One walk over the ends of all doors, with those open on a heap: the first added is on top."""
-    opening = sorted((door.low, number) for number, door in enumerate(doors))
-    ports = sorted({end for door in doors for end in (door.low, door.high + 1)})
-    listening: list[Door | None] = []
-    around: list[int] = []
-    begun = 0
-    for port in ports:
-        while begun < len(opening) and opening[begun][0] <= port:
-            heappush(around, opening[begun][1])
-            begun += 1
-        while around and doors[around[0]].high < port:
-            heappop(around)
-        listening.append(doors[around[0]] if around else None)
-    return ports, listening
 
 
 def forward_doors(forward: Forward, zone: int, own: Iterable[tuple[int, int]]) -> Iterable[tuple[Place, Door]]:

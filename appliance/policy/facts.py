@@ -74,6 +74,9 @@ class Decision(NamedTuple):
     would: str = ""  # what it says: allow, deny or reject
 
 
+    outside: int = 0  # what the source becomes, or would if there were a port; 0: it stays
+    pool: int = -1  # the number of the pool that this address is from
+    keeps_port: bool = False  # a source that changes may have any port, below 1024 too
 class StateView(Protocol):
     """The running state a decision may ask about."""
 

@@ -28,6 +28,7 @@ from appliance.runtime.adjacencies import HOST
 from appliance.runtime.commands import until_told
 from appliance.runtime.errors import RateLimit
 from appliance.runtime.megaflows import Megaflows
+from appliance.runtime.exhaustion import Exhaustion
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.punts import Punts
 from appliance.runtime.translate import address_of
@@ -106,6 +107,7 @@ class Decider:
 
     def configure(self, ruleset: Ruleset) -> None:
         """Decide by this ruleset from the next frame on."""
+        self.exhaustion = Exhaustion()
         self.ruleset = self.punts.ruleset = ruleset
 
     async def handle(self, work: Work) -> None:
@@ -156,6 +158,8 @@ class Decider:
         forward = self._adjacency(egress, miss.version, decision.next_hop, now)
         back = self._adjacency(miss.nic, miss.version, decision.reply_hop, now)
         if forward is None or back is None:
+        if decision.reason == Reason.NAT_EXHAUSTED:
+            self.exhaustion.refused(facts.version, decision.outside, facts.destination, self._clock())
             return self._deny(miss, decision.rule, "no-neighbour")
         self._chosen[miss.flow] = attempt, decision
         if len(self._chosen) > REMEMBERED:
@@ -195,6 +199,8 @@ class Decider:
             return HOST
         return self.neighbourhoods[nic].adjacency(version, next_hop, now)
 
+            if attempt >= ATTEMPTS:
+                self.exhaustion.refused(refused.miss.version, decision.outside, refused.miss.destination, self._clock())
     # -- punts ---------------------------------------------------------------------------------------------------------
 
     def _punted(self, punt: Punt) -> None:

@@ -89,6 +89,7 @@ def status(appliance: Running, now: float) -> dict[str, Any]:
         "drops": {name.removeprefix("drop:"): value for name, value in counters.items() if name.startswith("drop:") and value},
         "decisions-failed": appliance.decider.failures,
         "unanswered": dict(appliance.decider.punts.ignored),
+        "nat-exhausted": appliance.decider.exhaustion.rows(now),
         "rules": _rules(appliance, now),
         "neighbours": [
             {"nic": appliance.cards[index].name, **entry}

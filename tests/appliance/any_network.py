@@ -14,7 +14,7 @@ from appliance.config.models import Config, Forward, Health, Nic, Route, Rule, S
 from appliance.config.services import ALGORITHMS
 from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Facts
 from appliance.ruleset import protocol_of
-from tests.appliance.nat.test_masquerade import entries
+from tests.appliance.nat.test_source import entries
 from tests.appliance.policy.test_rules import policies
 from tests.appliance.small_network import number
 

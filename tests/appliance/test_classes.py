@@ -78,7 +78,11 @@ def judge(facts, other, ruleset, view):
     if facts.source == facts.destination or other.source == other.destination:
         return
     one = decide(facts, ruleset, view)
-    two = decide(other._replace(target=one.target), ruleset, view)  # those with a target are alike as far as they share it
+    two = decide(other._replace(target=one.target), ruleset, view)  # those with a target are alike as far as they share it,
+    if (one.pool, one.outside) != (two.pool, two.outside):  # and those of a pool as far as they share its address
+        assert one.pool == two.pool >= 0
+        assert two.outside == ruleset.source_pools[two.pool].address(other.source)
+        return
     told = generalized(facts, one)
     assert told == generalized(other, two)
     assert one.service == two.service

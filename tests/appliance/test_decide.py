@@ -14,7 +14,7 @@ FIN, RST, ACK = 1, 4, 16
 
 def test_home_reaches_the_internet_under_the_appliances_address():
     decision = ask(flow(LAN, "192.168.10.50", "198.51.100.1"))
-    assert decision == (
+    assert decision[:13] == (
         True, "allowed", "home out", 21, WAN, number("203.0.113.1"), reply("198.51.100.1", "203.0.113.7", 443, 40000),
         None, None, number("192.168.10.50"), False, "", "",
     )  # fmt: skip

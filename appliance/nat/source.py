@@ -1,0 +1,82 @@
+"""Source translation: which flows leave under another address, and under which. Of two entries that speak of a flow the first wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from appliance.config.models import Masquerade, Snat
+from appliance.nat.layers import at, layered
+from appliance.nat.pool import SourcePool
+from appliance.ranges import BEYOND, Range, network_range
+
+EVERY_ADDRESS: Final[Range] = (0, BEYOND)
+
+
+class Source(NamedTuple):
+    """How the sources of flows change. Without a `pool` they become the egress nic's own address."""
+
+    name: str
+    pool: SourcePool | None = None
+
+
+class Outside(NamedTuple):
+    """What one flow's source becomes."""
+
+    address: int | None  # None: the egress nic has none of the flow's version
+    keeps_port: bool = False  # below 1024, too: the address is nobody's own
+    pool: SourcePool | None = None
+
+
+Translation = Masquerade | Snat
+Place = tuple[int, int, int]
+"""(zone that a flow comes from, zone that it goes to, version)."""
+
+
+class Sources:
+    """All entries that hide sources, by the zones and the version they speak of. `pools` are those of snat entries, by name and version."""
+
+    __slots__ = ("_walls",)
+
+    def __init__(
+        self, entries: Iterable[Translation], zones: Mapping[str, frozenset[int]], pools: Mapping[tuple[str, int], SourcePool]
+    ) -> None:
+        layers: dict[Place, list[tuple[Range, Source]]] = {}
+        for entry in entries:
+            pairs = {(a, b) for before in entry.from_zones for a in zones[before] for after in entry.to_zones for b in zones[after]}
+            for version, source in _by_version(entry, pools):
+                own = [(network_range(net), source) for net in entry.source if net.version == version]
+                for from_zone, to_zone in pairs:
+                    layers.setdefault((from_zone, to_zone, version), []).extend(own if entry.source else [(EVERY_ADDRESS, source)])
+        self._walls = {place: layered(listed) for place, listed in layers.items()}
+
+    def find(self, from_zone: int, to_zone: int, version: int, source: int) -> Source | None:
+        """What hides a flow from this source; None: it leaves as it is."""
+        wall = self._walls.get((from_zone, to_zone, version))
+        return None if wall is None else at(wall, source)
+
+    def cuts(self, version: int) -> Iterator[int]:
+        """The sources from which on flows may leave under another address."""
+        for (_, _, of_version), (numbers, _) in self._walls.items():
+            if of_version == version:
+                yield from numbers
+
+
+def _by_version(entry: Translation, pools: Mapping[tuple[str, int], SourcePool]) -> Iterator[tuple[int, Source]]:
+    if isinstance(entry, Masquerade):
+        yield entry.family, Source(entry.name)
+        return
+    for version in (4, 6):
+        if entry.size(version):
+            yield version, Source(entry.name, pools[entry.name, version])
+
+
+def source_pools(entries: Iterable[Translation], secret: bytes) -> dict[tuple[str, int], SourcePool]:
+    """The pools of all snat entries, numbered in their order."""
+    pools: dict[tuple[str, int], SourcePool] = {}
+    for entry in entries:
+        for version in (4, 6):
+            if isinstance(entry, Snat) and entry.size(version):
+                ranges = [(int(first), int(last)) for first, last in entry.pool if first.version == version]
+                pools[entry.name, version] = SourcePool(len(pools), version, ranges, secret)
+    return pools
