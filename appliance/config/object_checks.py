@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding, Scope
@@ -49,8 +49,8 @@ def _reached(start: str, groups: dict[str, list[ObjectName]]) -> set[str]:
 def _relatives(scope: Scope) -> Iterator[Finding]:
     """Ends of addresses, where the file alone says how they begin."""
     for path, place in _written(scope.config):
-        nic = scope.config.nics.get(place.nic) if isinstance(place, Relative) else None
-        if not isinstance(place, Relative) or nic is None or (nic.uplink is not None and not nic.address):
+        nic = scope.config.nics.get(place.nic)
+        if nic is None or (nic.uplink is not None and not nic.address):
             continue
         prefix = prefix_of(nic)
         if prefix is None:
@@ -61,15 +61,20 @@ def _relatives(scope: Scope) -> Iterator[Finding]:
             yield Finding(path, "more than the end of an address", hint, quoted(str(place.suffix)))
 
 
-def _written(config: Config) -> Iterator[tuple[Path, Place]]:
-    """All places that are written in objects and rules."""
+def _written(config: Config) -> Iterator[tuple[Path, Relative]]:
+    """All ends of addresses in objects and rules."""
     for name, item in config.objects.items():
-        lists = {"v4": item.v4, "v6": item.v6} if isinstance(item, Host) else {"members": item.members}
-        for key, places in lists.items():
-            yield from ((("objects", name, key, index), place) for index, place in enumerate(places))
+        yield from _ends(("objects", name), {"v6": item.v6} if isinstance(item, Host) else {"members": item.members})
     for number, rule in enumerate(config.policy):
-        for key, places in (("source", rule.source), ("destination", rule.destination)):
-            yield from ((("policy", number, key, index), place) for index, place in enumerate(places))
+        if Relative in map(type, rule.source) or Relative in map(type, rule.destination):
+            yield from _ends(("policy", number), {"source": rule.source, "destination": rule.destination})
+
+
+def _ends(path: Path, lists: Mapping[str, Sequence[Place]]) -> Iterator[tuple[Path, Relative]]:
+    for key, places in lists.items():
+        for index, place in enumerate(places):
+            if isinstance(place, Relative):
+                yield (*path, key, index), place
 
 
 def _forwards(config: Config) -> Iterator[Finding]:

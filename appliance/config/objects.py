@@ -27,6 +27,8 @@ from appliance.config.words import NO_NAMES, WORDS, Matches, ServiceMatch, servi
 from appliance.ranges import Extent, Span
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
+PLAIN: Final = re.compile(r"[0-9./]+")
+"""What most are: IPv4 networks."""
 
 
 class ObjectName(str):
@@ -63,6 +65,8 @@ class Names:
 
 def place(value: object, info: ValidationInfo) -> Place:
     """A network, one address, a range of them, the end of one with its nic, or the name of an object."""
+    if type(value) is str and PLAIN.fullmatch(value):
+        return network(value)
     if isinstance(value, IPv4Network | IPv6Network | Span | Relative | ObjectName | Extent):
         return value
     text = scalar(value, "10.0.0.0/8")

@@ -95,13 +95,13 @@ def resolve(config: Config, sets: Mapping[str, Extent] | None = None) -> Config:
 
 
 def _plain(rule: Rule, meanings: Meanings) -> Rule:
-    if not (rule.source or rule.destination) or not (_named(rule.source) or _named(rule.destination)):
+    if not (_named(rule.source) or _named(rule.destination)):
         return rule
     return rule.model_copy(update={"source": _meant(rule.source, meanings), "destination": _meant(rule.destination, meanings)})
 
 
 def _named(places: tuple[object, ...]) -> bool:
-    return any(type(place) in BY_NAME for place in places)
+    return not BY_NAME.isdisjoint(map(type, places))
 
 
 def _meant(places: Iterable[Place], meanings: Meanings) -> tuple[Place, ...]:

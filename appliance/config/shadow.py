@@ -135,7 +135,7 @@ def _vague(rule: Rule) -> bool:
 
 
 def _unsure(places: Sequence[Place]) -> bool:
-    return any(type(place) is Extent and not place.sure for place in places)
+    return Extent in map(type, places) and any(not place.sure for place in places if isinstance(place, Extent))
 
 
 def _addresses(places: Sequence[Place]) -> Ranges:
@@ -144,11 +144,11 @@ def _addresses(places: Sequence[Place]) -> Ranges:
         return EVERY_ADDRESS
     ranges = []
     for place in places:
-        if isinstance(place, Extent):
-            ranges += [(v * KIND + first, v * KIND + last) for v in (4, 6) for first, last in place.ranges(v)]
-        elif isinstance(place, IPv4Network | IPv6Network | Span):
+        if isinstance(place, IPv4Network | IPv6Network | Span):
             first, last = network_range(place)
             ranges.append((place.version * KIND + first, place.version * KIND + last))
+        elif isinstance(place, Extent):
+            ranges += [(version * KIND + first, version * KIND + last) for version in (4, 6) for first, last in place.ranges(version)]
     return merged(ranges)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from socket import getservbyname
+
 import pytest
 from scapy.layers.inet import icmptypes
 from scapy.layers.inet6 import icmp6types
 
 from appliance.config.errors import BadValueError
-from appliance.config.words import ICMP, ICMP_TYPES, ICMPV6, WORDS, ServiceMatch, service_matches
+from appliance.config.words import ICMP, ICMP_TYPES, ICMPV6, WORDS, ServiceMatch, described, service_matches
 
 
 @pytest.mark.parametrize(
@@ -29,14 +31,43 @@ def test_a_word_stands_for_its_matches(word: str, matches: list[ServiceMatch]) -
     assert list(service_matches(word)) == matches
 
 
-IANA = {
-    "ssh": 22, "http": 80, "https": 443, "dns": 53, "ntp": 123, "smtp": 25, "imaps": 993, "ldap": 389, "rdp": 3389, "mysql": 3306,
-    "postgres": 5432, "redis": 6379, "iperf3": 5201, "dhcp": 67, "traceroute": 33434,
+OTHER_NAMES = {  # what the system's list of services calls them
+    "dns": "domain", "mdns": "mdns", "smtps": "submissions", "kerberos": "kerberos", "kpasswd": "kpasswd", "tacacs": "tacacs",
+    "ident": "auth", "rdp": "ms-wbt-server", "smb": "microsoft-ds", "netbios": "netbios-ns", "portmap": "sunrpc", "iscsi": "iscsi-target",
+    "afp": "afpovertcp", "postgres": "postgresql", "mssql": "ms-sql-s", "irc": "ircd", "ircs": "ircs-u", "sip": "sip", "sips": "sip-tls",
+    "stun": "stun", "rtsp": "rtsp", "lpd": "printer", "jetdirect": "", "dns-tls": "domain-s", "xmpp": "xmpp-client", "dhcp": "bootps",
+    "ntp": "ntp", "ptp": "ptp-event", "tftp": "tftp", "rip": "route", "ike": "isakmp", "ipsec": "isakmp", "minecraft": "",
+    "zabbix": "zabbix-agent", "x11": "x11", "wol": "discard", "upnp": "", "http3": "https", "msrpc": "epmap", "dhcpv6": "dhcpv6-client",
 }  # fmt: skip
 
 
-def test_named_services_have_the_ports_of_the_registry() -> None:
-    assert {word: matches[0].ports[0] for word, matches in WORDS.items() if matches[0].ports} == IANA
+def test_named_services_have_the_ports_of_the_systems_list() -> None:
+    agreed = 0
+    for name, matches in WORDS.items():
+        kind = {6: "tcp", 17: "udp"}.get(matches[0].protocol or 0)
+        known = OTHER_NAMES.get(name, name)
+        if kind is None or matches[0].ports is None or not known:
+            continue
+        try:
+            port = getservbyname(known, kind)
+        except OSError:
+            continue
+        assert port == matches[0].ports[0], name
+        agreed += 1
+    assert agreed > 60
+
+
+def test_a_name_means_what_it_meant_when_files_were_written() -> None:
+    assert {name: [described(match) for match in WORDS[name]] for name in ("rdp", "https", "dhcp", "iperf3", "ping", "ntp")} == {
+        "rdp": ["tcp/3389"], "https": ["tcp/443"], "dhcp": ["udp/67-68"], "iperf3": ["tcp/5201", "udp/5201"], "ping": ["icmp/8", "icmpv6/128"],
+        "ntp": ["udp/123"],
+    }  # fmt: skip
+
+
+def test_a_description_means_the_same() -> None:
+    for match in {match for matches in WORDS.values() for match in matches if match.ports or match.icmp_type}:
+        assert service_matches(described(match)) == (match,)
+    assert [described(match) for match in (ServiceMatch(), ServiceMatch(6), ServiceMatch(50))] == ["any", "tcp", "50"]
 
 
 def test_icmp_type_names_are_those_of_the_protocol() -> None:
@@ -56,7 +87,7 @@ def test_icmp_type_names_are_those_of_the_protocol() -> None:
         ("icmp/ecko-request", "did you mean `echo-request`?"),
         ("icmp/256", "write a number from 0 to 255"),
         ("tcp/", "write a port from 1 to 65535"),
-        ("xyzzy", "write tcp/PORT, udp/PORT, icmp/TYPE or one of any, tcp"),
+        ("xyzzy", "write tcp/PORT, udp/PORT, icmp/TYPE, or a name that"),
     ],
 )
 def test_an_unknown_word_gets_a_hint(word: str, hint: str) -> None:
