@@ -29,15 +29,18 @@ from appliance.policy.facts import SELF, Decision, Facts, Reason
 from appliance.ranges import Range, ends
 from appliance.route import BITS, LINK_LOCAL, LINK_LOCAL_MASK
 from appliance.ruleset import Ruleset
+from appliance.special import BOGONS
 
 WHOLE_6: Final = (1 << 128) - 1
 SPECIAL: Final[dict[int, tuple[Range, ...]]] = {
-    4: ((0, 0x00FFFFFF), (0x7F000000, 0x7FFFFFFF), (0xE0000000, 0xFFFFFFFF)),
+    4: ((0, 0x00FFFFFF), (0x7F000000, 0x7FFFFFFF), (0xA9FE0000, 0xA9FEFFFF), (0xE0000000, 0xFFFFFFFF)),
     6: ((0, 0xFFFFFFFF), (0xFFFF << 32, (0x10000 << 32) - 1), (LINK_LOCAL, LINK_LOCAL | WHOLE_6 ^ LINK_LOCAL_MASK), (0xFF << 120, WHOLE_6)),
 }
 """Addresses that `decide` knows by themselves, as source and as destination: those that no router forwards, and link-local ones."""
 
-CLASS_ALONE: Final = frozenset((Reason.POLICY, Reason.REJECTED, Reason.NO_ROUTE, Reason.BAD_ADDRESS, Reason.NOT_A_START))
+CLASS_ALONE: Final = frozenset(
+    (Reason.POLICY, Reason.REJECTED, Reason.NO_ROUTE, Reason.BAD_ADDRESS, Reason.SPOOFED, Reason.BOGON, Reason.NOT_A_START)
+)
 """Why a flow was refused, if it is so for all that are alike."""
 
 
@@ -66,10 +69,12 @@ def find_cuts(ruleset: Ruleset) -> Cuts:
     sources, destinations = {}, {}
     for version, bits in BITS.items():
         common = [*ends(SPECIAL[version]), *ends((a, a) for a in ruleset.local_addresses[version]), *ruleset.routes.cuts(version)]
+        common += ends(ruleset.outside[version])
         if version == 4:
             common += ends((address, address) for address in ruleset.broadcasts)
+        if any(ruleset.drops_bogons):
+            common += ends(BOGONS[version])
         from_it, to_it = ruleset.policy.address_cuts(version)
-        common += ends(ruleset.outside[version])
         probed = ends((address, address) for of_version, _, address, _ in ruleset.probes if of_version == version)
         sources[version] = _ascending([*common, *from_it, *ruleset.sources.cuts(version)], bits)
         destinations[version] = _ascending([*common, *to_it, *probed], bits)
@@ -96,5 +101,5 @@ def generalized(facts: Facts, decision: Decision) -> Alike | None:
         reply_direct=facts.nic != SELF and decision.reply_hop == facts.source,
         vary=translated or facts.nic == SELF,
         hidden=hidden,
-    )
         keeps=decision.keeps_port,
+    )

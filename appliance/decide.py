@@ -1,18 +1,19 @@
 """The decision: what becomes of a flow, from its first packet. A pure function; running, explaining and testing all call it.
 
-    sanity -> forward or service -> one of ours? -> route -> policy -> masquerade -> the reply to expect
+    sanity -> forward or service -> one of ours? -> route -> policy -> masquerade or pool -> the reply to expect
 
 Policy sees the original source and the translated destination, as netfilter's forward chain does.
 """
 
 from typing import Final
 
+from appliance import sanity
 from appliance.nat.destination import Door
 from appliance.nat.ports import free_reply
-from appliance.policy.facts import ICMP, ICMPV6, NO_TUPLE, NOWHERE, SELF, TCP, Decision, Facts, Reason, StateView, Tuple5
 from appliance.nat.source import Outside
+from appliance.policy.facts import ICMP, ICMPV6, NO_TUPLE, NOWHERE, SELF, TCP, Decision, Facts, Reason, StateView, Tuple5
 from appliance.policy.rules import Verdict
-from appliance.route import LINK_LOCAL, LINK_LOCAL_MASK
+from appliance.ranges import holds
 from appliance.ruleset import DEFAULT_DENY, CheckedTarget, Ruleset, compile_ruleset
 
 __all__ = ["CheckedTarget", "Ruleset", "compile_ruleset", "decide"]
@@ -25,8 +26,9 @@ NO_RULE: Final = Verdict(False, "", 0)
 
 def decide(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
     """Decide about the flow that `facts` begin. Never raises for what came from the wire."""
-    if _martian(facts, ruleset):
-        return _refuse(Reason.BAD_ADDRESS, NO_RULE)
+    bad = sanity.arrives(facts, ruleset)
+    if bad is not None:
+        return _refuse(bad, NO_RULE)
     if not (_starts(facts) or (ruleset.picks_up and _continues(facts))):
         return _refuse(Reason.NOT_A_START, NO_RULE)
     nic, version, protocol, _, destination, _, dport, *_ = facts
@@ -41,33 +43,11 @@ def decide(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
     return _pass_on(facts, ruleset, view, door, chosen.address, chosen.port, chosen.name)
 
 
-def _martian(facts: Facts, ruleset: Ruleset) -> bool:
-    """Whether the packet has an address that must not be forwarded. Source: RFC 1812, section 5.3.7; RFC 4291, section 2.
-
-    An address of ours comes from ourselves alone, and nothing else does.
-    """
-    nic, version, _, source, destination, *_ = facts
-    if version == 4:
-        # 224/4 and above: multicast, reserved, broadcast. 0/8 and 127/8: this network, loopback.
-        if source >= 0xE0000000 or destination >= 0xE0000000 or source >> 24 in (0, 127) or destination >> 24 in (0, 127):
-            return True
-        if source in ruleset.broadcasts or destination in ruleset.broadcasts:
-            return True
-    elif source >> 120 == 0xFF or destination >> 120 == 0xFF or source >> 32 in (0, 0xFFFF) or destination >> 32 in (0, 0xFFFF):
-        return True  # multicast; unspecified, loopback and IPv4 in disguise
-    local = ruleset.local_addresses[version]
-    if version == 6 and destination & LINK_LOCAL_MASK == LINK_LOCAL and destination not in local:
-        return True
-    return (source in local) is (nic != SELF) or source == destination
-
-
 def _starts(facts: Facts) -> bool:
     """Whether such a packet may be a flow's first."""
     protocol = facts.protocol
     if protocol == TCP:
         return facts.flags & (FIN | SYN | RST | ACK) == SYN
-    elif holds(ruleset.outside[version], destination):
-        return _refuse(Reason.NO_ROUTE, NO_RULE, NOWHERE, service, target)
     if protocol in (ICMP, ICMPV6):
         return facts.icmp_type == ECHO_REQUEST.get((facts.version, protocol))
     return True
@@ -86,12 +66,15 @@ def _pass_on(
     service = door.pool.service if door is not None and door.pool is not None else None
     if destination in ruleset.local_addresses[version]:
         egress, next_hop = SELF, 0
+    elif holds(ruleset.outside[version], destination):
+        return _refuse(Reason.NO_ROUTE, NO_RULE, NOWHERE, service, target)
     else:
         hop = ruleset.routes.lookup(version, destination)
         if hop is None:
             return _refuse(Reason.NO_ROUTE, NO_RULE, NOWHERE, service, target)
-        if version == 6 and source & LINK_LOCAL_MASK == LINK_LOCAL:
-            return _refuse(Reason.BAD_ADDRESS, NO_RULE, NOWHERE, service, target)
+        bad = sanity.leaves(facts, ruleset, hop.nic, door is not None)
+        if bad is not None:
+            return _refuse(bad, NO_RULE, NOWHERE, service, target)
         egress, next_hop = hop
     from_zone, to_zone = ruleset.zone(nic), ruleset.zone(egress)
     selector = dport if icmp_type < 0 else icmp_type

@@ -32,11 +32,12 @@ Levels = tuple[tuple[int, dict[int, tuple[int, int]]], ...]
 class RouteTable:
     """Finds the way to an address. Of two entries for the same network the first given wins."""
 
-    __slots__ = ("_all", "_of_nic")
+    __slots__ = ("_all", "_behind", "_of_nic")
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         entries = tuple(entries)
         self._all = {version: _levels(version, entries) for version in BITS}
+        self._behind = {version: _nics(version, entries) for version in BITS}
         nics = {entry.nic for entry in entries}
         self._of_nic = {(nic, version): _levels(version, [e for e in entries if e.nic == nic]) for nic in nics for version in BITS}
 
@@ -48,6 +49,18 @@ class RouteTable:
                 nic, via = found
                 return Hop(nic, via or address)
         return None
+
+    def behind(self, version: int, address: int) -> frozenset[int]:
+        """The nics that the longest prefix with `address` is behind: several, if it is given for several."""
+        for mask, networks in self._behind[version]:
+            found = networks.get(address & mask)
+            if found is not None:
+                return found
+        return frozenset()
+
+    def names(self, version: int, address: int) -> bool:
+        """Whether a route that is no default route leads to `address`."""
+        return any(mask and address & mask in networks for mask, networks in self._behind[version])
 
     def hop_on(self, nic: int, version: int, address: int) -> int:
         """The next hop towards `address` by this nic; the address itself if none of the nic's routes leads there.
@@ -72,11 +85,24 @@ class RouteTable:
                         yield from (network, network + (whole ^ mask) + 1, via, via + 1)
 
 
+def _nics(version: int, entries: Iterable[Entry]) -> tuple[tuple[int, dict[int, frozenset[int]]], ...]:
+    """(mask, network -> all nics that have it) for each prefix length in use, the longest first."""
+    levels: dict[int, dict[int, frozenset[int]]] = {}
+    for entry in entries:
+        if entry.version == version:
+            networks = levels.setdefault(entry.prefix, {})
+            networks[entry.network] = networks.get(entry.network, frozenset()) | {entry.nic}
+    return tuple((_mask(version, prefix), levels[prefix]) for prefix in sorted(levels, reverse=True))
+
+
+def _mask(version: int, prefix: int) -> int:
+    whole = (1 << BITS[version]) - 1
+    return whole ^ (whole >> prefix)
+
+
 def _levels(version: int, entries: Iterable[Entry]) -> Levels:
     levels: dict[int, dict[int, tuple[int, int]]] = {}
     for entry in entries:
         if entry.version == version:
             levels.setdefault(entry.prefix, {}).setdefault(entry.network, (entry.nic, entry.via))
-    bits = BITS[version]
-    whole = (1 << bits) - 1
-    return tuple((whole ^ (whole >> prefix), levels[prefix]) for prefix in sorted(levels, reverse=True))
+    return tuple((_mask(version, prefix), levels[prefix]) for prefix in sorted(levels, reverse=True))

@@ -70,6 +70,10 @@ class Ruleset:
     checked: tuple[CheckedTarget, ...] = ()
     picks_up: bool = False
     """Whether there is a rule by which a TCP connection may begin in the middle."""
+    antispoof: tuple[str, ...] = ()
+    """What each zone asks of sources: strict, loose or off."""
+    drops_bogons: tuple[bool, ...] = ()
+    """Whether a zone drops what the Internet can't have."""
 
     @property
     def self_zone(self) -> int:
@@ -94,21 +98,21 @@ def compile_ruleset(
     `table_size` is the prime size of balancer tables. `sets`: what is in the files of the objects that have one. Raises UsageError for too
     long a seed.
     """
+    config = resolve(config, sets)
     if len(seed) > 64:
         raise UsageError(f"a balancer's seed has at most 64 bytes, not {len(seed)}")
     numbers = {name: number for number, name in enumerate(config.zones)}
     zones = {name: frozenset((number,)) for name, number in numbers.items()}
-    config = resolve(config, sets)
     zones |= {"any": frozenset(numbers.values()), "self": frozenset((len(numbers),))}
     pools = {service.name: _pools(service, seed, table_size) for service in config.services.values()}
     doors = Doors(_doors(config, zones, pools))
     local = {(address.version, int(address.ip)) for nic in config.nics.values() for address in nic.address} | doors.addresses()
+    hiding = [entry for entry in config.nat if isinstance(entry, Masquerade | Snat)]
+    hides = source_pools(hiding, blake2b(digest_size=16, key=seed, person=b"snat").digest())
     nic_zones = config.zones_of_nics()
     checked = tuple(_checked(config))
     return Ruleset(
         generation=generation,
-    hiding = [entry for entry in config.nat if isinstance(entry, Masquerade | Snat)]
-    hides = source_pools(hiding, blake2b(digest_size=16, key=seed, person=b"snat").digest())
         zone_names=(*numbers, "self"),
         zone_of_nic=tuple(numbers[nic_zones[nic]] for nic in config.nics),
         local_addresses={version: frozenset(address for v, address in local if v == version) for version in (4, 6)},
@@ -121,12 +125,14 @@ def compile_ruleset(
         probes={(t.version, protocol_of(t.health, t.version), t.address, t.port): _health_rule(config.services[t.service])
                 for t in checked if t.health},
         pools=tuple(pool for by_version in pools.values() for pool in by_version.values()),
+        source_pools=tuple(hides.values()),
+        outside={version: merged(r for pool in hides.values() if pool.version == version for r in pool.ranges) for version in (4, 6)},
         rules=tuple(_rules(config)),
         checked=checked,
         picks_up=any(rule.pickup and not rule.audit for rule in config.policy),
+        antispoof=tuple(zone.antispoof for zone in config.zones.values()),
+        drops_bogons=tuple(zone.bogons == "drop" for zone in config.zones.values()),
     )
-        source_pools=tuple(hides.values()),
-        outside={version: merged(r for pool in hides.values() if pool.version == version for r in pool.ranges) for version in (4, 6)},
 
 
 def _pools(service: Service, seed: bytes, size: int) -> dict[int, Pool]:

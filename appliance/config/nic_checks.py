@@ -30,6 +30,7 @@ def check(scope: Scope) -> Iterator[Finding]:
     for index, route in enumerate(scope.config.routes):
         yield from _route(index, route, scope)
     yield from _routes_twice(scope)
+    yield from _antispoof(scope)
 
 
 def _needs(nic: Nic, scope: Scope) -> Iterator[Finding]:
@@ -163,6 +164,20 @@ def _route(index: int, route: Route, scope: Scope) -> Iterator[Finding]:
             yield Finding((*path, "via"), "gateway is in no connected network", hint, via)
         elif route.nic is not None and route.nic not in behind:
             yield Finding((*path, "nic"), f"gateway is not behind this nic but {named('nics', behind[0])}", "correct one of the two")
+
+
+def _antispoof(scope: Scope) -> Iterator[Finding]:
+    """A zone that is loose where a default route leads to every source asks nothing."""
+    config = scope.config
+    used = {address.version for nic in config.nics.values() for address in nic.address}
+    led = {gateway.version for nic in config.nics.values() for gateway in nic.gateway}
+    led |= {route.to.version for route in config.routes if route.to.prefixlen == 0}
+    if scope.adopts or not used <= led:
+        return
+    for zone in config.zones.values():
+        if zone.antispoof == "loose":
+            hint = "write `off` to say so, or `strict` to ask whether the way back leads out of the same nic"
+            yield Finding(("zones", zone.name, "antispoof"), "refuses no source: a default route leads to each", hint, warning=True)
 
 
 def _routes_twice(scope: Scope) -> Iterator[Finding]:

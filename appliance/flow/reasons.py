@@ -51,6 +51,10 @@ MEANINGS: Final[dict[str, str]] = {
     "tx-refused": "the egress card can't send such a frame",
     "punt-full": "too many frames wait for the control plane",
     "no-buffer": "no buffer for a frame of the control plane",
+    # who sends, and how much
+    "spoofed": "its source isn't behind the nic it came in by: see the zone's `antispoof`",
+    "bogon": "a special-purpose address where only the Internet is: see the zone's `bogons`",
+    "over-limit": "a limit of its rule or service is reached: `rate`, `connections`, `protect`",
 }
 
 NUMBERS: Final[dict[str, int]] = {name: number for number, name in enumerate(MEANINGS)}

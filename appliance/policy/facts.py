@@ -38,6 +38,8 @@ class Reason(StrEnum):
     NAT_EXHAUSTED = "nat-exhausted"  # no source port left that makes the reply unambiguous
     NOT_A_START = "not-a-start"  # a packet that only an existing flow may carry
     BAD_ADDRESS = "bad-address"  # a source or destination that no router may forward
+    SPOOFED = "spoofed"  # its source is not behind the nic it came in by
+    BOGON = "bogon"  # a special-purpose address where the Internet is
 
 
 class Facts(NamedTuple):
@@ -72,11 +74,11 @@ class Decision(NamedTuple):
     liberal: bool = False  # TCP: any sequence numbers may pass
     audited: str = ""  # a rule under audit that would have decided, "" without one
     would: str = ""  # what it says: allow, deny or reject
-
-
     outside: int = 0  # what the source becomes, or would if there were a port; 0: it stays
     pool: int = -1  # the number of the pool that this address is from
     keeps_port: bool = False  # a source that changes may have any port, below 1024 too
+
+
 class StateView(Protocol):
     """The running state a decision may ask about."""
 
@@ -89,3 +91,6 @@ class StateView(Protocol):
 
     def target_up(self, service: str, target: str) -> bool:
         """Whether health checks let this target take new flows; always true for a service without checks."""
+
+    def target_share(self, service: str, target: str) -> int:
+        """How much of its weight counts for a target that is up, in percent: less than 100 while it warms up."""

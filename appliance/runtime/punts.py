@@ -24,6 +24,7 @@ from appliance.ruleset import Ruleset
 from appliance.runtime.errors import RateLimit, refusal, router_error, translate_error
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.translate import DONT_FRAGMENT, Ends, address_of, addresses, ends, finish, fragments, rewrite
+from appliance.sanity import may_report
 from ena_dev.packet import build
 from ena_dev.packet.build import IcmpError
 from ena_dev.packet.parse import Flag, Reason, parse
@@ -102,8 +103,16 @@ class Punts:
     # -- errors about flows --------------------------------------------------------------------------------------------
 
     def _icmp_error(self, punt: Punt, now: float) -> None:
-        if self._granted(punt.nic, punt.reason, now):
-            self._pass_on(punt.frame, punt.nic, now)
+        if not self._granted(punt.nic, punt.reason, now):
+            return
+        reason, parsed = parse(punt.frame)
+        if punt.nic != self._host and reason is Reason.OK:
+            version = parsed["version"]
+            reporter, _ = addresses(punt.frame[parsed["l3_offset"] :], version)
+            if not may_report(self.ruleset, punt.nic, version, reporter):
+                self.ignored["spoofed"] += 1
+                return
+        self._pass_on(punt.frame, punt.nic, now)
 
     def _pass_on(self, frame: bytes, nic: int, now: float) -> None:
         """Pass on an ICMP error that came in by `nic`, translated, if it is about a flow that sends there."""

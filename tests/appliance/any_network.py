@@ -45,6 +45,7 @@ SERVERS = {4: ["10.1.2.3", "10.1.2.40", "10.1.2.1", "10.2.0.0", "192.0.2.77"], 6
 PORTS = [(80, 80), (443, 443), (100, 110), (105, 200), (1, 65535)]
 TO_PORTS = [None, 22, 80, 105, 443]
 NAMES = ["internet", "home", "guests"]
+ASKED = st.fixed_dictionaries({"antispoof": st.sampled_from(["strict", "loose", "off"]), "bogons": st.sampled_from(["allow", "drop"])})
 EVERYWHERE = {"from_zones": ["any", "self"], "to_zones": ["any", "self"]}
 LAST = [
     Rule(name="no games", verdict="reject", services="udp/300-310", **EVERYWHERE),
@@ -105,7 +106,7 @@ def configs(draw):
         nics[name] = Nic(name=name, **keys)
     return Config(
         nics=nics,
-        zones={zone: Zone(name=zone, nics=[nic]) for zone, nic in zip(NAMES, nics, strict=True)},
+        zones={zone: Zone(name=zone, nics=[nic], **draw(ASKED)) for zone, nic in zip(NAMES, nics, strict=True)},
         routes=draw(some(ROUTES, 6)) if draw(st.booleans()) else [],
         policy=[*draw(policies(most=4)), *draw(some(LAST))],
         nat=[*draw(st.lists(entries(), max_size=2)), *draw(st.lists(forwards(), max_size=3))],
@@ -117,8 +118,9 @@ def configs(draw):
 
 STRANGERS = [ip_address("198.18.7.7"), ip_address("2001:dead::1")]
 SPECIAL = {
-    4: ["0.0.0.0", "1.0.0.0", "126.255.255.255", "127.0.0.0", "127.255.255.255", "128.0.0.0", "224.0.0.0", "255.255.255.255"],
-    6: ["::", "::ffff:ffff", "::1:0:0", "::ffff:0:0", "::1:0:0:0", "fe80::", "fec0::", "ff00::", "ffff::"],
+    4: ["0.0.0.0", "1.0.0.0", "126.255.255.255", "127.0.0.0", "127.255.255.255", "128.0.0.0", "224.0.0.0", "255.255.255.255",
+        "169.254.0.0", "169.254.255.255", "100.64.0.0", "100.127.255.255", "192.0.0.9", "198.19.255.255"],
+    6: ["::", "::ffff:ffff", "::1:0:0", "::ffff:0:0", "::1:0:0:0", "fe80::", "fec0::", "ff00::", "ffff::", "3fff::", "fc00::"],
 }
 
 

@@ -68,7 +68,7 @@ def yaml(model: Model) -> str:
         gateway = ", ".join(f'"{each}"' for each in link.gateway.values())
         more = f", gateway: [{gateway}]" if gateway else ""
         lines.append(f'  {link.name}: {{address: [{addresses}], mac: "{link.mac.hex(":")}", mtu: {link.mtu}, offloads: off{more}}}')
-    lines += ["zones:", *(f"  {zone}: {{nics: [{nic}]}}" for zone, nic in ZONES.items())]
+    lines += ["zones:", *(f"  {zone}: {{nics: [{nic}], antispoof: off}}" for zone, nic in ZONES.items())]
     if model.rules:
         lines += ["policy:", *(f"  - r{number}: {{{_rule(rule)}}}" for number, rule in enumerate(model.rules))]
     if model.hides or model.forwards:
