@@ -53,6 +53,9 @@ def check(config: Config) -> Iterator[Finding]:
 
 
 def _short(path: Path, timeouts: Timeouts | OwnTimeouts, exempt: Iterable[str]) -> Iterator[Finding]:
+    """A connection may end as soon as its owner likes, if both ends are told."""
+    if timeouts.on_expiry == "reset":
+        exempt = (*exempt, "tcp_established")
     for key, least in LEAST.items():
         seconds = getattr(timeouts, key)
         if key in timeouts.model_fields_set and seconds is not None and seconds < least.seconds and key not in exempt:

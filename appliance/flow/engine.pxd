@@ -11,9 +11,10 @@ from appliance.flow.key cimport Tuple
 from appliance.flow.megaflow cimport Megaflows
 from appliance.flow.parking cimport Parking
 from appliance.flow.reasons cimport DROP_REASONS
-from appliance.flow.table cimport CLASSES, Table
+from appliance.flow.table cimport CLASSES, Flow, Table
 from appliance.flow.tcp cimport TcpTable
 from appliance.flow.wheel cimport Wheel
+from appliance.flow.window cimport Connection
 from ena_dev.bus.executor cimport Task
 from ena_dev.driver.pool cimport Pool, pool_give_chain
 from ena_dev.driver.pair cimport Pair, pair_flush, pair_reap
@@ -25,12 +26,14 @@ cdef enum:
     NIC_QUEUES = 32
     NEIGHBOURS = 65536
     RULES = 65536
+    PROFILES = 256
     TARGETS = 65536            # of balanced services; 0: no target
     TOUCHED = 32
     # entries of rings: powers of two
     MISS_RING = 1024           # for each queue pair
     PUNT_RING = 64
     PUNT_NEIGHBOURS = 16       # of them, for ARP and ND only: everything waits for those
+    ENDED_RING = 64
     COMMAND_RING = 4096
     OUTGOING_RING = 128
     SNAPSHOT = 1536            # bytes of a frame that cross between Python and here
@@ -56,8 +59,9 @@ cdef enum:  # timeouts
     TIMEOUT_TCP_CLOSING = 2
     TIMEOUT_UDP = 3
     TIMEOUT_UDP_REPLIED = 4
-    TIMEOUT_ICMP = 5
-    TIMEOUTS = 6
+    TIMEOUT_DNS = 5
+    TIMEOUT_ICMP = 6
+    TIMEOUTS = 7
 
 cdef enum:  # Command.op
     COMMAND_INSTALL = 0
@@ -107,11 +111,11 @@ cdef struct Command:
     uint16_t target
     uint16_t pool              # which has chosen the target, or the address that the source becomes
     uint16_t audit             # a rule that would have decided, 0: none
+    uint16_t alike             # ALIKE_*
     uint32_t chosen            # the target's number in it, from 1; 0: no pool was asked
     uint8_t op
     uint8_t nic
     uint8_t flags              # FLOW_DECREMENT
-    uint16_t alike             # ALIKE_*
     uint8_t reason
     uint8_t state              # ADJACENCY_*
     uint8_t mac[6]
@@ -129,6 +133,16 @@ cdef struct RuleCount:         # half a cache line
     uint64_t packets, bytes, flows
     uint64_t last              # ns
 
+cdef struct Copied:            # a flow as it was
+    Flow flow
+    Connection connection      # of TCP
+    uint32_t slot
+
+cdef struct Profile:           # how the flows that a rule lets through are kept
+    uint64_t timeouts[TIMEOUTS]    # ns
+    uint8_t reset              # TCP: both ends are told when it was idle for too long
+    uint8_t inbound            # replies keep a flow whose source is hidden
+
 cdef struct Engine
 
 cdef struct Lane:              # one queue pair; the index of a ring never wraps back: the slot is its low bits
@@ -138,6 +152,8 @@ cdef struct Lane:              # one queue pair; the index of a ring never wraps
     uint32_t miss_head, miss_tail
     Punt punts[PUNT_RING]
     uint32_t punt_head, punt_tail
+    Copied ended[ENDED_RING]   # idle for too long, and somebody shall be told
+    uint32_t ended_head, ended_tail
 
 cdef struct Nic:
     uint8_t mac[6]
@@ -164,9 +180,12 @@ cdef struct Engine:
     TcpTable tcp
     uint64_t timeouts[TIMEOUTS]    # ns
     uint64_t pending_time
+    uint64_t reset_after       # ns; not before another flow that was idle may end by resets
     Nic nics[NICS]
     Adjacency adjacencies[NEIGHBOURS]
     RuleCount rules[RULES]
+    Profile profiles[PROFILES]     # the first is that of rules that have no other
+    uint8_t profile_of[RULES]
     uint32_t targets[TARGETS]  # decided flows of each
     Parking parking
     Fragments fragments
@@ -196,6 +215,10 @@ cdef inline void count_rule(Engine *engine, uint16_t rule, uint16_t audit, uint3
     count_hit(&engine.rules[rule], length, now)
     if audit:
         count_hit(&engine.rules[audit], length, now)
+
+
+cdef inline const Profile *profile_of(const Engine *engine, uint16_t rule) noexcept nogil:
+    return &engine.profiles[engine.profile_of[rule]]
 
 
 cdef inline void count_flow(Engine *engine, uint16_t rule, uint16_t audit) noexcept nogil:

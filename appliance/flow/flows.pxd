@@ -4,7 +4,8 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from appliance.flow.engine cimport (
-    Engine, Lane, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, drop,
+    Engine, Lane, TIMEOUT_DNS, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_OPENING, TIMEOUT_UDP,
+    TIMEOUT_UDP_REPLIED, drop, profile_of,
 )
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.parking cimport SHARE_DECISION, park, unpark
@@ -13,12 +14,19 @@ from appliance.flow.table cimport (
     CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, Chain, Flow, State, Table,
     flow_free, flow_move, flow_take, table_insert, table_remove,
 )
-from appliance.flow.tcp cimport ESTABLISHED, SYN_RECEIVED
+from appliance.flow.tcp cimport CLOSING, ESTABLISHED, SYN_RECEIVED
 from appliance.flow.trains cimport first_lost
 from appliance.flow.wheel cimport wheel_arm, wheel_cancel, wheel_pop
-from appliance.flow.work cimport miss_room, push_miss
+from appliance.flow.work cimport lane_of, push_ended
 from ena_dev.driver.rings cimport Frame
-from ena_dev.packet.headers cimport PARSED_FRAGMENT, PROTOCOL_TCP
+from ena_dev.packet.headers cimport PARSED_FRAGMENT, PROTOCOL_TCP, PROTOCOL_UDP, htons
+
+
+cdef enum:
+    PORT_DNS = 53
+    RESET_PACE = 1000000       # ns a flow, of those that were idle and whose ends are told; others wait,
+    RESET_BURST = 32           # but for as many at once
+    RESET_PAUSE = 1000000000   # ns until they are looked at again
 
 
 cdef inline uint64_t flow_due(const Engine *engine, const Flow *flow) noexcept nogil:
@@ -36,9 +44,11 @@ cdef inline uint64_t flow_due(const Engine *engine, const Flow *flow) noexcept n
         which = TIMEOUT_TCP_ESTABLISHED
     elif is_icmp(key.version, key.protocol):
         which = TIMEOUT_ICMP
+    elif key.protocol == PROTOCOL_UDP and key.dport == htons(PORT_DNS):
+        which = TIMEOUT_DNS
     else:
         which = TIMEOUT_UDP_REPLIED if state.cls == CLASS_ESTABLISHED else TIMEOUT_UDP
-    return state.last_seen + engine.timeouts[which]
+    return state.last_seen + profile_of(engine, state.rule).timeouts[which]
 
 
 cdef inline int class_of_tcp(uint8_t tcp) noexcept nogil:
@@ -105,6 +115,23 @@ cdef inline bint evict(Engine *engine) noexcept nogil:
     return True
 
 
+cdef inline bint owes_reset(const Engine *engine, const State *state) noexcept nogil:
+    """Whether the ends of a flow are told that it was idle for too long. Without an answer there is nobody to tell."""
+    return SYN_RECEIVED <= state.tcp <= CLOSING and state.flags & FLOW_INSTALLED and profile_of(engine, state.rule).reset
+
+
+cdef inline bint say_goodbye(Engine *engine, uint32_t slot, uint64_t now) noexcept nogil:
+    """Have both ends of a flow told that it ends. False: not now, so many are being told."""
+    cdef State *state = &engine.table.flows[slot].state
+    cdef Lane *lane = lane_of(engine, state.nic_in, state.queue)
+    if lane == NULL:
+        return True
+    if now < engine.reset_after or not push_ended(lane, slot):
+        return False
+    engine.reset_after = max(engine.reset_after, now - RESET_BURST * RESET_PACE) + RESET_PACE
+    return True
+
+
 cdef inline int expire(Engine *engine, uint64_t now, int budget) noexcept nogil:
     """End what is due. Returns the budget that is left: 0 if there may be more."""
     cdef uint32_t slot
@@ -114,6 +141,9 @@ cdef inline int expire(Engine *engine, uint64_t now, int budget) noexcept nogil:
             break
         if flow_due(engine, &engine.table.flows[slot]) > now:
             flow_arm(engine, slot)
+            continue
+        if owes_reset(engine, &engine.table.flows[slot].state) and not say_goodbye(engine, slot, now):
+            wheel_arm(engine.wheel, slot, now + RESET_PAUSE)
             continue
         engine.counters.expired += 1
         flow_end(engine, slot, DROP_UNDECIDED)

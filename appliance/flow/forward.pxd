@@ -23,8 +23,8 @@ from appliance.flow.reasons cimport (
 )
 from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
 from appliance.flow.table cimport (
-    CLASS_DENIED, CLASS_ESTABLISHED, CLASS_FREE, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_REWRITE, Flow, Half,
-    State, first_bucket, flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
+    CLASS_DENIED, CLASS_ESTABLISHED, CLASS_FREE, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_OUTBOUND,
+    FLOW_REWRITE, Flow, Half, State, first_bucket, flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
 )
 from appliance.flow.tcp cimport CLOSED, ESTABLISHED, EVENT_SYN, SYN_RECEIVED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_event_of, tcp_step
 from appliance.flow.trains cimport count_data, fragment_passes, train_end, train_kill, train_of, train_park, train_unpark
@@ -53,7 +53,8 @@ cdef inline void track(Engine *engine, uint32_t slot, int direction, uint8_t tcp
     """The frame passes: what it changes in the flow's state."""
     cdef State *state = &engine.table.flows[slot].state
     cdef int cls
-    state.last_seen = now
+    if not (direction and state.flags & FLOW_OUTBOUND):
+        state.last_seen = now
     if tcp != TCP_NONE:
         if tcp != state.tcp:
             state.tcp = tcp

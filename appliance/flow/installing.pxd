@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from appliance.flow.engine cimport (
-    Command, Engine, PUNT_NO_NEIGHBOUR, PUNT_NO_ROUTE, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_flow, count_rule, drop,
+    Command, Engine, PUNT_NO_NEIGHBOUR, PUNT_NO_ROUTE, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_flow, count_rule, drop, profile_of,
 )
 from appliance.flow.flows cimport class_of_tcp, evict, flow_end, flow_reclass, forget_reply
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
@@ -16,7 +16,8 @@ from appliance.flow.megaflow cimport (
 from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NEIGHBOUR, DROP_NO_ROUTE, DROP_REJECTED
 from appliance.flow.rewrite cimport rewrite_needed, rewrite_prepare
 from appliance.flow.table cimport (
-    CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, FLOW_REWRITE, Flow, State, Table, table_decided, table_find, table_insert,
+    CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, FLOW_OUTBOUND, FLOW_REWRITE, Flow, State, Table, table_decided,
+    table_find, table_insert,
 )
 from appliance.flow.tcp cimport ESTABLISHED, EVENT_SYN, SYN_SENT, tcp_event_of
 from appliance.flow.trains cimport first_lost
@@ -51,6 +52,11 @@ cdef inline uint8_t put_reply(Engine *engine, uint32_t slot, const Tuple *reply,
     return REFUSED_NOT if table_insert(table, slot << 1 | 1, hash) else REFUSED_FULL
 
 
+cdef inline bint hides(const Flow *flow) noexcept nogil:
+    """Whether the source of a flow is translated."""
+    return memcmp(flow.half[0].key.source, flow.half[1].key.destination, 16) != 0
+
+
 cdef inline void settle(Engine *engine, uint32_t slot, const Command *command) noexcept nogil:
     """All that the decision says, into the flow."""
     cdef Flow *flow = &engine.table.flows[slot]
@@ -66,6 +72,8 @@ cdef inline void settle(Engine *engine, uint32_t slot, const Command *command) n
         state.flags |= FLOW_REWRITE
         rewrite_prepare(&flow.half[0], &flow.half[1])
         rewrite_prepare(&flow.half[1], &flow.half[0])
+    if hides(flow) and flow.half[0].key.protocol != PROTOCOL_TCP and not profile_of(engine, command.rule).inbound:
+        state.flags |= FLOW_OUTBOUND
     if flow.half[0].key.protocol == PROTOCOL_TCP:
         state.tcp = SYN_SENT if tcp_event_of(state.tcp_flags) == EVENT_SYN else ESTABLISHED
         flow_reclass(engine, slot, class_of_tcp(state.tcp))

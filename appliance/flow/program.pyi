@@ -1,7 +1,7 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from appliance.flow.megaflow import MegaflowTable
-from appliance.flow.records import FlowView, Tuple5, Work
+from appliance.flow.records import FlowView, Profile, Tuple5, Work
 from ena_dev.bus.executor import Executor
 from ena_dev.driver.pool import BufferPool
 from ena_dev.driver.queue import Program, QueuePair
@@ -21,7 +21,7 @@ class Worker:
     """The fast path of one worker: flow table, neighbours, timers, one program for each queue pair.
 
     `flows`: bound of decided flows. `secret`: 16 random bytes, new at each start. `timeouts`: seconds by name, all of tcp-established,
-    tcp-opening, tcp-closing, udp, udp-replied, icmp. Raises UsageError for other values.
+    tcp-opening, tcp-closing, udp, udp-replied, dns, icmp. Raises UsageError for other values.
 
     Commands go through a bounded ring and are applied in order by the executor's next round; they return False when the ring is full.
     `install` and `deny` don't wake an executor that sleeps: `flush` does, once for many.
@@ -34,8 +34,11 @@ class Worker:
     def add_nic(self, index: int, mac: bytes, mtu: int, pairs: Sequence[QueuePair], is_self: bool = False) -> None:
         """Add a card, or replace what is known of it. `index`: 0..255; 1..32 pairs, by queue index. Takes the barrier."""
     def set_mtu(self, index: int, mtu: int) -> None: ...
-    def set_timeouts(self, timeouts: dict[str, float]) -> None:
-        """For new and existing flows: shorter ones are noticed within a turn of the wheel, about a minute. Takes the barrier."""
+    def set_profiles(self, default: Profile, own: Mapping[int, Profile]) -> None:
+        """How flows are kept; `own`: those of some rules. At most 256 different ones. Takes the barrier.
+
+        For new and existing flows: shorter timeouts are noticed within a turn of the wheel, about a minute.
+        """
     def program(self, pair: QueuePair) -> FlowProgram:
         """The program to lend `pair` to; the same one each time. Raises UsageError if no nic has this pair."""
     def close(self) -> None:

@@ -12,8 +12,9 @@ from libc.string cimport memcpy, memset
 from appliance.flow.commands cimport step
 from appliance.flow.engine cimport (
     ADJACENCY_FAILED, ADJACENCY_INCOMPLETE, ADJACENCY_VALID, COMMAND_ADJACENCY, COMMAND_DELETE, COMMAND_DENY, COMMAND_INSTALL,
-    COMMAND_RING, Command, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, Nic, OUTGOING_RING, Outgoing, PUNT_RING, SNAPSHOT,
-    TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, drop,
+    COMMAND_RING, Command, Copied, ENDED_RING, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, Nic, OUTGOING_RING, Outgoing,
+    PROFILES, PUNT_RING, Profile, RULES, SNAPSHOT, TIMEOUT_DNS, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED,
+    TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, drop,
 )
 from appliance.flow.flows cimport drop_parked
 from appliance.flow.forward cimport burst
@@ -42,7 +43,7 @@ from appliance.flow.views import CLASS_NAMES
 from ena_dev.errors import UsageError
 
 TIMEOUT_NAMES = {"tcp-opening": TIMEOUT_TCP_OPENING, "tcp-established": TIMEOUT_TCP_ESTABLISHED, "tcp-closing": TIMEOUT_TCP_CLOSING,
-                 "udp": TIMEOUT_UDP, "udp-replied": TIMEOUT_UDP_REPLIED, "icmp": TIMEOUT_ICMP}
+                 "udp": TIMEOUT_UDP, "udp-replied": TIMEOUT_UDP_REPLIED, "dns": TIMEOUT_DNS, "icmp": TIMEOUT_ICMP}
 
 
 cdef uint64_t nanoseconds(double seconds) except? 0:
@@ -64,6 +65,15 @@ cdef bint ports_fit(const Tuple *key) noexcept:
     return key.protocol == PROTOCOL_TCP or key.protocol == PROTOCOL_UDP or key.sport == 0 and key.dport == 0
 
 
+cdef int fill_profile(Profile *profile, object given) except -1:
+    if {name for name, _ in given.timeouts} != set(TIMEOUT_NAMES):
+        raise UsageError(f"timeouts are {', '.join(TIMEOUT_NAMES)}, not {', '.join(name for name, _ in given.timeouts)}")
+    for name, seconds in given.timeouts:
+        profile.timeouts[<int> TIMEOUT_NAMES[name]] = nanoseconds(seconds)
+    profile.reset, profile.inbound = given.reset, given.inbound
+    return 0
+
+
 cdef int choose(Command *command, object pool) except -1:
     """What a pool has chosen: (pool, target), or None."""
     if pool is not None:
@@ -73,9 +83,11 @@ cdef int choose(Command *command, object pool) except -1:
     return 0
 
 
-cdef struct Copied:            # a flow as it was while the barrier was held
-    Flow flow
-    uint32_t slot
+cdef inline void copy_flow(const Table *table, uint32_t slot, Copied *copy) noexcept nogil:
+    """The caller holds the barrier."""
+    copy.flow, copy.slot = table.flows[slot], slot
+    if copy.flow.half[0].key.protocol == PROTOCOL_TCP:
+        copy.connection = table.connections[slot]
 
 
 cdef class FlowProgram(Program):
@@ -89,7 +101,8 @@ cdef class FlowProgram(Program):
         cdef Lane *lane = self.lane
         cdef Miss *miss
         cdef uint32_t miss_tail = load_acquire(&lane.miss_tail), punt_tail = load_acquire(&lane.punt_tail)     # what comes meanwhile rings again
-        misses, punts, refused = [], [], []
+        cdef uint32_t ended_tail = load_acquire(&lane.ended_tail)
+        misses, punts, refused, ended = [], [], [], []
         while lane.miss_head != miss_tail:
             miss = &lane.misses[lane.miss_head & (MISS_RING - 1)]
             if miss.refused:
@@ -100,7 +113,10 @@ cdef class FlowProgram(Program):
         while lane.punt_head != punt_tail:
             punts.append(punt_of(&lane.punts[lane.punt_head & (PUNT_RING - 1)]))
             store_release(&lane.punt_head, lane.punt_head + 1)
-        return records.Work(misses, punts, refused)
+        while lane.ended_head != ended_tail:
+            ended.append(flow_of(lane.engine, &lane.ended[lane.ended_head & (ENDED_RING - 1)]))
+            store_release(&lane.ended_head, lane.ended_head + 1)
+        return records.Work(misses, punts, refused, ended)
 
     def inject(self, frames, double now):
         """Run frames through the program as if this pair had received them. Returns how many had buffers."""
@@ -160,7 +176,7 @@ cdef class Worker:
         self.engine.table, self.engine.wheel, self.engine.pool = &self.table.table, &self.wheel.wheel, &pool.pool
         self.engine.pending_time = 1000000000ULL
         self.engine.parking.buffer_limit = pool.pool.count // 4
-        self.fill_timeouts(timeouts)
+        fill_profile(&self.engine.profiles[0], records.Profile(tuple(timeouts.items())))
         self.fill_tcp()
         task_init(&self.engine.task, step, self.engine)
         with executor.held():
@@ -175,13 +191,6 @@ cdef class Worker:
             for queue in range(NIC_QUEUES):
                 free(self.engine.nics[nic].lanes[queue])
         free(self.engine)
-
-    cdef int fill_timeouts(self, timeouts) except -1:
-        if set(timeouts) != set(TIMEOUT_NAMES):
-            raise UsageError(f"timeouts are {', '.join(TIMEOUT_NAMES)}, not {', '.join(timeouts)}")
-        for name, seconds in timeouts.items():
-            self.engine.timeouts[<int> TIMEOUT_NAMES[name]] = nanoseconds(seconds)
-        return 0
 
     cdef int fill_tcp(self) except -1:
         cdef int flags
@@ -248,9 +257,26 @@ cdef class Worker:
             raise UsageError(f"nic {index}: there is none, or it can't have an MTU of {mtu}")
         self.engine.nics[index].mtu = mtu
 
-    def set_timeouts(self, timeouts):
-        with self.executor.held():
-            self.fill_timeouts(timeouts)
+    def set_profiles(self, default, own):
+        """How flows are kept, and those of some rules."""
+        cdef int number
+        cdef Profile *profiles = <Profile *> calloc(PROFILES, sizeof(Profile))
+        if profiles == NULL:
+            raise MemoryError("no memory for profiles")
+        try:
+            kinds = list(dict.fromkeys([default, *own.values()]))
+            if len(kinds) > PROFILES:
+                raise UsageError(f"flows can be kept in {PROFILES} different ways, not in {len(kinds)}")
+            for number, profile in enumerate(kinds):
+                fill_profile(&profiles[number], profile)
+            of_rule = {small(rule, "rule"): kinds.index(profile) for rule, profile in own.items()}
+            with self.executor.held():
+                memcpy(self.engine.profiles, profiles, PROFILES * sizeof(Profile))
+                memset(self.engine.profile_of, 0, RULES)
+                for rule, number in of_rule.items():
+                    self.engine.profile_of[<int> rule] = number
+        finally:
+            free(profiles)
 
     def program(self, QueuePair pair not None):
         """The program to lend `pair` to."""
@@ -360,9 +386,12 @@ cdef class Worker:
 
     def lookup(self, int version, int protocol, source, destination, sport, dport):
         """The flow of packets with this tuple, and their direction."""
+        cdef Copied copy
         with self.executor.held():
             found = self.table.find(version, protocol, (source, destination, sport, dport))
-            return (flow_of(self.engine, &self.table.table.flows[<uint32_t> found[0]], found[0]), found[1]) if found else None
+            if found:
+                copy_flow(self.engine.table, found[0], &copy)
+        return (flow_of(self.engine, &copy), found[1]) if found else None
 
     def read(self, uint32_t cursor, int count):
         """Flows from a cursor, and the next cursor. One call looks at no more than 8 slots for each flow asked for."""
@@ -377,10 +406,10 @@ cdef class Worker:
             while slot < end and n < most:
                 slot += 1
                 if table.flows[slot].state.cls != CLASS_FREE:
-                    copies[n].flow, copies[n].slot = table.flows[slot], slot
+                    copy_flow(table, slot, &copies[n])
                     n += 1
         try:
-            return [flow_of(self.engine, &copies[i].flow, copies[i].slot) for i in range(n)], slot if slot < fresh else 0
+            return [flow_of(self.engine, &copies[i]) for i in range(n)], slot if slot < fresh else 0
         finally:
             free(copies)
 

@@ -1,5 +1,6 @@
 """What the fast path tells Python: plain values. Addresses are integers beside an IP version, ports host-order integers, times seconds."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 Tuple5 = tuple[int, int, int, int]
@@ -42,14 +43,6 @@ class Refused(NamedTuple):
     reason: str  # "taken": a flow expects the reply tuple already; "table-full"
 
 
-class Work(NamedTuple):
-    """What one `take` hands over, oldest first in each list."""
-
-    misses: list[Miss]
-    punts: list[Punt]
-    refused: list[Refused]
-
-
 class FlowView(NamedTuple):
     """One flow as it was when it was read."""
 
@@ -73,3 +66,20 @@ class FlowView(NamedTuple):
     reason: str  # why it is denied; "" otherwise
     said: tuple[int, int] = (0, 0)  # TCP: the sequence number behind the last that each end has sent, originator first
     heard: tuple[int, int] = (0, 0)  # TCP: the latest acknowledgement of each
+
+
+class Work(NamedTuple):
+    """What one `take` hands over, oldest first in each list."""
+
+    misses: list[Miss]
+    punts: list[Punt]
+    refused: list[Refused]
+    ended: Sequence[FlowView] = ()  # TCP that was idle for too long, and whose ends shall be told
+
+
+class Profile(NamedTuple):
+    """How the flows that a rule lets through are kept."""
+
+    timeouts: tuple[tuple[str, float], ...]  # (name, seconds)
+    reset: bool = False  # TCP: both ends are told when it was idle for too long
+    inbound: bool = False  # replies keep a flow that isn't TCP and whose source is hidden

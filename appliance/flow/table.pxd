@@ -22,6 +22,7 @@ cdef enum:  # State.flags
     FLOW_INSTALLED = 2         # its reply half is in the index
     FLOW_REWRITE = 4           # its tuple changes on the way
     FLOW_LIBERAL = 8           # TCP: any sequence numbers, and a handshake of which one half is seen
+    FLOW_OUTBOUND = 16         # only packets of the original direction keep it
 
 
 cdef struct Half:              # 64 bytes: one direction

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
 """What Python sees of the structs: the records, and the names behind numbers."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 
-from appliance.flow.engine cimport Engine, Miss, Punt
+from appliance.flow.engine cimport Copied, Engine, Miss, Punt
 from appliance.flow.flows cimport flow_due
 from appliance.flow.key cimport Tuple, is_icmp
 from appliance.flow.table cimport (
@@ -48,22 +48,22 @@ cdef str state_name(const Flow *flow):
     return "replied" if flow.state.cls == CLASS_ESTABLISHED else "unreplied"
 
 
-cdef object sequence_of(const Engine *engine, const Half *half, uint32_t slot, bint installed):
+cdef object sequence_of(const Connection *connection, const Half *half, bint installed):
     """What both ends of a TCP connection have said and heard."""
     if not installed or half.key.protocol != PROTOCOL_TCP:
         return (0, 0), (0, 0)
-    cdef const Connection *connection = &engine.table.connections[slot]
     return (connection.side[0].end, connection.side[1].end), (connection.side[0].acked, connection.side[1].acked)
 
 
-cdef object flow_of(const Engine *engine, const Flow *flow, uint32_t slot):
+cdef object flow_of(const Engine *engine, const Copied *copied):
+    cdef const Flow *flow = &copied.flow
     cdef const State *state = &flow.state
     cdef const Half *one = &flow.half[0]
     cdef const Half *two = &flow.half[1]
     cdef bint installed = state.flags & FLOW_INSTALLED
     return records.FlowView(
-        <uint64_t> state.epoch << 32 | slot, state_name(flow), one.key.version, one.key.protocol, state.nic_in,
+        <uint64_t> state.epoch << 32 | copied.slot, state_name(flow), one.key.version, one.key.protocol, state.nic_in,
         state.nic_out if installed else -1, unpack_key(&one.key), unpack_key(&two.key) if installed else (0, 0, 0, 0),
         state.rule, state.generation, state.service, state.target, (one.packets, two.packets), (one.bytes, two.bytes),
         state.created / 1e9, state.last_seen / 1e9, flow_due(engine, flow) / 1e9,
-        REASON_NAMES[state.reason] if state.cls == CLASS_DENIED else "", *sequence_of(engine, one, slot, installed))
+        REASON_NAMES[state.reason] if state.cls == CLASS_DENIED else "", *sequence_of(&copied.connection, one, installed))

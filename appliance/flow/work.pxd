@@ -1,10 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, nonecheck=False, initializedcheck=False
-"""What goes to a pair's coroutine: misses, refusals and punts, by rings that are full rather than slow. Header-only."""
+"""What goes to a pair's coroutine: misses, refusals, punts and flows that have ended, by rings that are full rather than slow. Header-only."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from appliance.flow.engine cimport Engine, Lane, MISS_RING, Miss, PUNT_ND, PUNT_NEIGHBOURS, PUNT_REJECTED, PUNT_RING, Punt, SNAPSHOT, drop
+from appliance.flow.engine cimport (
+    Copied, ENDED_RING, Engine, Lane, MISS_RING, Miss, PUNT_ND, PUNT_NEIGHBOURS, PUNT_REJECTED, PUNT_RING, Punt, SNAPSHOT, drop,
+)
 from appliance.flow.reasons cimport DROP_INTERNAL, DROP_PUNT_FULL, DROP_REJECTED
 from appliance.flow.table cimport Flow, flow_handle
 from ena_dev.bus.atomic cimport load_acquire, store_release
@@ -32,6 +34,17 @@ cdef inline void push_miss(Lane *lane, uint32_t slot, uint8_t refused) noexcept 
     miss.nic, miss.queue, miss.tcp_flags, miss.refused = flow.state.nic_in, flow.state.queue, flow.state.tcp_flags, refused
     store_release(&lane.miss_tail, lane.miss_tail + 1)
     pair_bell(lane.pair)
+
+
+cdef inline bint push_ended(Lane *lane, uint32_t slot) noexcept nogil:
+    """A flow of TCP ends, and its ends shall be told. False: too many wait for that."""
+    cdef Copied *item = &lane.ended[lane.ended_tail & (ENDED_RING - 1)]
+    if lane.ended_tail - load_acquire(&lane.ended_head) >= ENDED_RING:
+        return False
+    item.flow, item.connection, item.slot = lane.engine.table.flows[slot], lane.engine.table.connections[slot], slot
+    store_release(&lane.ended_tail, lane.ended_tail + 1)
+    pair_bell(lane.pair)
+    return True
 
 
 cdef inline bint push_punt(Lane *lane, const Frame *frame, uint8_t reason, int64_t flow, uint32_t mtu, uint32_t room) noexcept nogil:

@@ -33,6 +33,7 @@ from appliance.runtime.guest import Guest, guest_of
 from appliance.runtime.health import HealthChecker
 from appliance.runtime.megaflows import Megaflows
 from appliance.runtime.neighbours import Neighbourhood
+from appliance.runtime.profiles import profile, profiles
 from appliance.runtime.punts import Punts
 from appliance.runtime.rejudge import Judge, Rejudged, rejudge
 from appliance.runtime.resets import Resetter
@@ -70,7 +71,7 @@ class Appliance:
         self.memory = Memory((pairs * BUFFERS_A_PAIR + BUFFERS_SHARED) * 4096 + (pairs + 8) * (1 << 20))
         self.executor = Executor()
         self.pool = BufferPool(self.memory, pairs * BUFFERS_A_PAIR + BUFFERS_SHARED)
-        self.worker = Worker(self.executor, self.pool, config.limits.flows, secrets.token_bytes(16), _timeouts(config))
+        self.worker = Worker(self.executor, self.pool, config.limits.flows, secrets.token_bytes(16), dict(profile(config.timeouts).timeouts))
         self._ports: list[Port] = []
         self.cards: list[Card] = []
         self.guests: dict[str, Guest] = {}
@@ -140,7 +141,7 @@ class Appliance:
         megaflows = Megaflows(self.worker.megaflows, view)
         self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts, megaflows)
         self.targets.changed.append(megaflows.target_changed)
-        self.targets.resetter = Resetter(self.worker, self.decider, self.host, HOST_MAC)
+        self.targets.resetter = self.decider.resetter = Resetter(self.worker, self.decider, self.host, HOST_MAC)
 
     def _compile(self, config: Config) -> Ruleset:
         self.generation += 1
@@ -150,6 +151,7 @@ class Appliance:
         """Everything that follows from a ruleset, swapped between bursts."""
         self.ruleset = ruleset
         self.decider.configure(ruleset)
+        self.worker.set_profiles(*profiles(self.config, self.decider.rules.number))
         self.health.configure(ruleset.targets())
         self.targets.configure(self.config.services)
         self.decider.megaflows.configure(ruleset)
@@ -217,7 +219,6 @@ class Appliance:
             ruleset = await asyncio.to_thread(self._compile, config)
             self.config = config
             self._configure(ruleset)
-            self.worker.set_timeouts(_timeouts(config))
             for neighbourhood in self.neighbourhoods.values():
                 neighbourhood.announce()
             result: Rejudged = await rejudge(
@@ -288,7 +289,3 @@ class Appliance:
     def ethtool(self, nic: str, kind: str) -> dict[str, Any]:
         """One view of one card, as `ethtool -KIND` shows it. Raises UsageError for an unknown nic or kind."""
         return report.ethtool(self, nic, kind)
-
-
-def _timeouts(config: Config) -> dict[str, float]:
-    return {name.replace("_", "-"): seconds for name, seconds in config.timeouts.model_dump().items()}

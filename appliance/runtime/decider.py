@@ -31,6 +31,7 @@ from appliance.runtime.megaflows import Megaflows
 from appliance.runtime.exhaustion import Exhaustion
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.punts import Punts
+from appliance.runtime.resets import Resetter
 from appliance.runtime.translate import address_of
 
 log = structlog.get_logger("flows")
@@ -100,6 +101,8 @@ class Decider:
         self._worker, self.view, self._clock, self._host = worker, view, clock, host
         self.neighbourhoods, self.punts, self.megaflows = neighbourhoods, punts, megaflows
         self.ruleset: Ruleset
+        self.resetter: Resetter
+        """Who tells the ends of connections that were idle for too long. Set before the first `handle`."""
         self.rules, self.services = Names(), Names()
         self.failures = 0
         self._chosen: OrderedDict[int, tuple[int, Decision]] = OrderedDict()
@@ -114,6 +117,8 @@ class Decider:
         """Decide all that one queue has to be decided. Neighbours first: flows wait for them."""
         for punt in work.punts:
             self._punted(punt)
+        for flow in work.ended:
+            await self.resetter.tell(flow, self._clock())
         for refused in work.refused:
             await until_told(partial(self._answer, refused.miss, *self._refused(refused)))
         for number, miss in enumerate(work.misses, 1):

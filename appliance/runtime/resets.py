@@ -1,4 +1,4 @@
-"""RST to both ends of a TCP connection whose flow ends by our will, so that neither waits for the other.
+"""RST to both ends of a TCP connection whose flow ends by our will or was idle for too long, so that neither waits for the other.
 
 A RST counts if it has exactly the number that its receiver waits for (RFC 9293, section 3.10.7.4; RFC 5961, section 3.2). Between the
 two ends that is either behind the last that was sent, or, when some of it was lost on the way, what was acknowledged last: both are sent
@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView, Tuple5
 from appliance.policy.facts import TCP
 from appliance.runtime.commands import until_told
-from appliance.runtime.decider import Decider
 from appliance.runtime.translate import address_of
 from ena_dev.packet import build
+
+if TYPE_CHECKING:
+    from appliance.runtime.decider import Decider
 
 RST, ACK = 0x04, 0x10
 FINISHED: Final = ("time-wait", "closed")
@@ -25,7 +27,7 @@ FINISHED: Final = ("time-wait", "closed")
 
 def resets(flow: FlowView) -> Iterator[tuple[int, Tuple5, bytes]]:
     """(nic, tuple, packet) of each RST: to the originator as from the service, then to the target as from the client."""
-    if flow.protocol != TCP or flow.nic_out < 0 or flow.state in FINISHED:
+    if flow.protocol != TCP or flow.nic_out < 0 or flow.state in FINISHED or flow.said == (0, 0):  # nobody has followed its numbers
         return
     for nic, arriving, receiver in ((flow.nic_in, flow.original, 0), (flow.nic_out, flow.reply, 1)):
         destination, source, dport, sport = arriving
@@ -43,13 +45,17 @@ class Resetter:
         self._worker, self._decider, self._host, self._mac = worker, decider, host, mac
 
     async def tell(self, flow: FlowView, now: float) -> None:
-        """Reset both ends. One whose neighbour isn't known any more is not told."""
+        """Reset both ends. One whose neighbour isn't known any more is told when that answers."""
         for nic, (_, destination, *_ports), packet in resets(flow):
-            mac = self._mac if nic == self._host else self._mac_of(nic, flow.version, destination, now)
-            if mac is not None:
-                source = self._mac if nic == self._host else self._decider.neighbourhoods[nic].mac
-                await until_told(partial(self._worker.send, nic, build.ethernet(mac, source, packet)))
+            if nic == self._host:
+                await self._send(nic, self._mac, self._mac, packet)
+                continue
+            there, hop = self._decider.neighbourhoods[nic], self._decider.ruleset.routes.hop_on(nic, flow.version, destination)
+            mac = there.mac_of(flow.version, hop, now)
+            if mac is None:
+                there.deliver(flow.version, hop, packet, now)
+            else:
+                await self._send(nic, mac, there.mac, packet)
 
-    def _mac_of(self, nic: int, version: int, destination: int, now: float) -> bytes | None:
-        hop = self._decider.ruleset.routes.hop_on(nic, version, destination)
-        return self._decider.neighbourhoods[nic].mac_of(version, hop, now)
+    async def _send(self, nic: int, mac: bytes, source: bytes, packet: bytes) -> None:
+        await until_told(partial(self._worker.send, nic, build.ethernet(mac, source, packet)))

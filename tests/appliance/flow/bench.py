@@ -18,7 +18,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from appliance.flow.program import FlowProgram, Worker
-from appliance.flow.records import Miss, Punt, Refused, Tuple5
+from appliance.flow.records import FlowView, Miss, Profile, Punt, Refused, Tuple5
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.interrupts import MsixVector
 from ena_dev.bus.memory import Memory
@@ -26,7 +26,9 @@ from ena_dev.bus.mmio import RegisterBar
 from ena_dev.driver.pool import BufferPool
 from ena_dev.driver.queue import QueuePair
 
-TIMEOUTS = {"tcp-established": 7440.0, "tcp-opening": 30.0, "tcp-closing": 60.0, "udp": 30.0, "udp-replied": 120.0, "icmp": 30.0}
+TIMEOUTS = {
+    "tcp-established": 7440.0, "tcp-opening": 30.0, "tcp-closing": 60.0, "udp": 30.0, "udp-replied": 120.0, "dns": 20.0, "icmp": 30.0,
+}  # fmt: skip
 PARTIAL, L4_GOOD, L4_BAD, L3_BAD = 1, 2, 4, 8  # flags of a received frame
 DEPTH = 64
 
@@ -151,6 +153,9 @@ class Bench:
     def punts(self, nic: int = 0, queue: int = 0) -> list[Punt]:
         return self.cards[nic][queue].program.take().punts
 
+    def ended(self, nic: int = 0, queue: int = 0) -> list[FlowView]:
+        return list(self.cards[nic][queue].program.take().ended)
+
     def sent(self, nic: int, queue: int = 0) -> list[Sent]:
         return self.cards[nic][queue].sent()
 
@@ -181,6 +186,11 @@ class Bench:
         flows, cursor = self.worker.read(0, 100000)
         assert cursor == 0
         return Counter(flow.state for flow in flows)
+
+
+def profile(reset: bool = False, inbound: bool = False, **timeouts: float) -> Profile:
+    """How flows are kept, like `TIMEOUTS` but for some."""
+    return Profile(tuple((TIMEOUTS | {name.replace("_", "-"): seconds for name, seconds in timeouts.items()}).items()), reset, inbound)
 
 
 def tuple5(source: str, destination: str, sport: int, dport: int) -> Tuple5:

@@ -4,17 +4,17 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Packet
 
 from appliance.flow.records import Tuple5
-from tests.appliance.flow.bench import Bench, tuple5
+from tests.appliance.flow.bench import Bench, profile, tuple5
 
 LAN, WAN = "10.0.0.1", "198.51.100.9"
 
 
 def ask(n: int = 0, sport: int = 4000, source: str = LAN) -> Packet:
-    return IP(src=source, dst=WAN) / UDP(sport=sport, dport=53) / bytes([n])
+    return IP(src=source, dst=WAN) / UDP(sport=sport, dport=5353) / bytes([n])
 
 
 def answer(n: int = 0, dport: int = 4000) -> Packet:
-    return IP(src=WAN, dst=LAN) / UDP(sport=53, dport=dport) / bytes([n])
+    return IP(src=WAN, dst=LAN) / UDP(sport=5353, dport=dport) / bytes([n])
 
 
 def syn(sport: int) -> Packet:
@@ -28,7 +28,7 @@ def payloads(bench: Bench, nic: int) -> list[int]:
 def test_one_miss_a_flow_and_what_waited_goes_on_in_order(bench: Bench) -> None:
     bench.receive(0, *[ask(n) for n in range(5)])
     [miss] = bench.misses()
-    assert (miss.source, miss.destination, miss.sport, miss.dport) == tuple5(LAN, WAN, 4000, 53)
+    assert (miss.source, miss.destination, miss.sport, miss.dport) == tuple5(LAN, WAN, 4000, 5353)
     assert (miss.nic, miss.queue, miss.version, miss.protocol, miss.icmp_type, miss.length) == (0, 0, 4, 17, -1, 43)
     assert bench.sent(1) == [] and bench.states() == {"pending": 1}
     bench.allow(miss)
@@ -91,7 +91,7 @@ def test_a_deleted_flow_is_a_miss_again(bench: Bench) -> None:
 
 
 def test_a_reply_tuple_belongs_to_one_flow(bench: Bench) -> None:
-    reply = tuple5(WAN, "203.0.113.7", 53, 50001)
+    reply = tuple5(WAN, "203.0.113.7", 5353, 50001)
     bench.open(0, ask(sport=4000), reply)
     bench.receive(0, ask(1, sport=4001))
     [miss] = bench.misses()
@@ -164,7 +164,7 @@ def test_new_timeouts_reach_old_flows_within_a_turn_of_the_wheel(bench: Bench) -
     bench.open(0, syn(1))
     bench.receive(1, IP(src=WAN, dst=LAN) / TCP(sport=80, dport=1, flags="SA"))
     bench.receive(0, IP(src=LAN, dst=WAN) / TCP(sport=1, dport=80, flags="A"))
-    bench.worker.set_timeouts({"tcp-established": 10, "tcp-opening": 5, "tcp-closing": 5, "udp": 5, "udp-replied": 5, "icmp": 5})
+    bench.worker.set_profiles(profile(tcp_established=10), {})
     bench.round(70)
     assert bench.states() == {}
 
@@ -276,16 +276,16 @@ def test_every_flow_can_be_read_in_slices(bench: Bench) -> None:
 
 
 def test_a_view_tells_all_of_a_flow(bench: Bench) -> None:
-    reply = tuple5(WAN, "203.0.113.7", 53, 50001)
+    reply = tuple5(WAN, "203.0.113.7", 5353, 50001)
     miss = bench.open(0, ask(), reply, rule=9, service=2, target=5)
     bench.round(3)
-    bench.receive(1, IP(src=WAN, dst="203.0.113.7") / UDP(sport=53, dport=50001) / b"12345")
+    bench.receive(1, IP(src=WAN, dst="203.0.113.7") / UDP(sport=5353, dport=50001) / b"12345")
     found = bench.worker.lookup(4, 17, *reply)
     assert found is not None
     flow, direction = found
-    assert direction == 1 and bench.worker.lookup(4, 17, *tuple5(LAN, WAN, 4000, 53)) == (flow, 0)
+    assert direction == 1 and bench.worker.lookup(4, 17, *tuple5(LAN, WAN, 4000, 5353)) == (flow, 0)
     assert (flow.flow, flow.state, flow.nic_in, flow.nic_out, flow.original, flow.reply) == (
-        miss.flow, "replied", 0, 1, tuple5(LAN, WAN, 4000, 53), reply
+        miss.flow, "replied", 0, 1, tuple5(LAN, WAN, 4000, 5353), reply
     )  # fmt: skip
     assert (flow.rule, flow.generation, flow.service, flow.target) == (9, 1, 2, 5)
     assert (flow.packets, flow.bytes) == ((1, 1), (43, 47))

@@ -15,10 +15,10 @@ import appliance.flow.reasons
 from appliance.flow import records
 from appliance.flow.program import Worker
 from appliance.flow.reasons import MEANINGS
-from appliance.flow.records import Miss
+from appliance.flow.records import Miss, Profile
 from appliance.policy.facts import Reason
 from ena_dev.errors import UsageError
-from tests.appliance.flow.bench import TIMEOUTS, Bench, Card, tuple5
+from tests.appliance.flow.bench import TIMEOUTS, Bench, Card, profile, tuple5
 
 
 def test_compiled_reasons_are_those_with_a_meaning() -> None:
@@ -88,7 +88,10 @@ def test_what_cannot_be_is_refused() -> None:
         lambda: worker.send(0, bytes(1537)),
         lambda: worker.send(256, bytes(60)),
         lambda: worker.set_mtu(5, 1500),
-        lambda: worker.set_timeouts({"udp": 1.0}),
+        lambda: worker.set_profiles(Profile((("udp", 1.0),)), {}),
+        lambda: worker.set_profiles(profile(udp=-1.0), {}),
+        lambda: worker.set_profiles(profile(), {65536: profile(udp=1.0)}),
+        lambda: worker.set_profiles(profile(), {number: profile(udp=100.0 + number) for number in range(256)}),
         lambda: worker.add_nic(0, bytes(5), 1500, [pair]),
         lambda: worker.add_nic(1, bytes(6), 1500, [pair]),
         lambda: worker.program(stranger.pair),
