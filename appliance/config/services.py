@@ -11,6 +11,7 @@ from appliance.config.addresses import Address, endpoint, protocol
 from appliance.config.errors import BadValueError, quoted
 from appliance.config.health import Health
 from appliance.config.section import Section
+from appliance.config.timeouts import OwnTimeouts
 from appliance.config.values import Name, OneOrMore, Some, Switch, ZoneWords, duration, only, scalar, whole
 
 ALGORITHMS: Final = ("maglev", "round-robin", "least-conn", "random-2")
@@ -100,3 +101,4 @@ class Service(Section):
     rebalance: they end, and the next packet may begin one to another target."""
     drain: Drain | None = None
     """Without it, a target that is told to leave keeps its flows as long as they last."""
+    timeouts: OwnTimeouts = OwnTimeouts()
