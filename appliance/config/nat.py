@@ -10,10 +10,11 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, ValidationInfo
 
-from appliance.config.addresses import Address, Addresses, Network, Ports, endpoint, protocol_ports
+from appliance.config.addresses import Address, Addresses, Ports, endpoint, port, protocol_ports
 from appliance.config.errors import BadValueError
+from appliance.config.objects import NAME, ObjectName, Places, object_name
 from appliance.config.section import Section
 from appliance.config.timeouts import OwnTimeouts
 from appliance.config.values import OneOrMore, Some, Title, ZoneWords, scalar
@@ -36,12 +37,16 @@ def _half_of_port(index: int) -> PlainValidator:
 
 
 def _half_of_target(index: int) -> PlainValidator:
-    """`to: 192.168.10.20:443` fills two attributes; each takes its half."""
+    """`to: 192.168.10.20:443` fills two attributes; each takes its half. In place of the address an object may stand: `nas:443`."""
 
-    def read(value: object) -> Any:
-        if isinstance(value, IPv4Address | IPv6Address | int):
+    def read(value: object, info: ValidationInfo) -> Any:
+        if isinstance(value, IPv4Address | IPv6Address | int | ObjectName):
             return value
-        return endpoint(scalar(value, "192.168.10.20:443"), "an address with a port, such as 192.168.10.20:443")[index]
+        text = scalar(value, "192.168.10.20:443")
+        name, colon, number = text.partition(":")
+        if NAME.fullmatch(name) and ":" not in number:
+            return (object_name(name, info), port(number) if colon else None)[index]
+        return endpoint(text, "an address with a port, such as 192.168.10.20:443")[index]
 
     return PlainValidator(read)
 
@@ -57,7 +62,7 @@ class Masquerade(Section):
     from_zones: ZoneWords = Field(validation_alias="from")
     to_zones: ZoneWords = Field(validation_alias="to")
     family: Annotated[Literal[4, 6], PlainValidator(_family)] = 4
-    source: Annotated[tuple[Network, ...], OneOrMore] = ()
+    source: Places = ()
 
 
 class Snat(Section):
@@ -70,7 +75,7 @@ class Snat(Section):
     line: int = 0
     from_zones: ZoneWords = Field(validation_alias="from")
     to_zones: ZoneWords = Field(validation_alias="to")
-    source: Annotated[tuple[Network, ...], OneOrMore] = ()
+    source: Places = ()
     pool: Annotated[tuple[Addresses, ...], OneOrMore, Some]
 
     def size(self, version: int) -> int:
@@ -90,14 +95,19 @@ class Forward(Section):
     protocol: Annotated[int, _half_of_port(0)] = Field(validation_alias="port")
     ports: Annotated[Ports, _half_of_port(1)] = Field(validation_alias="port")
     addresses: Annotated[tuple[Address, ...], OneOrMore, Some] = Field((), validation_alias="address")
-    to_address: Annotated[IPv4Address | IPv6Address, _half_of_target(0)] = Field(validation_alias="to")
+    to_address: Annotated[IPv4Address | IPv6Address | ObjectName, _half_of_target(0)] = Field(validation_alias="to")
     to_port: Annotated[int | None, _half_of_target(1)] = Field(None, validation_alias="to")
     timeouts: OwnTimeouts = OwnTimeouts()
 
     @property
     def family(self) -> int:
-        """4 or 6."""
-        return self.to_address.version
+        """4 or 6; 0 as long as an object says which."""
+        return 0 if isinstance(self.to_address, ObjectName) else self.to_address.version
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """Those that it may be about."""
+        return (self.family,) if self.family else (4, 6)
 
 
 NAT_KINDS: dict[str, type[Section]] = {"masquerade": Masquerade, "snat": Snat, "forward": Forward}

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Final
 
 from appliance.config.addresses import AddressRange
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding, Scope
 from appliance.config.models import Forward, Masquerade, Snat
+from appliance.config.objects import Relative
 from appliance.config.places import Path, named
+from appliance.ranges import Span
 
 MOST_OF_A_POOL = 65536
+WITH_VERSION: Final = (IPv4Network, IPv6Network, Span, Relative)
+"""Places that are no objects: those may mean addresses of both families, and only the right ones count."""
 
 
 def check(scope: Scope) -> Iterator[Finding]:
@@ -31,7 +36,7 @@ def check(scope: Scope) -> Iterator[Finding]:
 
 def _masquerade(path: Path, rule: Masquerade) -> Iterator[Finding]:
     for index, network in enumerate(rule.source):
-        if network.version != rule.family:
+        if isinstance(network, WITH_VERSION) and network.version != rule.family:
             hint = f"write an IPv{rule.family} network, or `family: v{network.version}`"
             what = f"IPv{network.version} source in a rule for IPv{rule.family}"
             yield Finding((*path, "source", index), what, hint, quoted(str(network)))
@@ -39,7 +44,7 @@ def _masquerade(path: Path, rule: Masquerade) -> Iterator[Finding]:
 
 def _snat(path: Path, rule: Snat, scope: Scope) -> Iterator[Finding]:
     for index, network in enumerate(rule.source):
-        if not rule.size(network.version):
+        if isinstance(network, WITH_VERSION) and not rule.size(network.version):
             hint = f"add an IPv{network.version} address to the pool, or remove this one"
             yield Finding((*path, "source", index), f"no IPv{network.version} address in the pool", hint, quoted(str(network)))
     for version in (4, 6):
@@ -100,7 +105,7 @@ def _forward(path: Path, rule: Forward, scope: Scope) -> Iterator[Finding]:
     if low != high and rule.to_port is not None:
         yield Finding((*path, "to"), "one port for a range of ports", f"write {rule.to_address} alone: each port stays what it is")
     for index, address in enumerate(rule.addresses):
-        if address.version != rule.family:
+        if rule.family and address.version != rule.family:
             what = f"IPv{address.version} address for an IPv{rule.family} target"
             hint = f"write an IPv{rule.family} address, like `to`"
             yield Finding((*path, "address", index), what, hint, quoted(str(address)))
@@ -108,6 +113,6 @@ def _forward(path: Path, rule: Forward, scope: Scope) -> Iterator[Finding]:
     if zone is None or rule.addresses or not set(zone.nics) <= scope.config.nics.keys():
         return
     nics = [scope.config.nics[name] for name in zone.nics]
-    if not any(nic.address == () or any(each.version == rule.family for each in nic.address) for nic in nics):
+    if not any(nic.address == () or any(each.version in rule.families for each in nic.address) for nic in nics):
         hint = f"name an `address`, or give a nic of {named('zones', rule.zone)} one"
-        yield Finding((*path, "on"), f"zone has no IPv{rule.family} address to forward from", hint, quoted(rule.zone))
+        yield Finding((*path, "on"), f"zone has no IPv{rule.family or 4} address to forward from", hint, quoted(rule.zone))

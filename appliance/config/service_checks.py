@@ -114,7 +114,7 @@ def _clashes(scope: Scope) -> Iterator[Finding]:
 def _addresses(rule: Forward, scope: Scope) -> list[IPv4Address | IPv6Address]:
     zone = scope.config.zones.get(rule.zone)
     nics = [scope.config.nics[name] for name in zone.nics if name in scope.config.nics] if zone else []
-    return [address.ip for nic in nics for address in nic.address if address.version == rule.family]
+    return [address.ip for nic in nics for address in nic.address if address.version in rule.families]
 
 
 def _overlaps(claims: list[_Claim]) -> Iterator[tuple[_Claim, _Claim]]:

@@ -65,7 +65,7 @@ def forward_doors(forward: Forward, zone: int, own: Iterable[tuple[int, int]]) -
     door = Door(low, high, Verdict(True, f"forward {forward.name}", forward.line), int(forward.to_address), forward.to_port)
     named = [(address.version, int(address)) for address in forward.addresses]
     for version, address in named or own:
-        if version == forward.to_address.version:
+        if version == forward.family:
             yield (zone, version, forward.protocol, address), door
 
 

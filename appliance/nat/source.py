@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from appliance.config.models import Masquerade, Snat
 from appliance.nat.layers import at, layered
 from appliance.nat.pool import SourcePool
-from appliance.ranges import BEYOND, Range, network_range
+from appliance.ranges import BEYOND, Range, network_ranges
 
 EVERY_ADDRESS: Final[Range] = (0, BEYOND)
 
@@ -45,7 +45,7 @@ class Sources:
         for entry in entries:
             pairs = {(a, b) for before in entry.from_zones for a in zones[before] for after in entry.to_zones for b in zones[after]}
             for version, source in _by_version(entry, pools):
-                own = [(network_range(net), source) for net in entry.source if net.version == version]
+                own = [(each, source) for each in network_ranges(entry.source, version)]
                 for from_zone, to_zone in pairs:
                     layers.setdefault((from_zone, to_zone, version), []).extend(own if entry.source else [(EVERY_ADDRESS, source)])
         self._walls = {place: layered(listed) for place, listed in layers.items()}
