@@ -156,7 +156,8 @@ class Appliance:
         self.targets.configure(self.config.services)
         self.decider.megaflows.configure(ruleset)
         for index, nic in enumerate(self.config.nics.values()):
-            self.neighbourhoods[index].configure(nic.address, report.answered(self.config, ruleset, index))
+            stood_for = report.stood_for(self.config, ruleset, index)
+            self.neighbourhoods[index].configure(nic.address, report.answered(self.config, ruleset, index), stood_for)
 
     def _local_addresses(self) -> list[str]:
         return [report.address(version, value) for version, values in self.ruleset.local_addresses.items() for value in sorted(values)]

@@ -10,13 +10,14 @@ Source: RFC 826; RFC 5227; RFC 4861, sections 6 and 7.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from random import Random
 from typing import Final
 
 from appliance.neighbour import Do, Neighbours
+from appliance.ranges import Ranges, holds
 from appliance.route import LINK_LOCAL, LINK_LOCAL_MASK
 from appliance.runtime.adjacencies import QUARANTINE, Adjacencies, Known
 from appliance.runtime.link_messages import Solicitation, read_arp, read_nd
@@ -53,13 +54,16 @@ class Neighbourhood:
         self._waiting: dict[tuple[int, int], deque[bytes]] = {}
         self._own: Sequence[Interface] = ()
         self._answered: frozenset[Address] = frozenset()
+        self._ranges: Mapping[int, Ranges] = {4: (), 6: ()}
         self._announced: frozenset[Address] = frozenset()
         self._swept = 0.0
 
-    def configure(self, own: Iterable[Interface], answered: Iterable[Address]) -> None:
-        """`own`: the nic's addresses, in order; `answered`: those and others that this nic answers for."""
+    def configure(self, own: Iterable[Interface], answered: Iterable[Address], ranges: Mapping[int, Ranges] | None = None) -> None:
+        """`own`: the nic's addresses, in order; `answered`: those and others that this nic answers for, and announces. `ranges`, by IP
+        version: what it answers for if asked; they lie within its networks."""
         self._own = tuple(own)
         self._answered = frozenset(answered)
+        self._ranges = ranges or {4: (), 6: ()}
 
     # -- what flows need -----------------------------------------------------------------------------------------------
 
@@ -144,10 +148,10 @@ class Neighbourhood:
     def heard_arp(self, frame: bytes, now: float) -> None:
         """Take an ARP frame: answer requests for our addresses, learn from answers. Who claims an address of ours is not believed."""
         said = read_arp(frame)
-        if said is None or IPv4Address(said.sender) in self._answered:
+        if said is None or self._ours(IPv4Address(said.sender)):
             return
         cache, sender, target = self._caches[4], IPv4Address(said.sender), IPv4Address(said.target)
-        ours = target in self._answered
+        ours = self._ours(target)
         if not (said.request and ours):
             self._learned(4, said.sender, said.mac, cache.learned(said.sender, said.mac, now, solicited=ours))
             return
@@ -166,7 +170,7 @@ class Neighbourhood:
 
     def _solicited(self, said: Solicitation, now: float) -> None:
         asked, asker = IPv6Address(said.target), IPv6Address(said.source)
-        if asked not in self._answered or asker in self._answered:
+        if not self._ours(asked) or self._ours(asker):
             return
         if said.source == 0:
             self._send(build.neighbor_advertisement(self.mac, asked, self.mac, ANYBODY))
@@ -180,6 +184,9 @@ class Neighbourhood:
             self._send(build.neighbor_advertisement(self.mac, asked, mac, asker))
 
     # -- small things --------------------------------------------------------------------------------------------------
+
+    def _ours(self, address: Address) -> bool:
+        return address in self._answered or holds(self._ranges[address.version], int(address))
 
     def _on_link(self, address: Address) -> bool:
         local = address.version == 6 and int(address) & LINK_LOCAL_MASK == LINK_LOCAL

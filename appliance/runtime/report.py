@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from appliance.config.models import Config, Listen
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
 from appliance.policy.facts import SELF
+from appliance.ranges import Ranges, merged, network_range
 from appliance.ruleset import Ruleset
 from appliance.runtime.cards import Card
 from appliance.runtime.decider import Decider
@@ -24,6 +26,8 @@ from ena_dev.driver import ethtool as views
 from ena_dev.errors import UsageError
 
 PORTLESS = (1, 58)
+MOST_ANNOUNCED = 256
+"""Addresses of pools that a nic's link is told of, without being asked."""
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 
 
@@ -60,6 +64,20 @@ def answered(config: Config, ruleset: Ruleset, index: int) -> Iterator[IPv4Addre
             local = ip_address(address(family, value))
             if local not in own and local not in others and any(local in interface.network for interface in nics[index].address):
                 yield local
+    for family, ranges in stood_for(config, ruleset, index).items():
+        few = islice((value for first, last in ranges for value in range(first, last + 1)), MOST_ANNOUNCED)
+        yield from (ip_address(address(family, value)) for value in few)
+
+
+def stood_for(config: Config, ruleset: Ruleset, index: int) -> dict[int, Ranges]:
+    """By IP version, the addresses in one nic's networks that stand for others by translation: it answers ARP and ND for them, too."""
+    found: dict[int, Ranges] = {}
+    nets = [interface.network for interface in list(config.nics.values())[index].address if not interface.ip.is_link_local]
+    for family, ranges in ruleset.outside.items():
+        on_link = [network_range(net) for net in nets if net.version == family]
+        both = [(max(a, c), min(b, d)) for a, b in ranges for c, d in on_link]
+        found[family] = merged((first, last) for first, last in both if first <= last)
+    return found
 
 
 def _software_version() -> str:

@@ -1,0 +1,58 @@
+"""Mistakes in translations: each with its place, and what would do."""
+
+import pytest
+
+from appliance.config.errors import ConfigError
+from appliance.config.loader import loads
+
+HEAD = """version: 1
+nics: {wan: {address: [203.0.113.7/24, "2001:db8::7/64"], gateway: 203.0.113.1}, lan: {address: [192.168.10.1/24, "fd00:1::1/64"]}}
+zones: {internet: {nics: [wan]}, home: {nics: [lan]}}
+nat:
+"""
+
+
+def said(entry: str) -> str:
+    """Mistakes and warnings about one entry on line 5, without the file's name."""
+    text = f"{HEAD}  - out: {{{entry}}}\n"
+    try:
+        config = loads(text)
+    except ConfigError as error:
+        return "\n".join(str(mistake).partition(":")[2] for mistake in error.mistakes)
+    return "\n".join(str(warning).partition(":")[2] for warning in config.warnings)
+
+
+def snat(pool: str, more: str = "") -> str:
+    return f"snat: {{from: [home], to: [internet]{more}, pool: {pool}}}"
+
+
+@pytest.mark.parametrize("pool", ["203.0.113.7", "203.0.113.32-203.0.113.39", '[203.0.113.32/29, "2001:db8::40-2001:db8::4f", 198.51.100.1]'])
+def test_sound_pools_are_taken_without_a_word(pool: str) -> None:
+    assert said(snat(pool)) == ""
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (snat("203.0.113.0-203.0.113.9"), ["203.0.113.0 is the network address of 203.0.113.0/24", "leave it out"]),
+        (snat("203.0.113.250-203.0.113.255"), ["203.0.113.255 is the broadcast address"]),
+        (snat("203.0.113.1-203.0.113.3"), ["203.0.113.1 is another's address", 'the gateway of nic "wan"']),
+        (snat("203.0.113.4-203.0.113.9"), ['own address of nic "wan" in the pool', "leave 203.0.113.7 out"]),
+        (snat("203.0.113.9-203.0.113.8"), ["upside down", "write 203.0.113.8-203.0.113.9"]),
+        (snat('"203.0.113.9-2001:db8::9"'), ["range from IPv4 to IPv6"]),
+        (snat("[203.0.113.9, 203.0.113.8/30]"), ["address twice in the pool", "203.0.113.9"]),
+        (snat("10.0.0.0/15"), ["more than 65,536 addresses", "131,072"]),
+        (snat("224.0.0.1"), ["not an address that a host can have"]),
+        (snat('"fe80::1"'), ["not an address that a host can have"]),
+        (snat("203.0.113.40", ', source: "fd00:1::/64"'), ["no IPv6 address in the pool", "fd00:1::/64"]),
+        (snat("203.0.113.40").replace("home", "hoem"), ["unknown zone", "did you mean `home`?"]),
+        (snat("203.0.113.40").replace("pool", "pol"), ["missing key `pool`", "did you mean `pool`?"]),
+        ("snat: {pool: 203.0.113.40}, masquerade: {}", ["both `snat` and `masquerade`"]),
+        ("snta: {pool: 203.0.113.40}", ["unknown kind of translation", "did you mean `snat`?"]),
+    ],
+)
+def test_mistakes_are_named_with_what_would_do(entry: str, words: list[str]) -> None:
+    found = said(entry)
+    assert found.startswith(("5:", "6:")), found
+    for each in words:
+        assert each in found
