@@ -75,6 +75,19 @@ def reasons(as_json: AsJson = False) -> None:
     show("reasons", ("reason", "meaning"), MEANINGS.items())
 
 
+def words(as_json: AsJson = False) -> None:
+    """List every word that `allow`, `deny` and `reject` know, and what it stands for. Asks nobody."""
+    from appliance.config.words import WORDS, described
+
+    meanings = {word: [described(match) for match in matches] for word, matches in sorted(WORDS.items())}
+    if as_json:
+        show_json({"words": meanings})
+        return
+    from appliance.cli.tables import show
+
+    show("words", ("word", "stands for"), ((word, " ".join(matches)) for word, matches in meanings.items()))
+
+
 def flows(
     socket: Socket = None,
     config: ConfigFile = None,

@@ -19,6 +19,7 @@ from appliance.cli import main
 from appliance.config.errors import ConfigError, Mistake
 from appliance.control.interface import methods
 from appliance.control.server import ControlServer
+from appliance.config.words import WORDS
 from appliance.flow.reasons import MEANINGS
 from tests.support.fake_appliance import IDLE_RULE, STATUS, FakeAppliance
 
@@ -170,6 +171,13 @@ def test_every_reason_has_a_meaning_that_can_be_read(softena: Program) -> None:
     shown = softena("reasons").stdout
     assert all(f"  {name} " in shown and meaning in shown for name, meaning in MEANINGS.items())
     assert json.loads(softena("reasons", "--json").stdout)["result"] == {"reasons": MEANINGS}
+
+
+def test_every_word_of_a_rule_is_listed_with_what_it_stands_for(softena: Program) -> None:
+    listed = json.loads(softena("words", "--json").stdout)["result"]["words"]
+    assert listed.keys() == WORDS.keys()
+    assert (listed["dns"], listed["any"], listed["ping"]) == (["tcp/53", "udp/53"], ["any"], ["icmp/8", "icmpv6/128"])
+    assert "  dhcp " in softena("words").stdout
 
 
 def test_status_as_json_is_the_sockets_answer(softena: Program, socket: Path) -> None:
