@@ -1,0 +1,124 @@
+"""hping3's floods from the internet, while a connection from home goes on: what is left of its goodput, who still gets in, what stays.
+
+The flooder has as much of the machine as it gets: a device under test that works on its own account, as the appliance does, shares the
+CPUs with it, the kernel works on the flooder's. So goodput is told, and judged as bounds that either must keep.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tests.conformance.policy import OPEN, OPEN_UDP
+from tests.conformance.programs import running, say
+from tests.conformance.site import DMZ, DMZ6, OUTSIDE, WAN, Site
+from tests.conformance.verdict import NOT_TOLD, Tester, Verdict, Verdicts
+from tests.e2e.endpoints import Caller, EchoDatagram, serving, who
+from tests.e2e.host import eventually
+
+CALM, FLOODED, AFTER = 3, 5, 2
+"""Seconds of an iperf3 run before, during and after."""
+PORT: Final = 5201
+MOST_MEMORY: Final = 512 << 20
+FLOODS: Final = {
+    "SYN, random sources": ("-S", "-p", str(OPEN), "--rand-source", DMZ),
+    "SYN, one source, all ports": ("-S", "-p", "++1", DMZ),
+    "UDP, random sources": ("-2", "-p", str(OPEN_UDP), "-d", "64", "--rand-source", DMZ),
+    "ICMP echo, random sources": ("-1", "--rand-source", DMZ),
+    "ACK without a connection": ("-A", "-p", str(OPEN), "--rand-source", DMZ),
+    "ICMP echo to the device": ("-1", OUTSIDE),
+    "fragments": ("-1", "-d", "1200", "-f", "--rand-source", DMZ),
+}
+LAND: Final = {
+    "land: from the server to itself": ("-S", "-p", str(OPEN), "-s", str(OPEN), "-k", "-a", DMZ, DMZ),
+    "from an address at home": ("-S", "-p", str(OPEN), "-a", "192.168.1.9", DMZ),
+    "from loopback": ("-S", "-p", str(OPEN), "-a", "127.0.0.1", DMZ),
+    "from multicast": ("-S", "-p", str(OPEN), "-a", "224.0.0.1", DMZ),
+    "from broadcast": ("-S", "-p", str(OPEN), "-a", "255.255.255.255", DMZ),
+    "from 0.0.0.0": ("-S", "-p", str(OPEN), "-a", "0.0.0.0", DMZ),
+    "from the device itself": ("-S", "-p", str(OPEN), "-a", OUTSIDE, DMZ),
+}
+
+
+def look(site: Site) -> Verdicts:
+    """Forged single packets first, then the floods, one after the other."""
+    told: dict[str, Verdict] = {}
+    with serving(site.dmz, (Caller, DMZ, OPEN, "tcp"), (Caller, DMZ6, OPEN, "tcp"), (EchoDatagram, DMZ, OPEN_UDP, "udp")):
+        for case, options in LAND.items():
+            told[case] = forged(site, options)
+        with running(site.wan, "iperf3", "-s", "-p", str(PORT), tcp=(WAN, PORT)):
+            for case, options in FLOODS.items():
+                told |= {f"{case}: {what}": verdict for what, verdict in flood(site, options).items()}
+    trouble = site.trouble()
+    told["the device itself"] = Verdict("well" if not trouble else "in trouble", trouble)
+    return told
+
+
+def forged(site: Site, options: Sequence[str]) -> Verdict:
+    """Whether any of five packets gets to the server."""
+    before = site.dmz.link("dmz")["rx_packets"]
+    say(site.wan, "hping3", "-c", "5", "-i", "u1000", *options, patience=10)
+    got = site.dmz.link("dmz")["rx_packets"] - before
+    return Verdict("arrives" if got else "stays out", f"{got} of 5" if got else "")
+
+
+def flood(site: Site, options: Sequence[str]) -> Verdicts:
+    """One flood in the middle of one iperf3 run."""
+    seconds = CALM + FLOODED + AFTER
+    bulk = ("iperf3", "-c", WAN, "-p", str(PORT), "-t", str(seconds), "-i", "1", "-J")
+    sent = site.wan.link("wan")["tx_packets"]
+    with subprocess.Popen(site.lan.inside(*bulk), stdout=subprocess.PIPE, text=True) as client:
+        time.sleep(CALM)
+        with running(site.wan, "hping3", "--flood", "-q", *options):
+            time.sleep(1)
+            newcomer = connecting(site)
+            time.sleep(FLOODED - 1)
+            peak = site.flows()
+        sent = site.wan.link("wan")["tx_packets"] - sent
+        text = client.communicate(timeout=60)[0]
+    rates = [each["sum"]["bits_per_second"] / 1e9 for each in intervals(text)]
+    return {
+        "the connection": survived(rates, seconds, sent),
+        "a newcomer": newcomer,
+        "flows": Verdict("bounded" if peak <= 300_000 else "unbounded", f"{peak}"),
+        "memory": memory(site),
+    }
+
+
+def intervals(text: str) -> list[dict[str, Any]]:
+    """The seconds of an iperf3 run."""
+    told: dict[str, Any] = json.loads(text or "{}")
+    return list(told.get("intervals", []))
+
+
+def survived(rates: list[float], seconds: int, packets: int) -> Verdict:
+    """Whether it went on, and how fast."""
+    calm, during = (sum(part) / max(1, len(part)) for part in (rates[:CALM], rates[CALM + 1 : CALM + FLOODED - 1]))
+    after = rates[-1] if rates else 0.0
+    told = f"{calm:.2f} Gbit/s, {during:.2f} during, {after:.2f} after; {packets / FLOODED / 1000:.0f} kpps"
+    return Verdict("goes on" if len(rates) >= seconds and during > 0 and after > 0.5 * calm else "suffers", told)
+
+
+def connecting(site: Site) -> Verdict:
+    """How long somebody else needs for a connection from home to the server."""
+    begun = time.monotonic()
+    try:
+        eventually(lambda: who(site.lan, DMZ, OPEN), "a connection", 10.0)
+    except (OSError, AssertionError) as error:
+        return Verdict("not within 10 s", str(error)[:80])
+    taken = time.monotonic() - begun
+    return Verdict("within a second" if taken < 1.0 else "late", f"{1000 * taken:.0f} ms")
+
+
+def memory(site: Site) -> Verdict:
+    """What the device has in RAM."""
+    used = site.memory()
+    if used is None:
+        return Verdict(NOT_TOLD, "it is the machine's")
+    return Verdict("bounded" if used <= MOST_MEMORY else "too much", f"{used >> 20} MiB")
+
+
+TESTER: Final = Tester("hping3", "hping3's floods and forgeries", ("hping3", "iperf3"), look, alone=True)
