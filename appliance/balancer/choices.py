@@ -22,12 +22,12 @@ class PoolTarget(NamedTuple):
     name: str
     address: int
     port: int
-    weight: int
+    weight: float
     backup: bool = False
 
 
 Choice = Callable[[Sequence[PoolTarget], PoolKey, History, Random], PoolTarget]
-"""(at least one target, each with a weight of at least 1; their pool; what is remembered; chance) -> one of them."""
+"""(at least one target, each with a weight above 0; their pool; what is remembered; chance) -> one of them."""
 
 
 def round_robin(targets: Sequence[PoolTarget], pool: PoolKey, history: History, random: Random) -> PoolTarget:

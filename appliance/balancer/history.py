@@ -25,7 +25,7 @@ class History:
 
     def __init__(self, clock: Callable[[], float], flows: Callable[[str, str], int]) -> None:
         self._clock, self._flows = clock, flows
-        self.credits: dict[tuple[PoolKey, str], int] = {}
+        self.credits: dict[tuple[PoolKey, str], float] = {}
         """How far each target's turn has come, in weighted round robin."""
         self._given: dict[tuple[str, str], tuple[int, int, float]] = {}
         self._clients: OrderedDict[tuple[PoolKey, int], tuple[str, float]] = OrderedDict()

@@ -3,7 +3,8 @@
     active ---leave---> lame-duck --empty--> drained         leave: no new flows, the others may last as long as they like
        |  ---drain---> draining  --empty-->                  drain: the same up to a deadline
        |                         --deadline->
-       '----fail----> unhealthy --recover--> active          restore leads back from all of the above
+       |----fail----> unhealthy --recover--> active          restore leads back from all of the above
+       '----eject---> ejected   --readmit--> active          like unhealthy, by what was seen of its flows; those it has may last
 
 A target that was told to leave stays told, whatever health checks say of it meanwhile: only `restore` brings it back.
 """
@@ -20,6 +21,7 @@ class TargetState(Enum):
     DRAINING = "draining"
     DRAINED = "drained"
     UNHEALTHY = "unhealthy"
+    EJECTED = "ejected"
 
 
 class TargetEvent(Enum):
@@ -40,6 +42,10 @@ class TargetEvent(Enum):
     """Health checks have found it down."""
     RECOVER = "recover"
     """Health checks have found it up."""
+    EJECT = "eject"
+    """Its new connections fail."""
+    READMIT = "readmit"
+    """It gets another chance."""
 
 
 class Flows(Enum):
@@ -57,6 +63,7 @@ TRANSITIONS: Final = {
     (_State.ACTIVE, _Event.LEAVE): (_State.LAME_DUCK, Flows.STAY),
     (_State.ACTIVE, _Event.DRAIN): (_State.DRAINING, Flows.STAY),
     (_State.ACTIVE, _Event.FAIL): (_State.UNHEALTHY, Flows.LOST),
+    (_State.ACTIVE, _Event.EJECT): (_State.EJECTED, Flows.STAY),
     (_State.LAME_DUCK, _Event.DRAIN): (_State.DRAINING, Flows.STAY),
     (_State.LAME_DUCK, _Event.EMPTY): (_State.DRAINED, Flows.STAY),
     (_State.LAME_DUCK, _Event.RESTORE): (_State.ACTIVE, Flows.STAY),
@@ -75,6 +82,12 @@ TRANSITIONS: Final = {
     (_State.UNHEALTHY, _Event.DRAIN): (_State.DRAINING, Flows.STAY),
     (_State.UNHEALTHY, _Event.FAIL): (_State.UNHEALTHY, Flows.LOST),
     (_State.UNHEALTHY, _Event.RECOVER): (_State.ACTIVE, Flows.STAY),
+    (_State.EJECTED, _Event.LEAVE): (_State.LAME_DUCK, Flows.STAY),
+    (_State.EJECTED, _Event.DRAIN): (_State.DRAINING, Flows.STAY),
+    (_State.EJECTED, _Event.FAIL): (_State.UNHEALTHY, Flows.LOST),
+    (_State.EJECTED, _Event.RESTORE): (_State.ACTIVE, Flows.STAY),
+    (_State.EJECTED, _Event.RESTORE_DOWN): (_State.UNHEALTHY, Flows.STAY),
+    (_State.EJECTED, _Event.READMIT): (_State.ACTIVE, Flows.STAY),
 }
 """(state, event) -> (next state, its flows). What isn't here changes nothing."""
 

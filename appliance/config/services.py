@@ -99,6 +99,8 @@ class Service(Section):
     lost_flows: Annotated[Literal["reset", "keep", "rebalance"], only("reset", "keep", "rebalance")] = "reset"
     """What becomes of the flows of a target that health checks find down. reset: they end, and TCP's ends are told. keep: they stay.
     rebalance: they end, and the next packet may begin one to another target."""
+    slow_start: Annotated[float, duration("1s", "1h")] | None = None
+    """How long the share of a target that comes back takes to grow to all of its weight."""
     drain: Drain | None = None
     """Without it, a target that is told to leave keeps its flows as long as they last."""
     timeouts: OwnTimeouts = OwnTimeouts()

@@ -136,7 +136,7 @@ class Appliance:
             self.cards[index].adapter.link.observers.append(partial(self._link_changed, neighbourhood))
         self.targets = Targets(self.worker, self.health.up, self._number_of_target, self._loop.time)
         history = History(self._loop.time, self.targets.flows)
-        view = View(self.worker, self.targets.take_flows, self._random, self._loop.time, history)
+        view = View(self.worker, self.targets.take_flows, self._random, self._loop.time, history, self.targets.share)
         punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC)
         megaflows = Megaflows(self.worker.megaflows, view)
         self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts, megaflows)

@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from appliance.balancer.history import History
+from appliance.balancer.populate import WHOLE
 from appliance.decide import decide
 from appliance.flow.program import Worker
 from appliance.flow.records import Miss, Punt, Refused, Tuple5, Work
@@ -71,9 +72,10 @@ class View:
     """The running state that a decision asks about."""
 
     def __init__(
-        self, worker: Worker, target_up: Callable[[str, str], bool], random: Random, clock: Callable[[], float], history: History
-    ) -> None:
-        self.random, self.target_up, self.history = random, target_up, history
+        self, worker: Worker, target_up: Callable[[str, str], bool], random: Random, clock: Callable[[], float], history: History,
+        target_share: Callable[[str, str], int] = lambda service, target: WHOLE,
+    ) -> None:  # fmt: skip
+        self.random, self.target_up, self.target_share, self.history = random, target_up, target_share, history
         self._worker, self._clock = worker, clock
         self._taken: dict[tuple[int, int, Tuple5], float] = {}
 

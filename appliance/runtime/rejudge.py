@@ -15,6 +15,7 @@ from random import Random
 from typing import Final
 
 from appliance.balancer.history import History
+from appliance.balancer.populate import WHOLE
 from appliance.decide import decide
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView, Tuple5
@@ -52,6 +53,9 @@ class _AnyState:
 
     def target_up(self, service: str, target: str) -> bool:
         return True
+
+    def target_share(self, service: str, target: str) -> int:
+        return WHOLE
 
 
 async def end_flows(

@@ -161,6 +161,7 @@ def target(appliance: Running, service: str, name: str) -> dict[str, Any]:
         "state": appliance.health.states().get((service, name), "unchecked"),
         "phase": life.state.value,
         "up": appliance.health.up(service, name),
+        "share": appliance.targets.share(service, name),
         "flows": appliance.targets.flows(service, name),
         "deadline": None if life.deadline is None else time.time() + life.deadline - appliance.targets.now(),
     }

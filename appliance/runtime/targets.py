@@ -1,6 +1,7 @@
 """The targets of all services: who takes new flows, who is leaving, and what becomes of the flows of those who are lost.
 
     health checks --fail, recover-->  a Life for each target  --> take_flows: asked by decisions and pool tables
+    passive ones  --eject, readmit->                          --> share: how much of its weight counts, while it warms up
     operator      --drain, restore->                          --> flows that end: one walk over the table for all of them
     the file      --weight: 0------>
 
@@ -16,6 +17,7 @@ from typing import Final
 import structlog
 
 from appliance.balancer.lifecycle import Flows, Life, TargetEvent, TargetState
+from appliance.balancer.warmup import Warmups
 from appliance.config.models import Service
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
@@ -30,6 +32,9 @@ LOOK: Final = 1.0
 
 SETTLE: Final = 0.05
 """Seconds until flows that were given to a target before are in the table."""
+
+COLD: Final = (TargetState.UNHEALTHY, TargetState.EJECTED, TargetState.DRAINED)
+"""Who comes from here to take flows warms up."""
 
 Key = tuple[str, str]
 """(service, target)."""
@@ -48,6 +53,8 @@ class Targets:
         self._services: Mapping[str, Service] = {}
         self._lives: dict[Key, Life] = {}
         self._weightless: set[Key] = set()
+        self._warmups = Warmups()
+        self._unmet: set[Key] = set()  # nothing was heard of them since the start: all come up at once, and none of them comes back
         self._ending: dict[int, bool] = {}  # numbers of targets whose flows shall end; whether the ends are told
         self._wake = asyncio.Event()
 
@@ -55,14 +62,20 @@ class Targets:
         """These are all from here on. A weight of 0 tells a target to leave, and another weight brings it back."""
         weights = {(service.name, target.name): target.weight for service in services.values() for target in service.targets}
         self._services = services
+        self._warmups.configure({service.name: service.slow_start for service in services.values() if service.slow_start is not None})
+        new = weights.keys() - self._lives.keys() if self._lives else set()
+        self._unmet = self._unmet & weights.keys() if self._lives else set(weights)
         self._lives = {key: self._lives.get(key) or Life(self._up(*key)) for key in weights}
         for key, life in self._lives.items():
+            before = TargetState.UNHEALTHY if key in new else life.state
             if not weights[key] and not life.leaving:
                 life.feed(TargetEvent.LEAVE)
             elif weights[key] and key in self._weightless:
                 life.feed(self._back(key))
             elif life.state is TargetState.UNHEALTHY and self._up(*key):
                 life.feed(TargetEvent.RECOVER)
+            if life.state is not before:
+                self._warm(key, before)
         self._weightless = {key for key, weight in weights.items() if not weight}
         self._wake.set()
 
@@ -70,6 +83,10 @@ class Targets:
         """Whether a target takes new flows."""
         life = self._lives.get((service, target))
         return life is not None and life.state is TargetState.ACTIVE and self._up(service, target)
+
+    def share(self, service: str, target: str) -> int:
+        """How much of its weight counts for a target's new flows, in percent."""
+        return self._warmups.share((service, target))
 
     def life(self, service: str, target: str) -> Life:
         """How a target is. KeyError: there is none."""
@@ -88,6 +105,14 @@ class Targets:
     def health_changed(self, service: str, target: str, up: bool) -> None:
         """Health checks have found a target up or down."""
         self._feed((service, target), TargetEvent.RECOVER if up else TargetEvent.FAIL)
+
+    def eject(self, service: str, target: str) -> None:
+        """A target's new connections fail."""
+        self._feed((service, target), TargetEvent.EJECT)
+
+    def readmit(self, service: str, target: str) -> None:
+        """It gets another chance."""
+        self._feed((service, target), TargetEvent.READMIT)
 
     def drain(self, service: str, target: str, seconds: float | None) -> None:
         """Tell a target to leave; its last flows end after so many seconds, or when the service says. Raises UsageError: no such target."""
@@ -120,8 +145,16 @@ class Targets:
             return
         before = life.state
         self._follow(key, life.feed(event, deadline))
+        self._warm(key, before)
         self._said(key, before)
         self._tell(key[0])
+
+    def _warm(self, key: Key, before: TargetState) -> None:
+        """A target that is back warms up. Not one that was never away, and who was leaving has been kept warm by its flows."""
+        known = key not in self._unmet
+        self._unmet.discard(key)
+        if known and before in COLD and self._lives[key].state is TargetState.ACTIVE:
+            self._warmups.begin(key, self._clock())
 
     def _tell(self, service: str) -> None:
         for changed in self.changed:
@@ -160,13 +193,16 @@ class Targets:
                 before = life.state
                 self._follow(key, life.look(now, self.flows(*key)))
                 self._said(key, before)
+        for service in self._warmups.look(now):
+            self._tell(service)
 
     def _pause(self) -> float | None:
         """Seconds until the next look; None: somebody will wake us."""
-        deadlines = [life.deadline for life in self._lives.values() if life.deadline is not None]
-        if not any(life.leaving for life in self._lives.values()):
-            return None
-        return max(0.01, min([LOOK, *(deadline - self._clock() for deadline in deadlines)]))
+        now, step = self._clock(), self._warmups.deadline(self._clock())
+        due = [life.deadline for life in self._lives.values() if life.deadline is not None]
+        due += [now + LOOK] if any(life.leaving for life in self._lives.values()) else []
+        due += [] if step is None else [step]
+        return max(0.01, min(due) - now) if due else None
 
     async def _cut(self) -> None:
         """End the flows of all targets that are lost by now, then of those lost meanwhile: the table is long."""

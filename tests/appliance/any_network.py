@@ -93,6 +93,7 @@ def services(draw, name):
         ],
         algorithm=draw(st.sampled_from(["maglev", "maglev", *ALGORITHMS])),
         affinity=draw(st.sampled_from([None, None, {"timeout": "1m"}])),
+        slow_start=draw(st.sampled_from([None, "30s"])),
         health=draw(st.sampled_from([None, Health(), Health(port=9000), Health(type="udp", send="?"), Health(type="icmp")])),
         masquerade=draw(st.booleans()),
     )

@@ -85,6 +85,9 @@ class View:
     def target_up(self, service, target):
         return target not in self.down
 
+    def target_share(self, service, target):
+        return 100
+
 
 def number(text):
     return int(ip_address(text))

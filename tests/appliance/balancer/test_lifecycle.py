@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from appliance.balancer.lifecycle import TRANSITIONS, Flows, Life, TargetEvent, TargetState
 
-ACTIVE, LAME_DUCK, DRAINING, DRAINED, UNHEALTHY = TargetState
+ACTIVE, LAME_DUCK, DRAINING, DRAINED, UNHEALTHY, EJECTED = TargetState
 STAY, LOST, END = Flows
 ROWS = """
 active      leave         lame-duck  stay
 active      drain         draining   stay
 active      fail          unhealthy  lost
+active      eject         ejected    stay
 lame-duck   drain         draining   stay
 lame-duck   empty         drained    stay
 lame-duck   restore       active     stay
@@ -30,6 +31,12 @@ unhealthy   leave         lame-duck  stay
 unhealthy   drain         draining   stay
 unhealthy   fail          unhealthy  lost
 unhealthy   recover       active     stay
+ejected     leave         lame-duck  stay
+ejected     drain         draining   stay
+ejected     fail          unhealthy  lost
+ejected     restore       active     stay
+ejected     restore-down  unhealthy  stay
+ejected     readmit       active     stay
 """
 TABLE = {(TargetState(a), TargetEvent(b)): (TargetState(c), Flows(d)) for a, b, c, d in map(str.split, ROWS.strip().splitlines())}
 
@@ -59,7 +66,7 @@ def test_who_was_told_to_leave_takes_no_flows_until_it_is_told_to_come_back(even
         life.feed(event, 9.0)
         told = event in (TargetEvent.LEAVE, TargetEvent.DRAIN)
         leaves = (leaves or told) and event not in (TargetEvent.RESTORE, TargetEvent.RESTORE_DOWN)
-        assert leaves is (life.state not in (ACTIVE, UNHEALTHY))
+        assert leaves is (life.state not in (ACTIVE, UNHEALTHY, EJECTED))
         assert (life.deadline is not None) is (life.state is DRAINING)
 
 

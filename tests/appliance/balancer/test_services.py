@@ -4,7 +4,10 @@ from collections import Counter
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from appliance.balancer.history import History
 from appliance.balancer.services import Pool, PoolTarget
 from appliance.policy.facts import TCP, Facts
 
@@ -13,10 +16,11 @@ CLIENTS = [Facts(0, 4, TCP, 0x0A000000 + i, 0xCB00710A, 1024 + i * 7 % 60000, 44
 
 
 class View:
-    """Targets are up unless they are in `down`; counts the questions."""
+    """Targets are up unless they are in `down`, and warm unless they are in `shares`; counts the questions."""
 
-    def __init__(self, *down):
-        self.down, self.asked, self.random = set(down), 0, Random(0)
+    def __init__(self, *down, **shares):
+        self.down, self.shares, self.asked, self.random = set(down), shares, 0, Random(0)
+        self.history = History(lambda: 0.0, lambda service, target: 0)
 
     def is_free(self, version, protocol, reply):
         return True
@@ -24,6 +28,9 @@ class View:
     def target_up(self, service, target):
         self.asked += 1
         return (service, target) not in {("web", name) for name in self.down}
+
+    def target_share(self, service, target):
+        return self.shares.get(target, 100)
 
 
 @pytest.fixture
@@ -68,19 +75,73 @@ def test_while_all_live_one_question_answers_a_flow(pool):
     assert view.asked == len(CLIENTS)
 
 
-def test_preparing_builds_the_table_before_a_flow_needs_it(pool):
-    pool.prepare(View("w2"))
-    (tables,) = pool._subsets.values()
-    choices(pool, View("w2"))
-    assert list(pool._subsets.values()) == [tables]
-    pool.prepare(View())
-    pool.prepare(View("w1", "w2", "w3"))
-    assert len(pool._subsets) == 1
-
-
 def test_tables_of_past_subsets_are_forgotten():
     targets = [PoolTarget(f"t{i}", i + 1, 80, 1) for i in range(12)]
     pool = Pool("web", 4, targets, b"seed", 31)
     for target in targets:
-        pool.prepare(View(target.name))
+        choices(pool, View(target.name))
     assert len(pool._subsets) == 8
+
+
+# -- warming up --------------------------------------------------------------------------------------------------------
+
+NAMES = ("t0", "t1", "t2", "t3")
+SHARES = st.dictionaries(st.sampled_from(NAMES), st.integers(1, 100))
+
+
+def warming(*weights, algorithm="maglev", size=65537):
+    targets = [PoolTarget(f"t{i}", i + 1, 80, weight) for i, weight in enumerate(weights)]
+    return Pool("web", 4, targets, b"seed", size, algorithm, warms=True)
+
+
+@settings(max_examples=20, deadline=None)
+@given(weights=st.lists(st.integers(1, 20), min_size=4, max_size=4), shares=SHARES, down=st.sets(st.sampled_from(NAMES), max_size=3))
+def test_each_has_the_share_of_its_weight_as_far_as_it_is_warm(weights, shares, down):
+    table = Counter(warming(*weights).table(View(*down, **shares)))
+    parts = {i: weights[i] * shares.get(name, 100) for i, name in enumerate(NAMES) if name not in down}
+    for i, part in parts.items():
+        assert abs(table[i] / 65537 - part / sum(parts.values())) < 0.02
+    assert set(table) <= set(parts)
+
+
+@settings(max_examples=30, deadline=None)
+@given(weights=st.lists(st.integers(0, 5), min_size=4, max_size=4), shares=SHARES, down=st.sets(st.sampled_from(NAMES)))
+def test_the_table_says_what_is_picked(weights, shares, down):
+    pool, view = warming(*weights, size=SIZE), View(*down, **shares)
+    table = pool.table(view)
+    for facts in CLIENTS[:500]:
+        picked = pool.pick(facts, view)
+        assert (picked is None) is (table is None)
+        assert picked is None or table[pool._slot(facts)] == pool.number(picked.name)
+
+
+@settings(max_examples=15, deadline=None)
+@given(weights=st.lists(st.integers(1, 5), min_size=4, max_size=4), other=st.sampled_from(NAMES[1:]))
+def test_while_one_warms_up_no_flow_moves_between_the_others_and_it_never_gets_less(weights, other):
+    pool = warming(*weights, size=SIZE)
+    full = pool.table(View())
+    for down in ((), (other,)):
+        gained, before = 0, pool.table(View("t0", *down))
+        for share in range(10, 101, 9):
+            after = pool.table(View(*down, t0=share))
+            moved = {slot for slot in range(SIZE) if before[slot] != after[slot]}
+            lost = {slot for slot in range(SIZE) if full[slot] not in (0, *(NAMES.index(name) for name in down))}
+            assert not moved & lost  # who has its own target keeps it
+            assert gained <= after.count(0)
+            gained, before = after.count(0), after
+        assert before == pool.table(View(*down))
+
+
+@pytest.mark.parametrize("algorithm", ["round-robin", "random-2", "least-conn"])
+def test_other_algorithms_give_a_warming_target_its_part(algorithm):
+    pool, view = warming(1, 1, algorithm=algorithm), View(t1=25)
+    flows = Counter()
+    view.history = History(lambda: 0.0, lambda service, target: flows[target])
+    for facts in CLIENTS[:1000]:
+        flows[pool.pick(facts, view).name] += 1
+    assert flows["t1"] / 1000 == pytest.approx(0.2, abs=0.06)
+
+
+def test_if_all_are_equally_cold_each_has_what_is_its_own():
+    pool = warming(3, 2, 1)
+    assert pool.table(View(t0=10, t1=10, t2=10)) == pool.table(View())

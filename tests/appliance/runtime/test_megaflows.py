@@ -36,6 +36,9 @@ class Free:
     def target_up(self, service, target):
         return target not in self._down
 
+    def target_share(self, service, target):
+        return 28 if target == "t1" else 100
+
     def is_free(self, version, protocol, reply):
         return True
 
@@ -77,7 +80,7 @@ class Run:
         self.ruleset = compile_ruleset(config, 1, b"seed", 31)
         worker, now = self.bench.worker, lambda: self.bench.now
         self.free, history = Free(down), History(now, lambda service, target: 0)
-        view = View(worker, lambda service, target: target not in down, Random(1), now, history)
+        view = View(worker, lambda service, target: target not in down, Random(1), now, history, self.free.target_share)
         self.decider = Decider(worker, view, now, HOST, self.hoods, Unheard(), Megaflows(worker.megaflows, view))
         self.decider.configure(self.ruleset)
         self.decider.megaflows.configure(self.ruleset)
