@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TREE = ROOT / "build" / "fuzz"
+PACKAGES = ("ena_dev", "appliance")
 COPIED = (".py", ".pyx", ".pxd", ".typed")
 FLAGS = (
     "-O1", "-g1", "-fPIC", "-shared", "-fwrapv", "-fno-omit-frame-pointer", "-w",
@@ -21,7 +22,7 @@ FLAGS = (
 
 
 def build() -> Path:
-    """Bring the build up to date; returns where `ena_dev` is imported from. Raises RuntimeError with what a compiler said."""
+    """Bring the build up to date; returns where the packages are imported from. Raises RuntimeError with what a compiler said."""
     compiler = shutil.which("clang")
     if compiler is None:
         raise RuntimeError("clang is missing: apt-get install clang libclang-rt-dev")
@@ -36,13 +37,13 @@ def build() -> Path:
 
 def _copy() -> None:
     """Only what differs, so that the times of files tell what changed."""
-    wanted = {path.relative_to(ROOT) for path in (ROOT / "ena_dev").rglob("*") if path.suffix in COPIED}
+    wanted = {path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*") if path.suffix in COPIED}
     for path in wanted:
         target, data = TREE / path, (ROOT / path).read_bytes()
         if not target.exists() or target.read_bytes() != data:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-    for path in (TREE / "ena_dev").rglob("*"):
+    for path in [path for package in PACKAGES for path in (TREE / package).rglob("*")]:
         if path.suffix in COPIED and path.relative_to(TREE) not in wanted:
             path.unlink()
 
@@ -52,7 +53,7 @@ def _translate() -> list[Path]:
     from Cython.Build import cythonize
     from setuptools import Extension  # type: ignore[import-untyped]
 
-    sources = sorted((TREE / "ena_dev").rglob("*.pyx"))
+    sources = sorted(path for package in PACKAGES for path in (TREE / package).rglob("*.pyx"))
     modules = [Extension(".".join(path.relative_to(TREE).with_suffix("").parts), [str(path)]) for path in sources]
     cythonize(modules, language_level=3, include_path=[str(TREE)], quiet=True)  # type: ignore[no-untyped-call]
     return [path.with_suffix(".c") for path in sources]

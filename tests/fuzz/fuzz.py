@@ -13,12 +13,16 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz.build import ROOT, build
+from tests.fuzz.readers import words
 from tests.fuzz.targets import CORPUS, TARGETS
 
+WRITTEN = ("file", "control")
+"""Targets whose inputs are text."""
 WORK = ROOT / "build" / "fuzz"
 SANITIZER = "detect_leaks=0:quarantine_size_mb=32:allocator_may_return_null=1:handle_sigbus=0:detect_stack_use_after_return=0:symbolize=1"
 
@@ -37,8 +41,9 @@ class Outcome:
 
     def __str__(self) -> str:
         found = self.finding or "nothing found"
-        figures = f"{self.executions:8d} executions, {self.edges:5d} edges, {self.features:6d} features, corpus {self.corpus:4d}"
-        return f"{self.target:10s} {self.seconds:4.0f} s: {figures}; {found}"
+        pace = self.executions / max(self.seconds, 1)
+        learnt = f"{self.edges:5d} edges, {self.features:6d} features, corpus {self.corpus:4d}"
+        return f"{self.target:10s} {self.seconds:4.0f} s: {self.executions:8d} executions, {pace:4.0f} a second, {learnt}; {found}"
 
 
 def environment(tree: Path) -> dict[str, str]:
@@ -60,6 +65,8 @@ def fuzz(target: str, tree: Path, arguments: list[str], seconds: float) -> Outco
         folder.mkdir(parents=True, exist_ok=True)
     options = [f"-max_total_time={seconds:.0f}", "-timeout=60", "-rss_limit_mb=4096", "-max_len=4096", "-len_control=0"]
     options.append(f"-artifact_prefix={findings}/")
+    if target in WRITTEN:
+        options.append(f"-dict={dictionary(target)}")
     where = arguments or [*options, str(kept), *([str(CORPUS / target)] if (CORPUS / target).exists() else [])]
     begun = time.monotonic()
     command = [sys.executable, "-m", "tests.fuzz.inside", target, "-print_final_stats=1", *where]
@@ -68,6 +75,13 @@ def fuzz(target: str, tree: Path, arguments: list[str], seconds: float) -> Outco
     if done.returncode:
         print(said[-6000:], flush=True)
     return read(target, said, done.returncode, time.monotonic() - begun)
+
+
+def dictionary(target: str) -> Path:
+    """A file of words for libFuzzer."""
+    path = WORK / f"{target}.words"
+    path.write_text("".join('"{}"\n'.format(word.replace('"', '\\"')) for word in words(target)))
+    return path
 
 
 def read(target: str, said: str, status: int, seconds: float) -> Outcome:
@@ -80,9 +94,10 @@ def read(target: str, said: str, status: int, seconds: float) -> Outcome:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tests/fuzz/run", description="Fuzz the card, its bus and its driver under AddressSanitizer.")
+    parser = argparse.ArgumentParser(prog="tests/fuzz/run", description="Fuzz card, driver and appliance under AddressSanitizer.")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all by default")
     parser.add_argument("--seconds", type=float, default=30, help="of each target")
+    parser.add_argument("--jobs", type=int, default=1, help="targets at a time (%(default)s)")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run the one TARGET with this input only")
     given = parser.parse_args()
     unknown = set(given.targets) - set(TARGETS)
@@ -90,11 +105,13 @@ def main() -> int:
         parser.error(f"no such target: {', '.join(sorted(unknown))}" if unknown else "--replay needs one target")
     if importlib.util.find_spec("atheris") is None:
         parser.error("atheris is missing: pip install atheris")
-    tree, failed = build(), False
-    for target in given.targets or TARGETS:
-        outcome = fuzz(target, tree, [str(given.replay.resolve())] if given.replay else [], given.seconds)
-        print(outcome, flush=True)
-        failed |= bool(outcome.finding)
+    tree, failed, begun = build(), False, time.monotonic()
+    arguments = [str(given.replay.resolve())] if given.replay else []
+    with ThreadPoolExecutor(given.jobs) as pool:
+        for outcome in pool.map(lambda target: fuzz(target, tree, arguments, given.seconds), given.targets or TARGETS):
+            print(outcome, flush=True)
+            failed |= bool(outcome.finding)
+    print(f"{time.monotonic() - begun:.0f} s in all")
     return int(failed)
 
 

@@ -24,7 +24,7 @@ def allocated() -> int:
 
 def main() -> None:
     name = sys.argv[1]
-    with atheris.instrument_imports(include=["ena_dev"], enable_loader_override=False):
+    with atheris.instrument_imports(include=["ena_dev", "appliance"], enable_loader_override=False):
         from tests.fuzz.targets import TARGETS
     target, count = TARGETS[name], 0
 

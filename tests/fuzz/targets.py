@@ -7,6 +7,10 @@ from pathlib import Path
 
 from tests.fuzz.control import admin, registers
 from tests.fuzz.hostile_card import driver
+from tests.fuzz.packets import packets
+from tests.fuzz.program import program
+from tests.fuzz.punts import punts
+from tests.fuzz.readers import control, file
 from tests.fuzz.rings import addresses, rings
 from tests.fuzz.stream import stream
 
@@ -19,4 +23,9 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "addresses": addresses,
     "stream": stream,
     "driver": driver,
+    "program": program,
+    "packets": packets,
+    "punts": punts,
+    "file": file,
+    "control": control,
 }

@@ -1,0 +1,225 @@
+"""A whole appliance on wires, in virtual time: cards, flow program, decisions, neighbours, ICMP errors, reloads, all as they run.
+
+Frames of all kinds come in at three wires. Whatever they are: each is accounted for, no decision fails, no home address shows on the
+internet's wire, no address of the appliance's inside, and what leaves is right if all that came was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from ipaddress import ip_address
+from pathlib import Path
+
+import structlog
+
+from appliance.runtime.cards import HOST_MAC
+from tests.fuzz.decode import Decisions
+from tests.fuzz.frames import Frames, Place, pseudo, summed
+from tests.fuzz.leaving import ICMPV6, Left, check_sums, read
+from tests.support.appliance_bench import ApplianceBench
+from tests.support.virtual_time import VirtualTimeLoop
+
+LONGEST = 32  # steps of one input
+INPUTS = 128  # of one appliance
+TEXT = """
+version: 1
+nics:
+  lan: {address: [192.168.1.1/24, "2001:db8:1::1/64"], mac: 02:00:00:00:00:a0}
+  wan: {address: [203.0.113.1/24, "2001:db8:2::1/64"], gateway: [203.0.113.9, "2001:db8:2::9"], mac: 02:00:00:00:00:a1}
+zones: {home: {nics: [lan]}, internet: {nics: [wan]}}
+policy:
+  - no mail: {from: [home], to: [internet], reject: smtp}
+  - tried:   {from: [home], to: [internet], deny: dns, audit: true}
+  - admin:   {from: [home], to: [self], allow: [ssh, ping, tcp/443]}
+  - out:     {from: [home], to: [internet], allow: %s}
+  - own:     {from: [self], to: any, allow: any}
+nat:
+  - hide4: {masquerade: {from: [home], to: [internet]}}
+  - hide6: {masquerade: {from: [home], to: [internet], family: v6}}
+  - door:  {forward: {on: internet, port: tcp/5000, to: "192.168.1.10:80"}}
+services:
+  web:
+    listen: 203.0.113.1:443/tcp
+    targets: [{name: w1, address: 192.168.1.9:80}, {name: w2, address: 192.168.1.10:80}]
+  names:
+    listen: 203.0.113.1:53/udp
+    algorithm: round-robin
+    targets: [{name: n1, address: 192.168.1.9:53}, {name: n2, address: 192.168.1.10:53}]
+timeouts: {tcp-established: 60s, tcp-opening: 5s, tcp-closing: 5s, udp: 10s, udp-replied: 10s, icmp: 5s}
+limits: {flows: 1024}
+"""
+TEXTS = (TEXT % "any", TEXT % "[tcp, udp/1-49999]")
+LAN, WAN, OWN = "lan", "wan", "self"
+WIRES = (LAN, WAN, OWN)
+PLACES = [
+    Place.of(bytes.fromhex("0200000000a0"), bytes.fromhex("020000000010"),
+             "192.168.1.9", "192.168.1.10", "192.168.1.77", "2001:db8:1::9", "2001:db8:1::10"),
+    Place.of(bytes.fromhex("0200000000a1"), bytes.fromhex("020000000011"),
+             "203.0.113.9", "203.0.113.10", "198.51.100.9", "2001:db8:2::9", "2001:db8:3::9"),
+    Place.of(HOST_MAC, HOST_MAC, "203.0.113.1", "192.168.1.1", "2001:db8:2::1", "2001:db8:1::1"),
+]  # fmt: skip
+RST = 4
+HOME4, HOME6 = b"\xc0\xa8\x01", ip_address("2001:db8:1::").packed[:8]
+TIMES = (0.0, 0.001, 0.3, 1.1, 6.0, 31.0)
+
+
+class Log:
+    """Takes what the appliance logs: it may complain about nothing that comes by a wire."""
+
+    def info(self, text: str) -> None:
+        """Of no interest."""
+
+    def error(self, text: str) -> None:
+        raise AssertionError(text)
+
+    debug = info
+    warning = critical = exception = error
+
+
+def rendered(logger: object, method: str, event: dict[str, object]) -> str:
+    """Exceptions that were caught, logged and survived are told with what else was to be said."""
+    return f"{event} {sys.exc_info()[1]!r}"
+
+
+class Site:
+    """An appliance that runs, and its networks."""
+
+    def __init__(self) -> None:
+        structlog.configure(processors=[rendered], logger_factory=lambda *_: Log(), cache_logger_on_first_use=False)
+        self.loop = VirtualTimeLoop()
+        self.folder = tempfile.TemporaryDirectory(prefix="softena-fuzz-")
+        self.file = Path(self.folder.name, "softena.yaml")
+        self.file.write_text(TEXTS[0])
+        self.bench = ApplianceBench(TEXTS[0], path=self.file)
+        self.inputs = 0
+        self.loop.run_until_complete(self.bench.__aenter__())
+        self.wires = [self.bench.world.wires[name] for name in WIRES]
+
+    def close(self, failed: BaseException | None = None) -> None:
+        self.loop.run_until_complete(self.bench.__aexit__(type(failed) if failed else None, failed, None))
+        self.loop.close()
+        self.folder.cleanup()
+
+    def begin(self, dice: Decisions) -> None:
+        self.frames = Frames(dice, PLACES)
+
+    def pass_time(self, seconds: float) -> None:
+        """So many seconds, then until nothing leaves any more; neighbours answer, most often."""
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+        for _ in range(8):
+            self.loop.run_until_complete(asyncio.sleep(0.0002))
+            if not sum(self.look(nic) for nic in range(len(WIRES))):
+                break
+
+    # -- out -----------------------------------------------------------------------------------------------------------
+
+    def look(self, nic: int) -> int:
+        """How many frames have left a nic. What they are is what may leave there."""
+        frames = self.wires[nic].take()
+        for frame in frames:
+            if frame[12:14] == b"\x08\x06":
+                self.asked(nic, frame)
+                continue
+            left = read(frame)
+            assert left is not None, "neither IP nor ARP left"
+            self.judge(nic, left)
+            if not self.frames.damages:
+                check_sums(left)
+            if left.kind == 135 and left.protocol == ICMPV6:
+                self.solicited(nic, left)
+            elif left.sport is not None:
+                self.frames.heard[nic].append(left)
+        return len(frames)
+
+    def judge(self, nic: int, left: Left) -> None:
+        """Nobody at home is known outside, and no frame leaves for an address that isn't there."""
+        home = HOME4 if left.version == 4 else HOME6
+        own = left.source in PLACES[2].addresses[left.version]
+        source = left.source.startswith(home) and not own
+        destination = left.destination.startswith(home)
+        if nic == 1:
+            assert not source, f"left untranslated: {left}"
+            assert not destination, f"left for home by the other side: {left}"
+        elif nic == 0:  # an error or a refusal goes where its frame came from, whoever that said it was
+            assert destination or own or left.flags & RST, f"left for a stranger at home: {left}"
+        else:
+            assert left.destination in PLACES[2].addresses[left.version], f"came to us, and is for another: {left}"
+
+    # -- in ------------------------------------------------------------------------------------------------------------
+
+    def receive(self, nic: int, frame: bytes) -> None:
+        self.wires[nic].inject(frame)
+
+    def asked(self, nic: int, frame: bytes) -> None:
+        """An ARP request is answered by whom it asks for."""
+        place, target = PLACES[nic], frame[38:42]
+        if frame[20:22] == b"\0\1" and target in place.addresses[4][:2]:
+            body = b"\0\1\x08\0\6\4\0\2" + place.neighbour + target + frame[22:28] + frame[28:32]
+            self.receive(nic, (frame[6:12] + place.neighbour + b"\x08\x06" + body).ljust(60, b"\0"))
+
+    def solicited(self, nic: int, left: Left) -> None:
+        place, target = PLACES[nic], left.packet[48:64]
+        if target in place.addresses[6] and any(left.source):
+            made = b"\x88\0\0\0\x60\0\0\0" + target + b"\2\1" + place.neighbour
+            made = summed(made, 2, pseudo(target, left.source, ICMPV6, len(made)))
+            header = b"\x60\0\0\0" + len(made).to_bytes(2, "big") + b"\x3a\xff" + target + left.source
+            self.receive(nic, place.mac + place.neighbour + b"\x86\xdd" + header + made)
+
+    # -- other things that happen --------------------------------------------------------------------------------------
+
+    def disturb(self, dice: Decisions) -> None:
+        appliance = self.bench.appliance
+        match dice.below(16):
+            case 0:  # takes as long as all else
+                self.file.write_text(TEXTS[dice.below(2)])
+                self.loop.run_until_complete(appliance.reload())
+            case 1 | 2:
+                appliance.drain_target("names", "n1", dice.choice((None, 0.0, 2.0)))
+            case 3 | 4:
+                appliance.restore_target("names", "n1")
+            case 5:
+                appliance.status()
+                appliance.flows(1 + dice.below(200), dice.number())
+
+
+site: list[Site] = []
+"""The one in use; kept, since an appliance takes much longer to start than an input to run."""
+
+
+def packets(data: bytes) -> None:
+    """Any frames at any time."""
+    if not site:
+        site.append(Site())
+    here, dice = site[0], Decisions(data)
+    here.begin(dice)
+    try:
+        for _ in range(LONGEST):
+            if not dice.more:
+                break
+            step(here, dice)
+        here.pass_time(6.0)
+        here.bench.check()
+    except BaseException as error:
+        site.clear()
+        here.close(error)
+        raise
+    here.inputs += 1
+    if here.inputs == INPUTS:
+        site.clear()
+        here.close()
+
+
+def step(here: Site, dice: Decisions) -> None:
+    """One thing that happens."""
+    kind = dice.below(16)
+    if kind < 13:
+        nic = dice.choice((0, 0, 0, 1, 1, 2))
+        for _ in range(1 + dice.below(4)):
+            here.receive(nic, here.frames.make(nic))
+        here.pass_time(0.0)
+    elif kind < 15:
+        here.pass_time(dice.choice(TIMES))
+    else:
+        here.disturb(dice)
