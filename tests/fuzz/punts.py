@@ -94,7 +94,7 @@ class Site:
         dice = self.dice
         other = Ends(int(INSIDE[4][0]), int(IPv4Address("198.51.100.9")), dice.word(2), dice.word(2))
         six = Ends(int(INSIDE[6][0]), int(IPv6Address("2001:db8:9::9")), dice.word(2), dice.word(2))
-        found = translate_error(frame, lambda version, protocol, received, sequence: None if dice.chance(32) else other if version == 4 else six)
+        found = translate_error(frame, lambda version, *about: None if dice.chance(32) else other if version == 4 else six)
         if found is not None:
             left = whole(bytes(12) + (b"\x08\0" if found.version == 4 else b"\x86\xdd") + found.packet)
             assert is_error(left) and left.destination == address_of(found.version, found.destination).packed
