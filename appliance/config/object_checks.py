@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding, Scope
 from appliance.config.models import Config, Forward
-from appliance.config.objects import Group, Host, ObjectName, Place, Relative
+from appliance.config.objects import FileSet, Group, Host, ObjectName, Place, Relative
 from appliance.config.places import Path, named
 from appliance.config.resolve import Meanings, completed, prefix_of, single_addresses
+
+DEEPEST: Final = 32
+"""Groups inside each other."""
+MOST_CIRCLES: Final = 20
 
 
 def check(scope: Scope) -> Iterator[Finding]:
@@ -24,14 +29,26 @@ def check(scope: Scope) -> Iterator[Finding]:
         yield from _forwards(scope.config)
 
 
+def _groups(config: Config) -> dict[str, list[ObjectName]]:
+    """The objects in each group, in order."""
+    groups = {name: item.members if isinstance(item, Group) else () for name, item in config.objects.items()}
+    return {name: [member for member in members if isinstance(member, ObjectName)] for name, members in groups.items()}
+
+
 def _circles(config: Config) -> Iterator[Finding]:
-    """Each group that leads back to itself, at the member by which it does."""
-    inside = {name: item.members if isinstance(item, Group) else () for name, item in config.objects.items()}
-    groups = {name: [member for member in members if isinstance(member, ObjectName)] for name, members in inside.items()}
-    for name, members in inside.items():
-        for index, member in enumerate(members):
-            if isinstance(member, ObjectName) and name in _reached(member, groups):
+    """Each group that leads back to itself, at the member by which it does, and each that leads too deep."""
+    left, height = _groups(config), 0
+    while height <= DEEPEST and (lowest := [name for name, members in left.items() if not any(member in left for member in members)]):
+        height += 1
+        for name in lowest:
+            del left[name]
+            if height == DEEPEST + 1:
+                yield Finding(("objects", name), "groups nested too deeply", f"stay within {DEEPEST} levels", quoted(name))
+    for name in list(left)[:MOST_CIRCLES]:
+        for member in left[name]:
+            if name in _reached(member, left):
                 hint = "remove it here, or there" if member != name else "remove it"
+                index = config.objects[name].members.index(member)  # type: ignore[union-attr]  # groups alone are left
                 yield Finding(("objects", name, "members", index), "group that holds itself, in the end", hint, quoted(member))
                 break
 
@@ -64,7 +81,11 @@ def _relatives(scope: Scope) -> Iterator[Finding]:
 def _written(config: Config) -> Iterator[tuple[Path, Relative]]:
     """All ends of addresses in objects and rules."""
     for name, item in config.objects.items():
-        yield from _ends(("objects", name), {"v6": item.v6} if isinstance(item, Host) else {"members": item.members})
+        match item:
+            case Host():
+                yield from _ends(("objects", name), {"v6": item.v6})
+            case Group():
+                yield from _ends(("objects", name), {"members": item.members})
     for number, rule in enumerate(config.policy):
         if Relative in map(type, rule.source) or Relative in map(type, rule.destination):
             yield from _ends(("policy", number), {"source": rule.source, "destination": rule.destination})
@@ -83,6 +104,10 @@ def _forwards(config: Config) -> Iterator[Finding]:
         if isinstance(rule, Forward) and isinstance(rule.to_address, ObjectName):
             meaning = meanings.of(rule.to_address)
             several = any(ranges and ranges[0][0] != ranges[-1][1] for ranges in (meaning.four, meaning.six))
-            if several or (meaning.sure and not single_addresses(meaning)):
+            if several or (meaning.sure and not single_addresses(meaning)) or _in_a_file(config, rule.to_address):
                 hint = "forward to an object with one address, or one of each family"
                 yield Finding(("nat", number, "to"), "object with more than one address", hint, quoted(rule.to_address))
+
+
+def _in_a_file(config: Config, name: str) -> bool:
+    return any(isinstance(config.objects.get(each), FileSet) for each in _reached(name, _groups(config)))

@@ -2,6 +2,7 @@
 
     nas:     {v4: 192.168.10.20, v6: "::20 via lan"}             host: an address or more of each family
     offices: [10.1.0.0/16, 192.0.2.10-192.0.2.20, nas]           group: networks, ranges, other objects; one alone without brackets
+    bad:     {file: /etc/softena/drop.txt, max: 200k}            set: what is in a file
     backup:  [tcp/10080-10082, udp/10080, ssh]                   ports
 
 `place` reads what may stand where an address may stand in a rule. Names are looked up while the file is read (`Names`); what they mean
@@ -22,11 +23,13 @@ from pydantic import Field, PlainValidator, TypeAdapter, ValidationInfo
 from appliance.config.addresses import address_range, network
 from appliance.config.errors import BadValueError, instead_of
 from appliance.config.section import Section
-from appliance.config.values import RESERVED, Name, OneOrMore, Some, one_or_more, scalar, word
+from appliance.config.values import RESERVED, Name, OneOrMore, Some, amount, duration, file_path, one_or_more, only, scalar, word
 from appliance.config.words import NO_NAMES, WORDS, Matches, ServiceMatch, service_matches
 from appliance.ranges import Extent, Span
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
+DEEPEST: Final = 32
+"""Names for ports inside each other."""
 PLAIN: Final = re.compile(r"[0-9./]+")
 """What most are: IPv4 networks."""
 
@@ -146,8 +149,27 @@ class Group(Section):
     members: Annotated[tuple[Annotated[Place, PlainValidator(place)], ...], OneOrMore, Some]
 
 
-OBJECT_KINDS: dict[str, type[Section]] = {"host": Host, "group": Group}
-Object = Annotated[Host | Group, Field(discriminator="kind")]
+class FileSet(Section):
+    """Addresses in a file, which is read again when it changes. What was good is kept while the file isn't."""
+
+    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
+
+    kind: Literal["file"] = "file"
+    name: Name
+    line: int = 0
+    file: Annotated[str, file_path("/etc/softena/drop.txt")]
+    max: Annotated[int, amount(1, 2_000_000)] = 100_000
+    """Entries, at most."""
+    every: Annotated[float, duration("1s", "1d")] = 60.0
+    """Seconds from one look at the file to the next."""
+    max_age: Annotated[float, duration("1m", "1000d")] | None = None
+    """Seconds after its last change from which on the file stands for no address."""
+    missing: Annotated[Literal["refuse", "empty"], only("refuse", "empty")] = "refuse"
+    """What a file means that can't be read at the start."""
+
+
+OBJECT_KINDS: dict[str, type[Section]] = {"host": Host, "group": Group, "file": FileSet}
+Object = Annotated[Host | Group | FileSet, Field(discriminator="kind")]
 Places = Annotated[tuple[Annotated[Place, PlainValidator(place)], ...], OneOrMore]
 
 
@@ -192,7 +214,7 @@ def named_ports(written: Mapping[str, object]) -> dict[str, Matches | None]:
     found: dict[str, Matches | None] = {}
 
     def meaning(name: str, above: frozenset[str]) -> Matches | None:
-        if name in above:
+        if name in above or len(above) > DEEPEST:
             return None
         if name not in found:
             inside = above | {name}

@@ -14,11 +14,12 @@ from typing import Final
 
 from appliance.config.models import Config, Forward, Nic
 from appliance.config.nat import Translation
-from appliance.config.objects import Group, Host, ObjectName, Place, Relative
+from appliance.config.objects import FileSet, Group, Host, ObjectName, Place, Relative
 from appliance.config.rules import Rule
 from appliance.ranges import Extent, merged, network_range
 
-NOTHING: Final = Extent((), ())
+DEEPEST: Final = 100
+"""Names inside each other that are followed: more than a sound file has."""
 UNKNOWN: Final = Extent((), (), sure=False)
 BY_NAME: Final = frozenset((ObjectName, Relative))
 UNIQUE_LOCAL: Final = ip_network("fc00::/7")
@@ -31,13 +32,16 @@ class Meanings:
     def __init__(self, config: Config, sets: Mapping[str, Extent] | None = None) -> None:
         self._config, self._sets = config, sets or {}
         self._found: dict[str, Extent] = {}
+        self._depth = 0
 
     def of(self, name: str) -> Extent:
         """The addresses of an object; none that is known for one that isn't there, or that stands for itself."""
         found = self._found.get(name)
         if found is None:
             self._found[name] = UNKNOWN  # until it is known: circles end here
-            found = self._found[name] = self._meaning(name)
+            self._depth += 1
+            found = self._found[name] = self._meaning(name) if self._depth <= DEEPEST else UNKNOWN
+            self._depth -= 1
         return found
 
     def _meaning(self, name: str) -> Extent:
@@ -46,6 +50,8 @@ class Meanings:
                 return self.sum((*host.v4, *host.v6))
             case Group() as group:
                 return self.sum(group.members)
+            case FileSet():
+                return self._sets.get(name, UNKNOWN)
         return UNKNOWN
 
     def sum(self, places: Iterable[Place]) -> Extent:

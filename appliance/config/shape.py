@@ -26,6 +26,8 @@ from appliance.config.rules import VERDICTS
 from appliance.config.section import Section
 from appliance.config.source import Source
 
+MARKED = ("file",)
+"""Kinds of objects that are told by a key of the same name."""
 OTHER_TYPES = re.compile(r"(?i:y|n|yes|no|on|off|true|false|null|~)|[0-9]+(:[0-5]?[0-9])+|0o?[0-7]+")  # in YAML 1.1 or 1.2, not text
 
 
@@ -77,7 +79,8 @@ class _Shaper:
 
     def object(self, name: str, entry: Entry) -> Entry:
         """One object. What is no mapping is a group."""
-        kind = "host" if isinstance(entry.node.value, dict) else "group"
+        body = entry.node.value
+        kind = next((kind for kind in MARKED if kind in body), "host") if isinstance(body, dict) else "group"
         entry = self.wrapped(entry, "members")
         return self.named_item("objects", OBJECT_KINDS[kind], name, entry, {"kind": kind})
 

@@ -116,6 +116,20 @@ def seconds(text: str) -> float:
     return sum(float(count) * unit for count, unit in zip(parts.groups(), UNITS.values(), strict=True) if count)
 
 
+def segment(value: object) -> int:
+    """`mss-clamp: on`, `off`, or bytes: 1, 0, or the largest segment that TCP may announce."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int) and value in (0, 1):
+        return value
+    if isinstance(value, str) and value.lower() in SWITCHES:
+        return int(SWITCHES[value.lower()])
+    try:
+        return int(whole(88, 9176).func(value))
+    except BadValueError:
+        raise BadValueError("no segment size", "write on, off, or bytes from 88 to 9176, such as 1360") from None
+
+
 def percent(value: object) -> float:
     """Percents from `0%` to `100%`, as a fraction from 0 to 1."""
     if isinstance(value, int | float):
@@ -174,6 +188,36 @@ def socket_path(example: str) -> PlainValidator:
     return PlainValidator(read)
 
 
+def file_path(example: str) -> PlainValidator:
+    """Absolute paths of files."""
+
+    def read(value: object) -> str:
+        text = scalar(value, example)
+        if not text.startswith("/") or text.endswith("/") or len(text) > 1000 or not text.isprintable():
+            raise BadValueError("not a file's path", f"write an absolute path such as {example}")
+        return text
+
+    return PlainValidator(read)
+
+
+def amount(low: int, high: int) -> PlainValidator:
+    """Decimal integers from `low` to `high`; `200k` and `2M` count thousands and millions."""
+
+    def read(value: object) -> int:
+        hint = f"write a number from {low} to {high}, such as 200k"
+        if isinstance(value, int) and not isinstance(value, bool):
+            number = value
+        else:
+            text = scalar(value, "200k")
+            factor = {"k": 1000, "M": 1_000_000}.get(text[-1], 1)
+            number = _decimal(text[:-1] if factor > 1 else text, hint) * factor
+        if not low <= number <= high:
+            raise BadValueError("out of range", hint)
+        return number
+
+    return PlainValidator(read)
+
+
 def mac(value: object) -> bytes:
     """A unicast MAC address, 6 bytes."""
     if isinstance(value, bytes) and len(value) == 6:
@@ -210,6 +254,7 @@ def some(value: Any) -> Any:
 OneOrMore = BeforeValidator(one_or_more)
 Some = AfterValidator(some)
 Switch = Annotated[bool, PlainValidator(switch)]
+Segment = Annotated[int, PlainValidator(segment)]
 Percent = Annotated[float, PlainValidator(percent)]
 NicName = Annotated[str, PlainValidator(word(15))]
 Name = Annotated[str, PlainValidator(word(31))]

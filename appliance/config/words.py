@@ -137,7 +137,7 @@ def service_matches(value: object, own: Mapping[str, Matches | None] = NO_NAMES)
 
 def _own(matches: Matches | None) -> Matches:
     if matches is None:
-        raise BadValueError("name that stands for itself, in the end", "write ports where the circle begins")
+        raise BadValueError("name that stands for itself, in the end, or leads too deep", "write ports where the circle begins")
     return matches
 
 

@@ -152,6 +152,10 @@ def test_objects_may_hide_rules_as_what_they_mean_would() -> None:
         ("objects: {a: [10.0.0.1, b], b: a}",
          '7:25: object "a": group that holds itself, in the end, found `b`, remove it here, or there\n'
          '7:32: object "b": group that holds itself, in the end, found `a`, remove it here, or there'),
+        ("objects:\n" + "".join(f"  a{i}: [a{i + 1}]\n" for i in range(2000)) + "  a2000: 10.0.0.1",
+         '1976:10: object "a1968": groups nested too deeply, found `a1968`, stay within 32 levels'),
+        ("objects:\n" + "".join(f"  a{i}: [a{i + 1}]\n" for i in range(5)) + "  a5: a5",
+         '13:7: object "a5": group that holds itself, in the end, found `a5`, remove it'),
         ("objects: {a: [a]}", '7:15: object "a": group that holds itself, in the end, found `a`, remove it'),
         ('objects: {a: ["::1 via lna"]}', '7:15: object "a": unknown nic, found `::1 via lna`, did you mean `lan`?'),
         ('objects: {a: ["::1 via wan"]}',
@@ -178,8 +182,8 @@ def test_objects_may_hide_rules_as_what_they_mean_would() -> None:
          '7:9: ports "ssh": name that stands for ports already, found `ssh`, '
          "choose another name; `softena words` lists those that are taken"),
         ("ports: {a: b, b: [tcp/1, a]}",
-         '7:12: ports "a": name that stands for itself, in the end, found `b`, write ports where the circle begins\n'
-         '7:26: ports "b": name that stands for itself, in the end, found `a`, write ports where the circle begins'),
+         '7:12: ports "a": name that stands for itself, in the end, or leads too deep, found `b`, write ports where the circle begins\n'
+         '7:26: ports "b": name that stands for itself, in the end, or leads too deep, found `a`, write ports where the circle begins'),
         ("ports: {backup: [tcp/70000, htp]}\npolicy: [a: {allow: bakcup}, b: {allow: backup}]",
          '7:18: ports "backup": port out of range, found `tcp/70000`, write a port from 1 to 65535\n'
          '7:29: ports "backup": unknown service, found `htp`, did you mean `http`?\n'

@@ -1,0 +1,7 @@
+"""What stands behind the names in rules while the appliance runs, and changes meanwhile.
+
+    lists.py     a file of addresses: read within bounds, or refused with its line
+    sets.py      the sets of a configuration: looked at now and then, the last good ones kept
+
+What names are in the file: `config/objects.py`; how they come into rules: `config/resolve.py`.
+"""
