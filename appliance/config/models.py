@@ -2,10 +2,12 @@
 
     nics, zones, routes, limits, host, control               here
     objects, ports                                           objects.py
+    schedules                                                schedules.py
     policy                                                   rules.py
     nat                                                      nat.py
     services                                                 services.py
     timeouts                                                 timeouts.py
+    exceptions                                               exceptions.py
     words of allow, deny and reject                          words.py
     notations of single values                               values.py, addresses.py
 
@@ -24,10 +26,12 @@ from pydantic import Field
 
 from appliance.config.addresses import Address, Interface, Network
 from appliance.config.errors import Mistake
+from appliance.config.exceptions import Exceptions
 from appliance.config.health import Health
-from appliance.config.nat import Forward, Masquerade, Snat, Translation
+from appliance.config.nat import Forward, Masquerade, Netmap, Nptv6, OneToOne, Snat, Translation
 from appliance.config.objects import Object, Ports
 from appliance.config.rules import Rule
+from appliance.config.schedules import Schedule
 from appliance.config.section import Section
 from appliance.config.services import Listen, Service, Target
 from appliance.config.timeouts import Timeouts
@@ -38,6 +42,7 @@ from appliance.config.values import (
     NicName,
     OneOrMore,
     Percent,
+    Segment,
     Switch,
     duration,
     mac_of,
@@ -48,8 +53,8 @@ from appliance.config.values import (
 from appliance.config.words import ServiceMatch
 
 __all__ = [
-    "Config", "Control", "Faults", "Forward", "Health", "Host", "Limits", "Listen", "Masquerade", "Nic", "Route", "Rule", "Section",
-    "Service", "ServiceMatch", "Snat", "Target", "Timeouts", "Zone",
+    "Config", "Control", "Faults", "Forward", "Health", "Host", "Limits", "Listen", "Masquerade", "Netmap", "Nic", "Nptv6", "OneToOne",
+    "Route", "Rule", "Section", "Service", "ServiceMatch", "Snat", "Target", "Timeouts", "Zone",
 ]  # fmt: skip
 
 MAX_NICS = 64
@@ -81,6 +86,7 @@ class Nic(Section):
     gateway: Annotated[tuple[Address, ...], OneOrMore] = ()
     mac: Mac = Field(default_factory=lambda fields: mac_of(fields["name"]))
     mtu: Annotated[int, whole(576, 9216)] = 1500
+    mss_clamp: Segment = 0
     queues: Annotated[int, whole(1, 32)] = 1
     offloads: Switch = True
     uplink: InterfaceName | None = None
@@ -149,10 +155,12 @@ class Config(Section):
     routes: tuple[Route, ...] = ()
     objects: dict[str, Object] = Field(default_factory=dict)
     ports: dict[str, Ports] = Field(default_factory=dict)
+    schedules: dict[str, Schedule] = Field(default_factory=dict)
     policy: tuple[Rule, ...] = ()
     nat: tuple[Translation, ...] = ()
     services: dict[str, Service] = Field(default_factory=dict)
     timeouts: Timeouts = Timeouts()
+    exceptions: Exceptions = Exceptions()
     limits: Limits = Limits()
     host: Host = Host()
     control: Control = Control()

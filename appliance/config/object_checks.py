@@ -1,4 +1,4 @@
-"""Cross checks of objects: groups that hold themselves, ends of addresses that no nic completes, objects that can't be forwarded to."""
+"""Cross checks of objects and schedules: groups that hold themselves, ends of addresses that no nic completes, objects that can't be forwarded to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from appliance.config.models import Config, Forward
 from appliance.config.objects import FileSet, Group, Host, ObjectName, Place, Relative
 from appliance.config.places import Path, named
 from appliance.config.resolve import Meanings, completed, prefix_of, single_addresses
+from appliance.config.schedules import Schedule
 
 DEEPEST: Final = 32
 """Groups inside each other."""
@@ -24,9 +25,19 @@ def check(scope: Scope) -> Iterator[Finding]:
         if isinstance(item, Host) and not (item.v4 or item.v6) and path not in scope.broken:
             yield Finding(path, "no address", "write `v4`, `v6` or both", "neither `v4` nor `v6`")
     yield from _circles(scope.config)
+    yield from _schedules(scope.config)
     yield from _relatives(scope)
     if not any(scope.lost(section) for section in ("objects", "nat", "nics")):
         yield from _forwards(scope.config)
+
+
+def _schedules(config: Config) -> Iterator[Finding]:
+    """Schedules that begin when they end: nobody can tell whether that is always or never."""
+    found = {("schedules", name): schedule for name, schedule in config.schedules.items()}
+    found |= {("policy", number, "when"): rule.when for number, rule in enumerate(config.policy) if isinstance(rule.when, Schedule)}
+    for path, schedule in found.items():
+        if schedule.begin == schedule.end:
+            yield Finding((*path, "to"), "the same time as `from`", "write another, or neither for the whole day")
 
 
 def _groups(config: Config) -> dict[str, list[ObjectName]]:

@@ -64,6 +64,7 @@ class Names:
     objects: Collection[str] = ()
     nics: Collection[str] = ()
     ports: Mapping[str, Matches | None] = field(default_factory=dict)
+    schedules: Collection[str] = ()
 
 
 def place(value: object, info: ValidationInfo) -> Place:

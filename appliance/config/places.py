@@ -13,11 +13,13 @@ from appliance.config.document import Entry, Node
 from appliance.config.models import Config
 from appliance.config.nat import NAT_KINDS
 from appliance.config.objects import OBJECT_KINDS
+from appliance.config.schedules import SCHEDULE_TAGS
 from appliance.config.section import Section
 
 Path = tuple[int | str, ...]
 KINDS = {
     "nics": "nic", "zones": "zone", "services": "service", "policy": "rule", "nat": "nat rule", "objects": "object", "ports": "ports",
+    "schedules": "schedule",
 }  # fmt: skip
 TAGS = {"nat": NAT_KINDS, "objects": OBJECT_KINDS}
 """Words that pydantic puts into paths for the kind of an item."""
@@ -64,7 +66,7 @@ def subject(root: Node, path: Path) -> str:
             rest = rest[1:]
         if rest and rest[0] in FILLED_IN:
             rest = rest[1:]
-    words += [str(part) for part in rest if isinstance(part, str)]
+    words += [str(part) for part in rest if isinstance(part, str) and part not in SCHEDULE_TAGS]
     return ": ".join(words)
 
 

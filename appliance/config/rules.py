@@ -7,10 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AliasChoices, Field, PlainValidator
 
 from appliance.config.errors import BadValueError
+from appliance.config.limits import Mosts, Rates
 from appliance.config.objects import Places, read_services
+from appliance.config.schedules import Until, When
 from appliance.config.section import Section
 from appliance.config.timeouts import OwnTimeouts
-from appliance.config.values import Switch, Title, ZoneWords
+from appliance.config.values import Segment, Switch, Title, ZoneWords
 from appliance.config.words import ANY, ServiceMatch
 
 VERDICTS = ("allow", "deny", "reject")
@@ -42,7 +44,13 @@ class Rule(Section):
     audit: Switch = False
     liberal: Switch = False
     pickup: Switch = False
+    rate: Rates = ()
+    connections: Mosts = ()
     timeouts: OwnTimeouts = OwnTimeouts()
+    mss_clamp: Segment = 0
+    when: When | None = None
+    until: Until | None = None
+    """Seconds since the epoch."""
     services: Annotated[tuple[ServiceMatch, ...], PlainValidator(read_services)] = Field(
         (ANY,), validation_alias=AliasChoices(*VERDICTS)
     )

@@ -130,8 +130,8 @@ class _Zones:
 
 
 def _vague(rule: Rule) -> bool:
-    """Whether what it is about changes while it is in use."""
-    return _unsure(rule.source) or _unsure(rule.destination)
+    """Whether it is about other packets at another time."""
+    return rule.when is not None or rule.until is not None or _unsure(rule.source) or _unsure(rule.destination)
 
 
 def _unsure(places: Sequence[Place]) -> bool:

@@ -23,6 +23,7 @@ from appliance.config.nat import NAT_KINDS
 from appliance.config.objects import OBJECT_KINDS, Ports
 from appliance.config.places import named
 from appliance.config.rules import VERDICTS
+from appliance.config.schedules import Schedule
 from appliance.config.section import Section
 from appliance.config.source import Source
 
@@ -56,7 +57,7 @@ class _Shaper:
         return str(self.source.place(at).line)
 
     def section(self, key: str, node: Node) -> Node:
-        models: dict[str, type[Section]] = {"nics": Nic, "zones": Zone, "services": Service}
+        models: dict[str, type[Section]] = {"nics": Nic, "zones": Zone, "services": Service, "schedules": Schedule}
         if key in ("objects", "ports") and isinstance(node.value, dict):
             make = self.object if key == "objects" else self.ports
             return node.holding({name: make(name, entry) for name, entry in node.value.items()})

@@ -28,6 +28,12 @@ EXAMPLES = {  # what to add for a missing key; where a key means different thing
     "from": "from: [ZONE]",
     "to": "to: [ZONE]",
     "pool": "pool: 203.0.113.8-203.0.113.15",
+    "one-to-one.outside": "outside: 203.0.113.20",
+    "one-to-one.inside": "inside: 192.168.10.20",
+    "netmap.outside": "outside: 10.99.0.0/16",
+    "netmap.inside": "inside: 10.1.0.0/16",
+    "nptv6.outside": "outside: 2001:db8:1::/48",
+    "nptv6.inside": "inside: fd00:1::/48",
     "on": "on: ZONE",
     "port": "port: tcp/443",
     "forward.to": "to: 192.168.10.20:443",
@@ -72,9 +78,9 @@ def validate(tree: Node, source: Source) -> Draft:
 def _names(tree: Node) -> Names:
     """The names that the file defines, sound or not: nobody is told that one is missing which only awaits its correction."""
     sections = tree.value if isinstance(tree.value, dict) else {}
-    objects, nics, ports = (_items(sections.get(section)) for section in ("objects", "nics", "ports"))
+    objects, nics, ports, schedules = (_items(sections.get(section)) for section in ("objects", "nics", "ports", "schedules"))
     written = {name: item["words"] for name, item in ports.items() if isinstance(item, dict) and "words" in item}
-    return Names(frozenset(objects), frozenset(nics), named_ports(written))
+    return Names(frozenset(objects), frozenset(nics), named_ports(written), frozenset(schedules))
 
 
 def _items(section: Entry | None) -> dict[str, Any]:
