@@ -47,7 +47,7 @@ def leaves(facts: Facts, ruleset: Ruleset, egress: int, chosen: bool) -> Reason 
 
 def may_report(ruleset: Ruleset, nic: int, version: int, source: int) -> bool:
     """Whether an ICMP error with this source may have come in by a nic. Routers have special-purpose addresses, too."""
-    own = source in ruleset.local_addresses[version]
+    own = source in ruleset.local_addresses[version] or holds(ruleset.outside[version], source)
     return not (own or never(ruleset, version, source) or spoofed(ruleset, nic, version, source))
 
 

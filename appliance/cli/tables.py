@@ -17,6 +17,7 @@ NIC_COLUMNS = ("name", "zone", "tap", "guest", "addresses", "mtu", "queues", "li
 FLOW_COLUMNS = (
     "protocol", "state", "from", "to", "answered by", "answered to", "rule", "target", "packets", "bytes", "idle", "expires",
 )  # fmt: skip
+RULE_COLUMNS = ("verdict", "packets", "bytes", "flows", "over limit", "last hit")
 STYLES = {
     "up": "green", "down": "red", "active": "green", "unhealthy": "red", "reachable": "green", "established": "green", "failed": "red",
     "denied": "red",
@@ -31,7 +32,7 @@ def show_status(status: Mapping[str, Any]) -> None:
     show("nics", NIC_COLUMNS, map(_nic, status["nics"]))
     show("services", ("service", "listens"), ((each["name"], " ".join(each["listen"])) for each in status["services"]))
     show("targets", ("service", "target", "address", "weight", "state", "health", "flows"), _targets(status["services"]))
-    show("rules", ("rule", "line", "verdict", "packets", "bytes", "flows", "last hit"), map(_rule, status["rules"]))
+    show("rules", ("rule", "line", *RULE_COLUMNS), map(_rule, status["rules"]))
     show("drops", ("reason", "frames"), ((name, f"{frames:,}") for name, frames in status["drops"].items()))
     show("no source port left", ("outside", "refused flows", "episodes", "last"), map(_exhausted, status.get("nat-exhausted", ())))
     show("neighbours", ("nic", "address", "mac", "state"), ((n["nic"], n["address"], n["mac"], n["state"]) for n in status["neighbours"]))
@@ -40,7 +41,7 @@ def show_status(status: Mapping[str, Any]) -> None:
 def show_rules(rules: Iterable[Mapping[str, Any]], file: str) -> None:
     """Print rules, each with its place in the file."""
     placed = [{**rule, "line": f"{file}:{rule['line']}" if rule["line"] else ""} for rule in rules]
-    show("rules", ("rule", "where", "verdict", "packets", "bytes", "flows", "last hit"), map(_rule, placed))
+    show("rules", ("rule", "where", *RULE_COLUMNS), map(_rule, placed))
 
 
 def show_flows(flows: Sequence[Mapping[str, Any]], more: bool) -> None:
@@ -120,7 +121,8 @@ def _left(until: float) -> str:
 def _rule(rule: Mapping[str, Any]) -> Row:
     verdict = rule["verdict"] + (", audit" if rule["audit"] else "")
     last = "" if rule["idle"] is None else f"{timedelta(seconds=int(rule['idle']))} ago"
-    return rule["name"], rule["line"] or "", verdict, f"{rule['packets']:,}", f"{rule['bytes']:,}", f"{rule['flows']:,}", last
+    over = "" if rule.get("over-limit") is None else f"{rule['over-limit']:,}"
+    return rule["name"], rule["line"] or "", verdict, f"{rule['packets']:,}", f"{rule['bytes']:,}", f"{rule['flows']:,}", over, last
 
 
 def _exhausted(address: Mapping[str, Any]) -> Row:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from appliance.config import nat_checks, nic_checks, object_checks, service_checks, shadow, timeout_checks
 from appliance.config.errors import instead_of, listed, quoted
 from appliance.config.finding import Finding, Scope
+from appliance.config.limits import Most
 from appliance.config.models import Config, Forward, Masquerade, Snat
 from appliance.config.places import Path, named
 from appliance.config.words import TCP
@@ -32,6 +33,7 @@ def check(config: Config, broken: frozenset[Path] = frozenset()) -> Iterator[Fin
     yield from _zone_words(scope)
     yield from _names_twice(config)
     yield from _leniency(config)
+    yield from _limits(config)
     yield from nic_checks.check(scope)
     yield from nat_checks.check(scope)
     yield from service_checks.check(scope)
@@ -105,6 +107,24 @@ def _leniency(config: Config) -> Iterator[Finding]:
                 yield Finding(("policy", index, key), "only a rule that allows can have it", "remove it", quoted("on"))
             elif not any(match.protocol in (None, TCP) for match in rule.services):
                 yield Finding(("policy", index, key), "about TCP, which the rule does not allow", "remove it", quoted("on"))
+
+
+def _limits(config: Config) -> Iterator[Finding]:
+    """Limits of rules that let nothing begin, and bounds of one source that all together never reach."""
+    for index, rule in enumerate(config.policy):
+        for key in ("rate", "connections"):
+            if getattr(rule, key) and (rule.audit or rule.verdict != "allow"):
+                yield Finding(("policy", index, key), "only a rule that lets flows begin can have it", "remove it")
+        yield from _never_reached(("policy", index, "connections"), rule.connections)
+    for name, service in config.services.items():
+        yield from _never_reached(("services", name, "protect", "connections"), service.protect.connections)
+
+
+def _never_reached(path: Path, mosts: Iterable[Most]) -> Iterator[Finding]:
+    most = {each.per_source: each.flows for each in mosts}
+    if len(most) == 2 and most[True] >= most[False]:
+        hint = f"write less than {most[False]} per source, or remove that"
+        yield Finding(path, "one source may have as many as all together", hint, warning=True)
 
 
 def _names_twice(config: Config) -> Iterator[Finding]:

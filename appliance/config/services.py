@@ -10,6 +10,7 @@ from pydantic import Field, PlainValidator, model_validator
 from appliance.config.addresses import Address, endpoint, protocol
 from appliance.config.errors import BadValueError, quoted
 from appliance.config.health import Health
+from appliance.config.limits import Protect
 from appliance.config.section import Section
 from appliance.config.timeouts import OwnTimeouts
 from appliance.config.values import Name, OneOrMore, Some, Switch, ZoneWords, duration, only, scalar, whole
@@ -104,3 +105,4 @@ class Service(Section):
     drain: Drain | None = None
     """Without it, a target that is told to leave keeps its flows as long as they last."""
     timeouts: OwnTimeouts = OwnTimeouts()
+    protect: Protect = Protect()

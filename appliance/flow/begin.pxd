@@ -10,8 +10,9 @@ from libc.string cimport memcpy, memset
 
 from appliance.flow.engine cimport ADJACENCY_VALID, Adjacency, Command, Engine, Lane, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, drop
 from appliance.flow.flows cimport flow_arm
-from appliance.flow.installing cimport drop_denied, make_room, settle, settle_denied
+from appliance.flow.installing cimport admit, drop_denied, make_room, settle, settle_denied
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
+from appliance.flow.limits cimport Places
 from appliance.flow.megaflow cimport (
     ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_KEEPS, ALIKE_PORT, ALIKE_REPLY_DIRECT, ALIKE_VARY, Hop, MEGAFLOW_DENY, Megaflow, draw,
     hop_find, megaflow_find,
@@ -104,15 +105,16 @@ cdef inline bint decide(Engine *engine, uint32_t slot, Frame *frame, uint32_t *p
     cdef State *state = &engine.table.flows[slot].state
     cdef const Megaflow *found = megaflow_find(engine.megaflows, &engine.table.flows[slot].half[0].key, state.nic_in, state.tcp_flags)
     cdef Command command
+    cdef Places places
     if found == NULL or not follow(engine, slot, found, &command):
         return False
-    if found.what == MEGAFLOW_DENY:
+    if found.what == MEGAFLOW_DENY or not admit(engine, slot, &command, &places, now):
         settle_denied(engine, slot, &command, now)
         drop_denied(engine, &command, frame, True, now)
         return True
     if not make_room(engine, slot, command.nic) or claim_reply(engine, slot, &command.reply, found.alike) != REFUSED_NOT:
         return False
-    settle(engine, slot, &command)
+    settle(engine, slot, &command, &places, now)
     passes[0] = slot << 1
     return True
 

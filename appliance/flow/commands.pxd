@@ -14,8 +14,9 @@ from appliance.flow.engine cimport (
 )
 from appliance.flow.flows cimport expire, flow_end
 from appliance.flow.forward cimport handle_again
-from appliance.flow.installing cimport drop_denied, make_room, put_reply, remember, settle, settle_denied
+from appliance.flow.installing cimport admit, drop_denied, make_room, put_reply, remember, settle, settle_denied
 from appliance.flow.key cimport Tuple
+from appliance.flow.limits cimport Places
 from appliance.flow.megaflow cimport MEGAFLOW_DENY, MEGAFLOW_PASS
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_MISS_FULL
@@ -59,30 +60,11 @@ cdef inline void run_parked(Engine *engine, uint32_t head, uint64_t now) noexcep
         handle_again(engine, &frame, now)
 
 
-cdef inline void install(Engine *engine, uint32_t slot, const Command *command, uint64_t now) noexcept nogil:
-    cdef State *state = &engine.table.flows[slot].state
-    cdef Tuple *key = &engine.table.flows[slot].half[0].key
-    cdef uint32_t parked, absorbed = 0
-    cdef uint8_t refused = REFUSED_FULL
-    if state.cls != CLASS_PENDING or key.version != command.reply.version or key.protocol != command.reply.protocol:
-        engine.counters.stale += 1
-        return
-    if make_room(engine, slot, command.nic):
-        refused = put_reply(engine, slot, &command.reply, &absorbed)
-    if refused == REFUSED_NOT:
-        settle(engine, slot, command)
-        remember(engine, slot, command, MEGAFLOW_PASS)
-        parked = state.parked
-        state.parked = 0
-        run_parked(engine, parked, now)
-    else:
-        refuse(engine, slot, refused)
-    run_parked(engine, absorbed, now)
-
-
 cdef inline void deny(Engine *engine, uint32_t slot, const Command *command, uint64_t now) noexcept nogil:
-    """Drop a flow's frames for a while. Of those that have waited only the first is worth an answer."""
+    """Drop a flow's frames for a while. Of those that have waited only the first is worth an answer. Who came by another nic with the
+    same tuple is somebody else, and has waited for nothing."""
     cdef uint32_t parked = engine.table.flows[slot].state.parked
+    cdef uint8_t nic = engine.table.flows[slot].state.nic_in
     cdef Frame frame
     cdef bint first = True
     engine.table.flows[slot].state.parked = 0
@@ -90,8 +72,38 @@ cdef inline void deny(Engine *engine, uint32_t slot, const Command *command, uin
         remember(engine, slot, command, MEGAFLOW_DENY)
     settle_denied(engine, slot, command, now)
     while unpark(&engine.parking, engine.pool, &parked, &frame):
+        if frame.nic != nic:
+            handle_again(engine, &frame, now)
+            continue
         drop_denied(engine, command, &frame, first, now)
         first = False
+
+
+cdef inline void install(Engine *engine, uint32_t slot, const Command *command, uint64_t now) noexcept nogil:
+    cdef State *state = &engine.table.flows[slot].state
+    cdef Tuple *key = &engine.table.flows[slot].half[0].key
+    cdef uint32_t parked, absorbed = 0
+    cdef uint8_t refused = REFUSED_FULL
+    cdef Command over = command[0]
+    cdef Places places
+    if state.cls != CLASS_PENDING or key.version != command.reply.version or key.protocol != command.reply.protocol:
+        engine.counters.stale += 1
+        return
+    if not admit(engine, slot, &over, &places, now):
+        remember(engine, slot, command, MEGAFLOW_PASS)     # the next ones of its kind are for the limits alone
+        deny(engine, slot, &over, now)
+        return
+    if make_room(engine, slot, command.nic):
+        refused = put_reply(engine, slot, &command.reply, &absorbed)
+    if refused == REFUSED_NOT:
+        settle(engine, slot, command, &places, now)
+        remember(engine, slot, command, MEGAFLOW_PASS)
+        parked = state.parked
+        state.parked = 0
+        run_parked(engine, parked, now)
+    else:
+        refuse(engine, slot, refused)
+    run_parked(engine, absorbed, now)
 
 
 cdef inline void apply(Engine *engine, const Command *command, uint64_t now) noexcept nogil:

@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from appliance.flow.fragments cimport Fragments
 from appliance.flow.key cimport Tuple
+from appliance.flow.limits cimport Limits
 from appliance.flow.megaflow cimport Megaflows
 from appliance.flow.parking cimport Parking
 from appliance.flow.reasons cimport DROP_REASONS
@@ -174,6 +175,7 @@ cdef struct Counters:
 cdef struct Engine:
     Table *table
     Megaflows *megaflows
+    Limits *limits
     Wheel *wheel
     Pool *pool
     Task task                  # commands and timers

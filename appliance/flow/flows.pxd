@@ -8,10 +8,11 @@ from appliance.flow.engine cimport (
     TIMEOUT_UDP_REPLIED, drop, profile_of,
 )
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
+from appliance.flow.limits cimport limits_give
 from appliance.flow.parking cimport SHARE_DECISION, park, unpark
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL, DROP_UNDECIDED
 from appliance.flow.table cimport (
-    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, Chain, Flow, State, Table,
+    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED, FLOW_UNCOUNTED, Chain, Flow, State, Table,
     flow_free, flow_move, flow_take, table_insert, table_remove,
 )
 from appliance.flow.tcp cimport CLOSING, ESTABLISHED, SYN_RECEIVED
@@ -77,6 +78,15 @@ cdef inline void drop_parked(Engine *engine, uint32_t slot, uint32_t reason) noe
         drop(engine, &frame, reason)
 
 
+cdef inline void give_back(Engine *engine, uint32_t slot) noexcept nogil:
+    """The flow's connection is over: limits count it no more."""
+    cdef State *state = &engine.table.flows[slot].state
+    cdef uint8_t counted = state.flags >> FLOW_COUNTED
+    if counted:
+        limits_give(engine.limits, state.rule, state.service, &engine.table.flows[slot].half[0].key, counted)
+        state.flags &= FLOW_UNCOUNTED
+
+
 cdef inline void forget_reply(Engine *engine, uint32_t slot) noexcept nogil:
     cdef Table *table = engine.table
     cdef Flow *flow = &table.flows[slot]
@@ -85,6 +95,7 @@ cdef inline void forget_reply(Engine *engine, uint32_t slot) noexcept nogil:
         engine.adjacencies[flow.half[0].adjacency].flows -= 1
         engine.adjacencies[flow.half[1].adjacency].flows -= 1
         engine.targets[flow.state.target] -= 1
+        give_back(engine, slot)
         flow.state.flags &= <uint8_t> ~FLOW_INSTALLED
 
 

@@ -11,7 +11,7 @@ from appliance.flow.adjacency cimport egress
 from appliance.flow.begin cimport begin_flow
 from appliance.flow.classify cimport VERDICT_FLOW, VERDICT_FRAGMENT, VERDICT_PUNT, classify
 from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_TOO_BIG, PUNT_TTL, count_rule, drop, flush_touched
-from appliance.flow.flows cimport class_of_tcp, flow_end, flow_reclass
+from appliance.flow.flows cimport class_of_tcp, flow_end, flow_reclass, give_back
 from appliance.flow.fragments cimport (
     PIECE_CONFLICTS, PIECE_DUPLICATE, Piece, TRAIN_DEAD, TRAIN_FOLLOWS, TRAIN_WAITS, Train, key_of_train, read_piece, train_find, train_note,
 )
@@ -58,6 +58,8 @@ cdef inline void track(Engine *engine, uint32_t slot, int direction, uint8_t tcp
     if tcp != TCP_NONE:
         if tcp != state.tcp:
             state.tcp = tcp
+            if tcp == TIME_WAIT or tcp == CLOSED:
+                give_back(engine, slot)
             cls = class_of_tcp(tcp)
             if cls != state.cls:
                 flow_reclass(engine, slot, cls)

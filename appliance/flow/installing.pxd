@@ -7,16 +7,17 @@ from libc.string cimport memcmp
 from appliance.flow.engine cimport (
     Command, Engine, PUNT_NO_NEIGHBOUR, PUNT_NO_ROUTE, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_flow, count_rule, drop, profile_of,
 )
-from appliance.flow.flows cimport class_of_tcp, evict, flow_end, flow_reclass, forget_reply
+from appliance.flow.flows cimport class_of_tcp, evict, flow_end, flow_reclass, forget_reply, give_back
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
+from appliance.flow.limits cimport Places, limits_admit, limits_take
 from appliance.flow.megaflow cimport (
     ALIKE, ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_PORT, ALIKE_REPLY_DIRECT, Kind, MEGAFLOW_PASS, MEGAFLOW_POOL, Megaflow,
     hop_put, kind_of, megaflow_put,
 )
-from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NEIGHBOUR, DROP_NO_ROUTE, DROP_REJECTED
+from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NEIGHBOUR, DROP_NO_ROUTE, DROP_OVER_LIMIT, DROP_REJECTED
 from appliance.flow.rewrite cimport rewrite_needed, rewrite_prepare
 from appliance.flow.table cimport (
-    CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, FLOW_OUTBOUND, FLOW_REWRITE, Flow, State, Table, table_decided,
+    CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED, FLOW_OUTBOUND, FLOW_REWRITE, Flow, State, Table, table_decided,
     table_find, table_insert,
 )
 from appliance.flow.tcp cimport ESTABLISHED, EVENT_SYN, SYN_SENT, tcp_event_of
@@ -24,6 +25,10 @@ from appliance.flow.trains cimport first_lost
 from appliance.flow.work cimport punt, reject
 from ena_dev.driver.rings cimport Frame
 from ena_dev.packet.headers cimport PARSED_FRAGMENT, PROTOCOL_TCP
+
+
+cdef enum:
+    OVER_LIMIT_FOR = 1000000000    # ns
 
 
 cdef inline bint make_room(Engine *engine, uint32_t slot, uint8_t egress) noexcept nogil:
@@ -57,13 +62,21 @@ cdef inline bint hides(const Flow *flow) noexcept nogil:
     return memcmp(flow.half[0].key.source, flow.half[1].key.destination, 16) != 0
 
 
-cdef inline void settle(Engine *engine, uint32_t slot, const Command *command) noexcept nogil:
-    """All that the decision says, into the flow."""
+cdef inline bint admit(Engine *engine, uint32_t slot, Command *command, Places *places, uint64_t now) noexcept nogil:
+    """Whether limits let the flow begin. If not, what let it pass denies it for a while."""
+    if limits_admit(engine.limits, command.rule, command.service, &engine.table.flows[slot].half[0].key, now, places):
+        return True
+    command.reason, command.duration, command.flags, command.alike = DROP_OVER_LIMIT, OVER_LIMIT_FOR, 0, 0
+    return False
+
+
+cdef inline void settle(Engine *engine, uint32_t slot, const Command *command, Places *places, uint64_t now) noexcept nogil:
+    """All that the decision says, into the flow, which takes its place within its limits."""
     cdef Flow *flow = &engine.table.flows[slot]
     cdef State *state = &flow.state
     state.rule, state.generation, state.service, state.target = command.rule, command.generation, command.service, command.target
     state.audit = command.audit
-    state.nic_out, state.flags = command.nic, FLOW_INSTALLED | command.flags
+    state.nic_out, state.flags = command.nic, FLOW_INSTALLED | command.flags | limits_take(places, now) << FLOW_COUNTED
     flow.half[0].adjacency, flow.half[1].adjacency = command.adjacency, command.reply_adjacency
     engine.adjacencies[command.adjacency].flows += 1
     engine.adjacencies[command.reply_adjacency].flows += 1
@@ -90,6 +103,7 @@ cdef inline void settle_denied(Engine *engine, uint32_t slot, const Command *com
     if state.cls != CLASS_DENIED and table.chain[<int> CLASS_DENIED].count >= table.denied_limit:
         engine.counters.evicted[<int> CLASS_DENIED] += 1
         flow_end(engine, table.chain[<int> CLASS_DENIED].head, DROP_DELETED)
+    give_back(engine, slot)
     state.rule, state.generation, state.reason, state.audit = command.rule, command.generation, command.reason, command.audit
     state.until = now + command.duration
     engine.counters.denied += 1

@@ -1,5 +1,6 @@
 from collections.abc import Mapping, Sequence
 
+from appliance.flow.limits import LimitTable
 from appliance.flow.megaflow import MegaflowTable
 from appliance.flow.records import FlowView, Profile, Tuple5, Work
 from ena_dev.bus.executor import Executor
@@ -29,6 +30,7 @@ class Worker:
     """
 
     megaflows: MegaflowTable
+    limits: LimitTable
 
     def __init__(self, executor: Executor, pool: BufferPool, flows: int, secret: bytes, timeouts: dict[str, float]) -> None: ...
     def add_nic(self, index: int, mac: bytes, mtu: int, pairs: Sequence[QueuePair], is_self: bool = False) -> None:

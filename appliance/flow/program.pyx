@@ -20,6 +20,7 @@ from appliance.flow.flows cimport drop_parked
 from appliance.flow.forward cimport burst
 from appliance.flow.fragments cimport TRAINS
 from appliance.flow.key cimport Tuple, is_icmp, reply_kind
+from appliance.flow.limits cimport LimitTable
 from appliance.flow.megaflow cimport MegaflowTable, POOLS
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_DELETED, DROP_REASONS
@@ -160,6 +161,7 @@ cdef class Worker:
     cdef FlowTable table
     cdef TimerWheel wheel
     cdef readonly MegaflowTable megaflows
+    cdef readonly LimitTable limits
     cdef dict programs         # (nic, queue) -> (pair, FlowProgram)
     cdef int top_rule
     cdef bint closed
@@ -172,7 +174,8 @@ cdef class Worker:
         self.table = FlowTable(flows, secret)
         self.wheel = TimerWheel(self.table.table.slots)
         self.megaflows = MegaflowTable(executor, secret)
-        self.engine.megaflows = &self.megaflows.all
+        self.limits = LimitTable(executor, secret, flows)
+        self.engine.megaflows, self.engine.limits = &self.megaflows.all, &self.limits.all
         self.engine.table, self.engine.wheel, self.engine.pool = &self.table.table, &self.wheel.wheel, &pool.pool
         self.engine.pending_time = 1000000000ULL
         self.engine.parking.buffer_limit = pool.pool.count // 4

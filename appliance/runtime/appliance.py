@@ -31,6 +31,7 @@ from appliance.runtime.decider import Decider, View
 from appliance.runtime.fixed import refuse_changes
 from appliance.runtime.guest import Guest, guest_of
 from appliance.runtime.health import HealthChecker
+from appliance.runtime.limits import Limits
 from appliance.runtime.megaflows import Megaflows
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.profiles import profile, profiles
@@ -140,6 +141,7 @@ class Appliance:
         punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC)
         megaflows = Megaflows(self.worker.megaflows, view)
         self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts, megaflows)
+        self.limits = Limits(self.worker.limits)
         self.targets.changed.append(megaflows.target_changed)
         self.targets.resetter = self.decider.resetter = Resetter(self.worker, self.decider, self.host, HOST_MAC)
 
@@ -152,6 +154,7 @@ class Appliance:
         self.ruleset = ruleset
         self.decider.configure(ruleset)
         self.worker.set_profiles(*profiles(self.config, self.decider.rules.number))
+        self.limits.configure(self.config, self.decider.rules.number, self.decider.services.number)
         self.health.configure(ruleset.targets())
         self.targets.configure(self.config.services)
         self.decider.megaflows.configure(ruleset)
@@ -195,6 +198,7 @@ class Appliance:
         while True:
             now = self._loop.time()
             self.adjacencies.settle()
+            self.limits.look(now)
             for neighbourhood in self.neighbourhoods.values():
                 neighbourhood.tick(now)
             due = [d for n in self.neighbourhoods.values() if (d := n.deadline()) is not None]

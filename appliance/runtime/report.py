@@ -20,6 +20,7 @@ from appliance.runtime.cards import Card
 from appliance.runtime.decider import Decider
 from appliance.runtime.guest import Guest
 from appliance.runtime.health import HealthChecker
+from appliance.runtime.limits import Limits
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.targets import Targets
 from ena_dev.driver import ethtool as views
@@ -41,6 +42,7 @@ class Running(Protocol):
     worker: Worker
     decider: Decider
     health: HealthChecker
+    limits: Limits
     targets: Targets
     cards: list[Card]
     guests: dict[str, Guest]
@@ -173,14 +175,16 @@ def _listen(listen: Listen) -> str:
 
 
 def _rules(appliance: Running, now: float) -> list[dict[str, Any]]:
-    counted = appliance.worker.rule_counters()
+    counted, limited = appliance.worker.rule_counters(), appliance.limits.counts()
     rows = []
     for rule in appliance.ruleset.rules:
         number = appliance.decider.rules.number(rule.name)
         packets, octets, flows = counted.get(number, (0, 0, 0))
+        over_limit, connections = limited.get(rule.name, (None, None))
         rows.append({
             "name": rule.name, "line": rule.line, "allow": rule.allow, "verdict": rule.word, "audit": rule.audit,
             "packets": packets, "bytes": octets, "flows": flows, "idle": now - appliance.worker.rule_last(number) if packets else None,
+            "over-limit": over_limit, "connections": connections,
         })  # fmt: skip
     return rows
 
