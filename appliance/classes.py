@@ -70,6 +70,7 @@ def find_cuts(ruleset: Ruleset) -> Cuts:
     for version, bits in BITS.items():
         common = [*ends(SPECIAL[version]), *ends((a, a) for a in ruleset.local_addresses[version]), *ruleset.routes.cuts(version)]
         common += ends(ruleset.outside[version])
+        mapped = ends(entry.outside for entry in ruleset.statics.entries if entry.version == version)
         if version == 4:
             common += ends((address, address) for address in ruleset.broadcasts)
         if any(ruleset.drops_bogons):
@@ -77,7 +78,7 @@ def find_cuts(ruleset: Ruleset) -> Cuts:
         from_it, to_it = ruleset.policy.address_cuts(version)
         probed = ends((address, address) for of_version, _, address, _ in ruleset.probes if of_version == version)
         sources[version] = _ascending([*common, *from_it, *ruleset.sources.cuts(version)], bits)
-        destinations[version] = _ascending([*common, *to_it, *probed], bits)
+        destinations[version] = _ascending([*common, *to_it, *probed, *mapped], bits)
     probed_ports = ends((port, port) for _, _, _, port in ruleset.probes)
     ports = _ascending([*ruleset.doors.port_cuts(), *ruleset.policy.port_cuts(), *probed_ports], 16)
     return Cuts(sources, destinations, ports)
@@ -89,7 +90,7 @@ def _ascending(numbers: Iterable[int], bits: int) -> list[int]:
 
 def generalized(facts: Facts, decision: Decision) -> Alike | None:
     """What a flow's decision says of all flows alike; None if it says nothing: it hangs on more than the class."""
-    if facts.target is not None or facts.source == facts.destination:
+    if facts.target is not None or decision.alone or facts.source == facts.destination:
         return None
     if not decision.allow:
         return Alike(False, False, False, False) if decision.reason in CLASS_ALONE else None

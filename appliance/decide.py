@@ -1,6 +1,6 @@
 """The decision: what becomes of a flow, from its first packet. A pure function; running, explaining and testing all call it.
 
-    sanity -> forward or service -> one of ours? -> route -> policy -> masquerade or pool -> the reply to expect
+    sanity -> forward, service or static entry -> one of ours? -> route -> policy -> source -> the reply to expect
 
 Policy sees the original source and the translated destination, as netfilter's forward chain does.
 """
@@ -10,7 +10,7 @@ from typing import Final
 from appliance import sanity
 from appliance.nat.destination import Door
 from appliance.nat.ports import free_reply
-from appliance.nat.source import Outside
+from appliance.nat.source import Outside, Source
 from appliance.policy.facts import ICMP, ICMPV6, NO_TUPLE, NOWHERE, SELF, TCP, Decision, Facts, Reason, StateView, Tuple5
 from appliance.policy.rules import Verdict
 from appliance.ranges import holds
@@ -34,13 +34,27 @@ def decide(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
     nic, version, protocol, _, destination, _, dport, *_ = facts
     door = ruleset.doors.find(ruleset.zone(nic), version, protocol, destination, dport)
     if door is None:
-        return _pass_on(facts, ruleset, view, None, destination, dport, None)
+        return _straight(facts, ruleset, view)
     if door.pool is None:
         return _pass_on(facts, ruleset, view, door, door.address, door.port or dport, None)
     chosen = door.pool.pick(facts, view)
     if chosen is None:
-        return _refuse(Reason.NO_TARGET, door.rule, service=door.pool.service)
+        return _refuse(Reason.NO_TARGET, door.rule or NO_RULE, service=door.pool.service)
     return _pass_on(facts, ruleset, view, door, chosen.address, chosen.port, chosen.name)
+
+
+def _straight(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
+    """Decide about a flow that comes to no door: it goes to its destination, or to the address that this stands for."""
+    destination, dport = facts.destination, facts.dport
+    static = ruleset.statics.find(ruleset.zone(facts.nic), facts.version, destination)
+    if static is None:
+        return _pass_on(facts, ruleset, view, None, destination, dport, None)
+    inside = static.into(destination)
+    if inside is None:
+        return _refuse(Reason.NO_ROUTE, NO_RULE)._replace(alone=True)
+    door = Door(0, 0, None, inside, None, outer=static.zone, hairpin=static.hairpin)
+    made = _pass_on(facts, ruleset, view, door, inside, dport, None)
+    return made if static.single else made._replace(alone=True)
 
 
 def _starts(facts: Facts) -> bool:
@@ -85,39 +99,61 @@ def _pass_on(
     audited = ruleset.policy.audited(*asked) or NO_RULE
     if not rule.allow:
         return _refuse(Reason.REJECTED if rule.reject else Reason.POLICY, rule, egress, service, target, audited)
-    outside = None if egress == SELF else _outside(facts, ruleset, door, egress, (from_zone, to_zone))
+    reply_hop = 0 if nic == SELF else ruleset.routes.hop_on(nic, version, source)
+    outside = None if egress == SELF else _outside(facts, ruleset, door, egress, (from_zone, to_zone), reply_hop == source)
+    if outside is not None and outside.alone and outside.address is None:
+        return _refuse(Reason.NO_ROUTE, rule, egress, service, target, audited)._replace(alone=True)
     reply = _reply(facts, view, door, destination, dport, outside)
     if reply is None:
         refused = _refuse(Reason.NAT_EXHAUSTED, rule, egress, service, target, audited)
         return refused if outside is None else refused._replace(outside=outside.address or 0)
-    reply_hop = 0 if nic == SELF else ruleset.routes.hop_on(nic, version, source)
     tried = audited.name, audited.word if audited.name else ""
-    made = Decision(True, Reason.ALLOWED, rule.name, rule.line, egress, next_hop, reply, service, target, reply_hop, rule.liberal, *tried)
+    liberal = rule.liberal or ruleset.liberal
+    made = Decision(True, Reason.ALLOWED, rule.name, rule.line, egress, next_hop, reply, service, target, reply_hop, liberal, *tried)
     return made if outside is None else _hidden(made, outside)
 
 
 def _hidden(decision: Decision, outside: Outside) -> Decision:
     """The decision about a flow whose source is translated."""
     pool = -1 if outside.pool is None else outside.pool.number
-    return decision._replace(outside=outside.address or 0, pool=pool, keeps_port=outside.keeps_port)
+    return decision._replace(outside=outside.address or 0, pool=pool, keeps_port=outside.keeps_port, alone=outside.alone)
 
 
-def _outside(facts: Facts, ruleset: Ruleset, door: Door | None, egress: int, zones: tuple[int, int]) -> Outside | None:
-    """What the flow's source becomes; None: it stays."""
+def _outside(facts: Facts, ruleset: Ruleset, door: Door | None, egress: int, zones: tuple[int, int], on_link: bool) -> Outside | None:
+    """What the flow's source becomes; None: it stays. `on_link`: it is the nic's neighbour.
+
+    What goes back to where it came from is hidden, for its receiver would answer around us; under an address that it has outside if it
+    has one. Source: RFC 4787, section 6, REQ-9.
+    """
     version, source = facts.version, facts.source
     own = Outside(ruleset.primary.get((egress, version)))
-    if door is not None and door.masquerade:
-        return own
+    if door is not None:
+        if door.masquerade:
+            return own
+        around = door.outer not in (-1, zones[0])
+        entry = ruleset.sources.find(zones[0], door.outer, version, source) if around else None
+        outside = None if entry is None else _of_entry(entry, ruleset, version, source)
+        if outside is not None:
+            return outside
+        if door.hairpin and egress == facts.nic and (around or on_link) and own.address is not None:
+            return own
     entry = ruleset.sources.find(*zones, version, source)
-    if entry is None or entry.pool is None:
-        return None if entry is None else own
+    return None if entry is None else _of_entry(entry, ruleset, version, source) or own
+
+
+def _of_entry(entry: Source, ruleset: Ruleset, version: int, source: int) -> Outside | None:
+    """What an entry makes of a source; None: the egress nic's own address."""
+    if entry.static is not None:
+        return Outside(entry.static.out(source), True, alone=not entry.static.single)
+    if entry.pool is None:
+        return None
     address = entry.pool.address(source)
     return Outside(address, address not in ruleset.local_addresses[version], entry.pool)
 
 
 def _implied(facts: Facts, ruleset: Ruleset, door: Door | None) -> Verdict:
     """The rule of a flow that no written rule speaks of."""
-    if door is not None:
+    if door is not None and door.rule is not None:
         return door.rule
     if facts.nic == SELF:
         port = facts.dport if facts.icmp_type < 0 else 0

@@ -17,11 +17,12 @@ from appliance.collector import paused
 from appliance.config.models import Config, Forward, Health, Masquerade, Service, Snat
 from appliance.config.resolve import resolve
 from appliance.nat.destination import Door, Doors, Place, forward_doors, service_doors
+from appliance.nat.mapping import Statics, static_of
 from appliance.nat.pool import SourcePool
 from appliance.nat.source import Sources, source_pools
 from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Reason
 from appliance.policy.rules import Policy, Verdict
-from appliance.ranges import Extent, Ranges, merged
+from appliance.ranges import Extent, Ranges, holds, merged
 from appliance.route import LINK_LOCAL, LINK_LOCAL_MASK, Entry, RouteTable
 from ena_dev.errors import UsageError
 
@@ -61,6 +62,7 @@ class Ruleset:
     doors: Doors
     sources: Sources
     probes: Mapping[tuple[int, int, int, int], Verdict]
+    statics: Statics
     """(version, protocol, address, port or 0) of health checks -> their implied rule."""
     pools: tuple[Pool, ...]
     source_pools: tuple[SourcePool, ...]
@@ -85,6 +87,11 @@ class Ruleset:
         return self.checked
 
     def zone(self, nic: int) -> int:
+    def stands(self, version: int, address: int) -> bool:
+        """Whether an address is the appliance's own, or stands for others by translation."""
+        ours = address in self.local_addresses[version] or holds(self.outside[version], address)
+        return ours or holds(self.statics.ranges(version, single=False), address)
+
         """The zone number of a nic index or SELF."""
         return self.self_zone if nic == SELF else self.zone_of_nic[nic]
 
@@ -106,9 +113,12 @@ def compile_ruleset(
     zones |= {"any": frozenset(numbers.values()), "self": frozenset((len(numbers),))}
     pools = {service.name: _pools(service, seed, table_size) for service in config.services.values()}
     doors = Doors(_doors(config, zones, pools))
-    local = {(address.version, int(address.ip)) for nic in config.nics.values() for address in nic.address} | doors.addresses()
-    hiding = [entry for entry in config.nat if isinstance(entry, Masquerade | Snat)]
-    hides = source_pools(hiding, blake2b(digest_size=16, key=seed, person=b"snat").digest())
+    own = {(address.version, int(address.ip)) for nic in config.nics.values() for address in nic.address}
+    local = own | doors.addresses()
+    changing = [entry for entry in config.nat if not isinstance(entry, Forward)]
+    static = {entry.name: static_of(entry, zones) for entry in changing if not isinstance(entry, Masquerade | Snat)}
+    statics = Statics(tuple(static.values()), zones["any"], own)
+    hides = source_pools(changing, blake2b(digest_size=16, key=seed, person=b"snat").digest())
     nic_zones = config.zones_of_nics()
     checked = tuple(_checked(config))
     return Ruleset(
@@ -121,13 +131,14 @@ def compile_ruleset(
         routes=RouteTable(_routes(config)),
         policy=Policy(config.policy, zones),
         doors=doors,
-        sources=Sources(hiding, zones, hides),
+        sources=Sources(changing, zones, hides, static),
+        statics=statics,
         probes={(t.version, protocol_of(t.health, t.version), t.address, t.port): _health_rule(config.services[t.service])
                 for t in checked if t.health},
         pools=tuple(pool for by_version in pools.values() for pool in by_version.values()),
         source_pools=tuple(hides.values()),
-        outside={version: merged(r for pool in hides.values() if pool.version == version for r in pool.ranges) for version in (4, 6)},
-        rules=tuple(_rules(config)),
+        outside={version: _outside(version, hides.values(), statics) for version in (4, 6)},
+        rules=tuple(_rules(written)),
         checked=checked,
         picks_up=any(rule.pickup and not rule.audit for rule in config.policy),
         antispoof=tuple(zone.antispoof for zone in config.zones.values()),
@@ -144,17 +155,26 @@ def _pools(service: Service, seed: bytes, size: int) -> dict[int, Pool]:
         pools[version] = Pool(service.name, version, targets, seed, size, service.algorithm, affinity, service.slow_start is not None)
     return pools
 
+def _outside(version: int, pools: Iterable[SourcePool], statics: Statics) -> Ranges:
+    hiding = (addresses for pool in pools if pool.version == version for addresses in pool.ranges)
+    return merged([*hiding, *statics.ranges(version, single=True)])
+
+
 
 def _doors(config: Config, zones: Mapping[str, frozenset[int]], pools: Mapping[str, Mapping[int, Pool]]) -> Iterator[tuple[Place, Door]]:
     for service in config.services.values():
         yield from service_doors(service, frozenset().union(*(zones[word] for word in service.from_zones)), pools[service.name])
     for forward in config.nat:
         if isinstance(forward, Forward):
-            own = [(address.version, int(address.ip)) for nic in config.zones[forward.zone].nics for address in config.nics[nic].address]
-            for zone in zones[forward.zone]:
-                yield from forward_doors(forward, zone, own)
+            (outer,) = zones[forward.zone]
+            yield from forward_doors(forward, outer, (outer,), own[forward.zone])
+    for forward in config.nat:
+        if isinstance(forward, Forward) and forward.hairpin:  # after what is meant for those zones
+            (outer,) = zones[forward.zone]
+            yield from forward_doors(forward, outer, zones["any"] - {outer}, own[forward.zone])
 
 
+    own = {name: [(a.version, int(a.ip)) for nic in zone.nics for a in config.nics[nic].address] for name, zone in config.zones.items()}
 def _routes(config: Config) -> Iterator[Entry]:
     """Connected networks before static routes before gateways: of equal prefixes, the nearer wins."""
     connected = []

@@ -20,7 +20,7 @@ from appliance.config import nat_checks, nic_checks, object_checks, service_chec
 from appliance.config.errors import instead_of, listed, quoted
 from appliance.config.finding import Finding, Scope
 from appliance.config.limits import Most
-from appliance.config.models import Config, Forward, Masquerade, Snat
+from appliance.config.models import Config, Forward, Masquerade, Netmap, Nptv6, OneToOne, Snat
 from appliance.config.places import Path, named
 from appliance.config.words import TCP
 
@@ -78,7 +78,7 @@ def _zone_words(scope: Scope) -> Iterator[Finding]:
             case Masquerade() | Snat():
                 yield from _unknown_zones(scope, ("nat", i, "from"), translation.from_zones, ("any",))
                 yield from _unknown_zones(scope, ("nat", i, "to"), translation.to_zones, ("any",))
-            case Forward():
+            case Forward() | OneToOne() | Netmap() | Nptv6():
                 yield from _unknown_zones(scope, ("nat", i, "on"), (translation.zone,), ())
     for name, service in config.services.items():
         yield from _unknown_zones(scope, ("services", name, "from"), service.from_zones, ("any",))

@@ -3,16 +3,19 @@
     masquerade     flows leave with the egress nic's own address
     snat           flows leave with addresses of a pool
     forward        ports of an outer address lead inside
+    one-to-one     an inside address is an outside one, both ways
+    netmap         the same for whole prefixes
+    nptv6          the same so that no checksum changes (RFC 6296)
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainValidator, ValidationInfo
 
-from appliance.config.addresses import Address, Addresses, Ports, endpoint, port, protocol_ports
+from appliance.config.addresses import Address, Addresses, Network, Ports, endpoint, port, protocol_ports
 from appliance.config.errors import BadValueError
 from appliance.config.objects import NAME, ObjectName, Places, object_name
 from appliance.config.section import Section
@@ -84,7 +87,10 @@ class Snat(Section):
 
 
 class Forward(Section):
-    """What arrives in `zone` for these ports goes to `to_address`. Empty `addresses`: every address of the zone's nics of that family."""
+    """What arrives in `zone` for these ports goes to `to_address`. Empty `addresses`: every address of the zone's nics of that family.
+
+    `hairpin`: so does what arrives for them in other zones, and replies come back through the appliance.
+    """
 
     from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
 
@@ -97,6 +103,7 @@ class Forward(Section):
     addresses: Annotated[tuple[Address, ...], OneOrMore, Some] = Field((), validation_alias="address")
     to_address: Annotated[IPv4Address | IPv6Address | ObjectName, _half_of_target(0)] = Field(validation_alias="to")
     to_port: Annotated[int | None, _half_of_target(1)] = Field(None, validation_alias="to")
+    hairpin: Switch = True
     timeouts: OwnTimeouts = OwnTimeouts()
 
     @property
@@ -110,7 +117,52 @@ class Forward(Section):
         return (self.family,) if self.family else (4, 6)
 
 
-NAT_KINDS: dict[str, type[Section]] = {"masquerade": Masquerade, "snat": Snat, "forward": Forward}
+class _Static(Section):
+    """What is called `inside` in all other zones is called `outside` in `zone`. `hairpin`: they may be reached by that name, too."""
+
+    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
+
+    name: Title
+    line: int = 0
+    zone: Annotated[str, PlainValidator(lambda value: scalar(value, "internet"))] = Field(validation_alias="on")
+    hairpin: Switch = True
+
+
+class OneToOne(_Static):
+    """One address for another."""
+
+    kind: Literal["one-to-one"] = "one-to-one"
+    outside: Address
+    inside: Address
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, IPv4Network | IPv6Network]:
+        """Outside and inside."""
+        return ip_network(self.outside), ip_network(self.inside)
+
+
+class Netmap(_Static):
+    """Addresses of one prefix for those of another of the same length."""
+
+    kind: Literal["netmap"] = "netmap"
+    outside: Network
+    inside: Network
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, IPv4Network | IPv6Network]:
+        """Outside and inside."""
+        return self.outside, self.inside
+
+
+class Nptv6(Netmap):
+    """The same for IPv6, with one more word changed, so that no checksum is. Source: RFC 6296."""
+
+    kind: Literal["nptv6"] = "nptv6"  # type: ignore[assignment]
+
+
+NAT_KINDS: dict[str, type[Section]] = {
+    "masquerade": Masquerade, "snat": Snat, "forward": Forward, "one-to-one": OneToOne, "netmap": Netmap, "nptv6": Nptv6,
+}  # fmt: skip
 """The kinds of translation by the word that the file has for each."""
 
-Translation = Annotated[Masquerade | Snat | Forward, Field(discriminator="kind")]
+Translation = Annotated[Masquerade | Snat | Forward | OneToOne | Netmap | Nptv6, Field(discriminator="kind")]

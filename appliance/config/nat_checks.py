@@ -9,12 +9,13 @@ from typing import Final
 from appliance.config.addresses import AddressRange
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding, Scope
-from appliance.config.models import Forward, Masquerade, Snat
+from appliance.config.models import Forward, Masquerade, Netmap, Nptv6, OneToOne, Snat
 from appliance.config.objects import Relative
 from appliance.config.places import Path, named
 from appliance.ranges import Span
 
 MOST_OF_A_POOL = 65536
+LONGEST_NPTV6 = 64
 WITH_VERSION: Final = (IPv4Network, IPv6Network, Span, Relative)
 """Places that are no objects: those may mean addresses of both families, and only the right ones count."""
 
@@ -32,6 +33,9 @@ def check(scope: Scope) -> Iterator[Finding]:
                 yield from _snat(path, rule, scope)
             case Forward():
                 yield from _forward(path, rule, scope)
+            case OneToOne() | Netmap() | Nptv6():
+                yield from _static(path, rule, scope)
+    yield from _twice(scope)
 
 
 def _masquerade(path: Path, rule: Masquerade) -> Iterator[Finding]:
@@ -81,6 +85,60 @@ def _taken(path: Path, span: AddressRange, scope: Scope) -> Iterator[Finding]:
             if _within(gateway, span):
                 hint = f"leave it out: it is the gateway of {named('nics', nic.name)}"
                 yield Finding(path, f"{gateway} is another's address", hint, quoted(_text(span)))
+
+
+def _static(path: Path, rule: OneToOne | Netmap | Nptv6, scope: Scope) -> Iterator[Finding]:
+    outside, inside = rule.networks
+    path = (*path, "outside")
+    if outside.version != inside.version:
+        yield Finding(path, f"IPv{outside.version} outside, IPv{inside.version} inside", "write both in one family")
+        return
+    if isinstance(rule, Nptv6) and (outside.version == 4 or outside.prefixlen > LONGEST_NPTV6):
+        what = "IPv4 prefix" if outside.version == 4 else f"prefix longer than /{LONGEST_NPTV6}, which RFC 6296 leaves out"
+        yield Finding(path, what, "write `netmap`, which takes any prefix", quoted(str(outside)))
+    if outside.prefixlen != inside.prefixlen:
+        hint = f"write /{inside.prefixlen}, or a prefix of /{outside.prefixlen} inside"
+        yield Finding(path, "prefixes of different lengths", hint, f"`{outside}` for `{inside}`")
+    elif outside.overlaps(inside):
+        yield Finding(path, "outside and inside overlap", "write two different prefixes, or remove it", f"`{outside}` for `{inside}`")
+    yield from _others((*path,), outside, rule, scope)
+
+
+def _others(path: Path, outside: IPv4Network | IPv6Network, rule: OneToOne | Netmap | Nptv6, scope: Scope) -> Iterator[Finding]:
+    """Addresses among those outside that are somebody's."""
+    if isinstance(rule, OneToOne):
+        yield from _taken(path, (rule.outside, rule.outside), scope)
+        if rule.outside in scope.own:
+            who = named("nics", scope.own[rule.outside])
+            hint = f"remove it from {who}, which answers for it all the same, or write `forward`"
+            yield Finding(path, f"own address of {who}, which has to reach the appliance", hint, quoted(str(rule.outside)))
+        return
+    for nic in scope.config.nics.values():
+        for gateway in nic.gateway:
+            if gateway in outside:
+                hint = f"expect that nobody inside reaches {gateway}, the gateway of {named('nics', nic.name)}, or write `hairpin: off`"
+                yield Finding(path, "neighbours among the addresses outside", hint, quoted(str(outside)), warning=True)
+
+
+def _twice(scope: Scope) -> Iterator[Finding]:
+    """Outside addresses that two entries have. A prefix with an exception above it is meant so."""
+    seen: list[tuple[str, IPv4Network | IPv6Network, str, int]] = []
+    for index, rule in enumerate(scope.config.nat):
+        if not isinstance(rule, OneToOne | Netmap | Nptv6):
+            continue
+        net = rule.networks[0]
+        for zone, other, who, line in seen:
+            if zone == rule.zone and net.overlaps(other) and net.prefixlen >= other.prefixlen:
+                hint = f"write others; {who} on line {line} has them"
+                yield Finding(("nat", index, "outside"), "addresses outside are taken", hint, quoted(str(net)))
+        seen.append((rule.zone, net, named("nat", rule.name), rule.line))
+    for index, rule in enumerate(scope.config.nat):
+        for place, span in enumerate(rule.pool if isinstance(rule, Snat) else ()):
+            twin = next((who for _, other, who, _ in seen if _overlap(span, (other[0], other[-1]))), None)
+            if twin is not None:
+                path: Path = ("nat", index, "pool", place)
+                hint = f"leave them out, unless others shall share them with {twin}"
+                yield Finding(path, "outside address of another entry in the pool", hint, _text(span), warning=True)
 
 
 def _special(address: IPv4Address | IPv6Address) -> bool:

@@ -106,3 +106,4 @@ class Service(Section):
     """Without it, a target that is told to leave keeps its flows as long as they last."""
     timeouts: OwnTimeouts = OwnTimeouts()
     protect: Protect = Protect()
+    hairpin: Switch = True

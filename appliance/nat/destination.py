@@ -15,11 +15,14 @@ class Door(NamedTuple):
 
     low: int
     high: int
-    rule: Verdict  # implied: allows what the door takes, unless a written rule speaks of it
+    rule: Verdict | None  # implied: allows what the door takes, unless a written rule speaks of it
     address: int = 0
     port: int | None = None  # None: the port stays
     pool: Pool | None = None
     masquerade: bool = False
+    outer: int = -1  # the number of the zone that it is meant for; -1: all that it has
+    hairpin: bool = False  # who would be answered around the appliance is hidden
+    alone: bool = False  # others of the destination's class go elsewhere
 
 
 Place = tuple[int, int, int, int]
@@ -59,14 +62,17 @@ class Doors:
             yield from ends((door.port, door.port) for door in listening if door is not None and door.port is not None)
 
 
-def forward_doors(forward: Forward, zone: int, own: Iterable[tuple[int, int]]) -> Iterable[tuple[Place, Door]]:
-    """The doors of one forward. `own` are the (version, address) pairs of its zone's nics, used when it names no address."""
+def forward_doors(forward: Forward, outer: int, zones: Iterable[int], own: Iterable[tuple[int, int]]) -> Iterable[tuple[Place, Door]]:
+    """The doors of one forward in some zones. `outer` is the zone that it is on, `own` the (version, address) pairs of that zone's nics,
+    used when it names no address."""
     low, high = forward.ports
-    door = Door(low, high, Verdict(True, f"forward {forward.name}", forward.line), int(forward.to_address), forward.to_port)
+    rule = Verdict(True, f"forward {forward.name}", forward.line)
+    door = Door(low, high, rule, int(forward.to_address), forward.to_port, outer=outer, hairpin=forward.hairpin)
     named = [(address.version, int(address)) for address in forward.addresses]
     for version, address in named or own:
         if version == forward.family:
-            yield (zone, version, forward.protocol, address), door
+            for zone in zones:
+                yield (zone, version, forward.protocol, address), door
 
 
 def service_doors(service: Service, zones: Iterable[int], pools: Mapping[int, Pool]) -> Iterable[tuple[Place, Door]]:
@@ -75,6 +81,6 @@ def service_doors(service: Service, zones: Iterable[int], pools: Mapping[int, Po
     rule = Verdict(True, f"service {service.name}", service.line)
     for listen in service.listen:
         pool = pools[listen.address.version]
-        door = Door(listen.port, listen.port, rule, pool=pool, masquerade=service.masquerade)
+        door = Door(listen.port, listen.port, rule, pool=pool, masquerade=service.masquerade, hairpin=service.hairpin)
         for zone in zones:
             yield (zone, listen.address.version, listen.protocol, int(listen.address)), door

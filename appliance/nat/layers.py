@@ -12,7 +12,7 @@ from appliance.ranges import Range, ends
 T = TypeVar("T")
 
 
-def layered(layers: Sequence[tuple[Range, T]]) -> tuple[list[int], list[T | None]]:
+def layered(layers: Sequence[tuple[Range, T | None]]) -> tuple[list[int], list[T | None]]:
     """Who has which numbers, if of two ranges that overlap the first given wins: the numbers at which that changes, ascending, and who has
     them from there on. Nobody has those below the first.
 

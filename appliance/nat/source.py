@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from appliance.config.models import Masquerade, Snat
+from appliance.config.models import Masquerade, Netmap, Nptv6, OneToOne, Snat
 from appliance.nat.layers import at, layered
+from appliance.nat.mapping import Static
 from appliance.nat.pool import SourcePool
 from appliance.ranges import BEYOND, Range, network_ranges
 
@@ -18,31 +19,42 @@ class Source(NamedTuple):
 
     name: str
     pool: SourcePool | None = None
+    static: Static | None = None
 
 
 class Outside(NamedTuple):
     """What one flow's source becomes."""
 
-    address: int | None  # None: the egress nic has none of the flow's version
+    address: int | None  # None: there is none
     keeps_port: bool = False  # below 1024, too: the address is nobody's own
     pool: SourcePool | None = None
+    alone: bool = False  # others of its class have other addresses
 
 
-Translation = Masquerade | Snat
+Translation = Masquerade | Snat | OneToOne | Netmap | Nptv6
 Place = tuple[int, int, int]
 """(zone that a flow comes from, zone that it goes to, version)."""
 
 
 class Sources:
-    """All entries that hide sources, by the zones and the version they speak of. `pools` are those of snat entries, by name and version."""
+    """All entries that change sources, by the zones and the version they speak of.
+
+    `pools` are those of snat entries, by name and version; `statics` static entries by name.
+    """
 
     __slots__ = ("_walls",)
 
     def __init__(
-        self, entries: Iterable[Translation], zones: Mapping[str, frozenset[int]], pools: Mapping[tuple[str, int], SourcePool]
-    ) -> None:
+        self, entries: Iterable[Translation], zones: Mapping[str, frozenset[int]], pools: Mapping[tuple[str, int], SourcePool],
+        statics: Mapping[str, Static] | None = None,
+    ) -> None:  # fmt: skip
         layers: dict[Place, list[tuple[Range, Source]]] = {}
         for entry in entries:
+            if not isinstance(entry, Masquerade | Snat):
+                static = (statics or {})[entry.name]
+                for zone in zones["any"] - {static.zone}:
+                    layers.setdefault((zone, static.zone, static.version), []).append((static.inside, Source(entry.name, static=static)))
+                continue
             pairs = {(a, b) for before in entry.from_zones for a in zones[before] for after in entry.to_zones for b in zones[after]}
             for version, source in _by_version(entry, pools):
                 own = [(each, source) for each in network_ranges(entry.source, version)]
@@ -62,7 +74,7 @@ class Sources:
                 yield from numbers
 
 
-def _by_version(entry: Translation, pools: Mapping[tuple[str, int], SourcePool]) -> Iterator[tuple[int, Source]]:
+def _by_version(entry: Masquerade | Snat, pools: Mapping[tuple[str, int], SourcePool]) -> Iterator[tuple[int, Source]]:
     if isinstance(entry, Masquerade):
         yield entry.family, Source(entry.name)
         return

@@ -96,8 +96,15 @@ class Judge:
     def _facts(self, flow: FlowView) -> Facts:
         nic = SELF if flow.nic_in == self._host else flow.nic_in
         source, destination, sport, dport = flow.original
+        if self._homeless(flow):
+            return "deleted"
         return Facts(nic, flow.version, flow.protocol, source, destination, sport, dport, ECHO.get(flow.protocol, -1),
                      SYN if flow.protocol == TCP else 0, target=self._target_of(flow))
+
+    def _homeless(self, flow: FlowView) -> bool:
+        """Whether its source is translated to an address that is not ours any more: answers would go elsewhere."""
+        outside = flow.reply[1]
+        return outside != flow.original[0] and not self._ruleset.stands(flow.version, outside)
 
 
 def _behind(flow: FlowView, reply: Tuple5) -> tuple[int, int]:

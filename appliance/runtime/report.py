@@ -82,6 +82,8 @@ def stood_for(config: Config, ruleset: Ruleset, index: int) -> dict[int, Ranges]
     return found
 
 
+        # A prefix around the link's own is routed to us, and holds the neighbours.
+        both += [(a, b) for a, b in ruleset.statics.ranges(family, single=False) for c, d in on_link if c <= a and b <= d and b - a < d - c]
 def _software_version() -> str:
     try:
         return version("softena")

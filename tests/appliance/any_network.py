@@ -6,11 +6,11 @@
 """
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_address, ip_network
 
 from hypothesis import strategies as st
 
-from appliance.config.models import Config, Forward, Health, Nic, Route, Rule, Section, Service, Zone
+from appliance.config.models import Config, Forward, Health, Netmap, Nic, Nptv6, OneToOne, Route, Rule, Section, Service, Zone
 from appliance.config.services import ALGORITHMS
 from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Facts
 from appliance.ruleset import protocol_of
@@ -72,8 +72,25 @@ def forwards(draw):
         protocol=draw(st.sampled_from([TCP, UDP])),
         ports=draw(st.sampled_from(PORTS)),
         to_address=draw(st.sampled_from(SERVERS[version])),
+        hairpin=draw(st.booleans()),
         **unless_empty(addresses=draw(some(OWN[version])), to_port=draw(st.sampled_from(TO_PORTS))),
     )
+
+
+OUTSIDE = {4: ["203.0.113.64/29", "198.51.100.0/24", "203.0.113.10/32", "10.2.0.0/31"], 6: ["2001:db8:ff::/64", "2001:db8:fe::/64"]}
+INSIDE = {4: ["10.1.2.0/29", "10.1.2.0/24", "10.1.2.40/32", "10.2.0.0/31"], 6: ["2001:db8:1::/64", "2001:db8:98::/64"]}
+
+
+@st.composite
+def statics(draw):
+    version = draw(st.sampled_from([4, 4, 6]))
+    outside = ip_network(draw(st.sampled_from(OUTSIDE[version])))
+    inside = draw(st.sampled_from([net for net in map(ip_network, INSIDE[version]) if net.prefixlen == outside.prefixlen]))
+    keys = {"name": "static", "zone": draw(st.sampled_from(NAMES)), "hairpin": draw(st.booleans())}
+    kind = draw(st.sampled_from([OneToOne, Netmap] if version == 4 else [OneToOne, Netmap, Nptv6]))
+    if kind is OneToOne:
+        return OneToOne(outside=outside[draw(st.integers(0, 1)) % outside.num_addresses], inside=inside[-1], **keys)
+    return kind(outside=outside, inside=inside, **keys)
 
 
 @st.composite
@@ -96,7 +113,13 @@ def services(draw, name):
         slow_start=draw(st.sampled_from([None, "30s"])),
         health=draw(st.sampled_from([None, Health(), Health(port=9000), Health(type="udp", send="?"), Health(type="icmp")])),
         masquerade=draw(st.booleans()),
+        hairpin=draw(st.booleans()),
     )
+
+
+def named(listed):
+    """Entries with names of their own."""
+    return [entry.model_copy(update={"name": f"n{number}"}) for number, entry in enumerate(listed)]
 
 
 @st.composite
@@ -110,7 +133,7 @@ def configs(draw):
         zones={zone: Zone(name=zone, nics=[nic], **draw(ASKED)) for zone, nic in zip(NAMES, nics, strict=True)},
         routes=draw(some(ROUTES, 6)) if draw(st.booleans()) else [],
         policy=[*draw(policies(most=4)), *draw(some(LAST))],
-        nat=[*draw(st.lists(entries(), max_size=2)), *draw(st.lists(forwards(), max_size=3))],
+        nat=named(draw(st.lists(st.one_of(entries(), forwards(), forwards(), statics()), max_size=6))),
         services={name: draw(services(name)) for name in draw(some(["one", "two"]))},
     )
 

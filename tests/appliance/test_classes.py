@@ -79,6 +79,9 @@ def judge(facts, other, ruleset, view):
         return
     one = decide(facts, ruleset, view)
     two = decide(other._replace(target=one.target), ruleset, view)  # those with a target are alike as far as they share it,
+    if one.alone or two.alone:
+        assert generalized(facts, one) is None is generalized(other, two)
+        return
     if (one.pool, one.outside) != (two.pool, two.outside):  # and those of a pool as far as they share its address
         assert one.pool == two.pool >= 0
         assert two.outside == ruleset.source_pools[two.pool].address(other.source)

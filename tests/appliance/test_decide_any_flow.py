@@ -43,6 +43,12 @@ def bad(facts, source, destination):
     return destination.version == 6 and destination.is_link_local and destination not in ours()
 
 
+def spoofed(facts, source):
+    """Strict: the way back leads out of the nic it came in by."""
+    back = way(source)
+    return facts.nic != SELF and not source.is_link_local and (back is None or back[0] != facts.nic)
+
+
 def way(destination):
     """(nic, next hop): longest prefix; of equals connected before static before gateway."""
     if destination in ours():
@@ -86,7 +92,7 @@ def door(facts, destination):
         if in_zone(service.from_zones, here) and place in [(listen.address, listen.port, listen.protocol) for listen in service.listen]:
             return f"service {service.name}", service, None
     for entry in CONFIG.nat:
-        if isinstance(entry, Forward) and entry.zone == here and entry.protocol == facts.protocol and entry.family == destination.version:
+        if isinstance(entry, Forward) and here != "self" and entry.protocol == facts.protocol and entry.family == destination.version:
             addresses = entry.addresses or [a.ip for name in CONFIG.zones[entry.zone].nics for a in CONFIG.nics[name].address]
             if destination in addresses and entry.ports[0] <= facts.dport <= entry.ports[1]:
                 return f"forward {entry.name}", None, entry
@@ -119,6 +125,9 @@ def judge(facts, down, decision):
     if bad(facts, source, destination):
         assert decision.reason == "bad-address"
         return
+    if spoofed(facts, source):
+        assert decision.reason == "spoofed"
+        return
     if (facts.protocol == TCP and facts.flags != SYN) or (facts.icmp_type >= 0 and facts.icmp_type != {4: 8, 6: 128}[facts.version]):
         assert decision.reason == "not-a-start"
         return
@@ -150,13 +159,25 @@ def judge(facts, down, decision):
     if not allowed:
         return
     assert decision.next_hop == path[1]
-    assert decision.reply == (int(to), int(outside(facts, source, service, path[0])), dport, facts.sport)
+    assert decision.reply == (int(to), int(outside(facts, source, service, forward, path[0])), dport, facts.sport)
 
 
-def outside(facts, source, service, egress):
+def on_link(nic, source):
+    """Whether an address is a nic's neighbour: it is in one of its networks, or behind none of its routers."""
+    if any(source in address.network for address in NICS[nic].address):
+        return True
+    routes = [route.to for route in CONFIG.routes if route.nic in (None, NICS[nic].name)]
+    return not any(gateway.version == source.version for gateway in NICS[nic].gateway) and not any(source in net for net in routes)
+
+
+def outside(facts, source, service, forward, egress):
     """The source that the other side sees."""
     if egress == SELF:
         return source
+    around = forward is not None and forward.zone != zone(facts.nic)
+    if (service is not None or forward is not None) and egress == facts.nic and (around or on_link(egress, source)):
+        addresses = [a.ip for a in NICS[egress].address if a.version == facts.version]
+        return next(address for address in addresses if not address.is_link_local)
     home_out = facts.version == 4 and (zone(facts.nic), zone(egress)) == ("home", "internet")
     if home_out or source in ip_network("2001:db8:10:0:1::/80") or (service is not None and service.masquerade):
         addresses = [a.ip for a in NICS[egress].address if a.version == facts.version]

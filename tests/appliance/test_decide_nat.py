@@ -89,3 +89,102 @@ def test_two_pings_of_one_identifier_are_told_apart():
     decision = ask(facts, View(taken={reply("198.51.100.1", "203.0.113.40", 7, 7)}))
     assert facts.protocol == ICMP
     assert decision.reply[2] == decision.reply[3] != 7
+
+
+# -- static entries ----------------------------------------------------------------------------------------------------
+
+STATIC = """
+version: 1
+nics:
+  wan: {address: [203.0.113.7/24, "2001:db8::7/64"], gateway: [203.0.113.1, "2001:db8::1"]}
+  lan: {address: [192.168.10.1/24, "fd01:203:405:1::1/64"]}
+  guest: {address: 192.168.20.1/24}
+zones: {internet: {nics: [wan]}, home: {nics: [lan]}, guests: {nics: [guest]}}
+policy:
+  - out:  {from: [home, guests], to: [internet], allow: any}
+  - web:  {from: [internet, home], to: [home], destination: [192.168.10.20, 192.168.10.66, "fd01:203:405:1::1234"], allow: [tcp/80, ping]}
+nat:
+  - server: {one-to-one: {on: internet, outside: 203.0.113.20, inside: 192.168.10.20}}
+  - block:  {netmap: {on: internet, outside: 203.0.113.64/26, inside: 192.168.10.64/26}}
+  - prefix: {nptv6: {on: internet, outside: "2001:db8:1::/48", inside: "fd01:203:405::/48"}}
+  - hide:   {masquerade: {from: [home], to: [internet]}}
+  - door:   {forward: {on: internet, port: tcp/8080, to: "192.168.10.30:80"}}
+  - closed: {forward: {on: internet, port: tcp/8081, to: "192.168.10.30:80", hairpin: off}}
+services:
+  api: {listen: 203.0.113.9:443/tcp, targets: [{name: a, address: 192.168.10.31:8443}]}
+  raw: {listen: 203.0.113.9:444/tcp, hairpin: off, targets: [{name: a, address: 192.168.10.31:8443}]}
+"""
+STATICS = compile_ruleset(loads(STATIC), 1, b"seed", 31)
+PAIRS = [
+    ("192.168.10.20", "203.0.113.20", "198.51.100.1"),
+    ("192.168.10.66", "203.0.113.66", "198.51.100.1"),
+    ("fd01:203:405:1::1234", "2001:db8:1:d550::1234", "2001:db8:99::1"),
+]
+
+
+def told(facts, view=None):
+    return decide(facts, STATICS, view or View())
+
+
+@pytest.mark.parametrize(("inside", "outside", "peer"), PAIRS)
+@pytest.mark.parametrize("port", [22, 40000])
+def test_a_static_entry_is_the_source_of_what_leaves_with_its_port(inside, outside, peer, port):
+    decision = told(flow(LAN, inside, peer, sport=port))
+    assert (decision.allow, decision.rule, decision.reply) == (True, "out", reply(peer, outside, 443, port))
+
+
+@pytest.mark.parametrize(("inside", "outside", "peer"), PAIRS)
+def test_from_outside_it_leads_in_as_far_as_policy_goes(inside, outside, peer):
+    decision = told(flow(WAN, peer, outside, 80))
+    assert (decision.allow, decision.rule, decision.egress, decision.next_hop) == (True, "web", LAN, number(inside))
+    assert decision.reply == reply(inside, peer, 80, 40000)
+    refused = told(flow(WAN, peer, outside, 81))
+    assert (refused.allow, refused.rule) == (False, "default deny")
+
+
+@pytest.mark.parametrize(("inside", "outside", "peer"), PAIRS)
+def test_nothing_is_said_of_others_by_an_entry_of_many_addresses(inside, outside, peer):
+    many = inside != "192.168.10.20"
+    assert told(flow(LAN, inside, peer)).alone is many
+    assert told(flow(WAN, peer, outside, 81)).alone is many
+
+
+def test_a_neighbour_inside_reaches_an_outside_address_and_is_seen_by_its_own():
+    """RFC 4787, section 6, REQ-9: hairpinned packets have the external source."""
+    decision = told(flow(LAN, "192.168.10.66", "203.0.113.20", 80))
+    assert (decision.allow, decision.reply) == (True, reply("192.168.10.20", "203.0.113.66", 80, 40000))
+    masqueraded = told(flow(LAN, "192.168.10.5", "203.0.113.20", 80))
+    assert masqueraded.reply == reply("192.168.10.20", "192.168.10.1", 80, 40000)
+
+
+def test_an_address_that_nothing_maps_is_unreachable():
+    """RFC 6296, section 3.4."""
+    assert told(flow(LAN, "fd01:203:405:ffff::1", "2001:db8:99::1")).reason in ("no-route", "spoofed")
+    assert told(flow(WAN, "2001:db8:99::1", "2001:db8:1:ffff::1")).reason == "no-route"
+
+
+# -- hairpin -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_forward_is_reached_by_its_outside_address_from_inside_and_the_answer_comes_back():
+    decision = told(flow(LAN, "192.168.10.5", "203.0.113.7", 8080))
+    assert (decision.allow, decision.rule) == (True, "forward door")
+    assert decision.reply == reply("192.168.10.30", "192.168.10.1", 80, 40000)
+
+
+def test_from_another_nic_the_client_is_seen_as_itself():
+    decision = told(flow(GUEST, "192.168.20.5", "203.0.113.7", 8080))
+    assert (decision.allow, decision.reply) == (True, reply("192.168.10.30", "192.168.20.5", 80, 40000))
+
+
+def test_a_forward_without_hairpin_is_for_its_zone_alone():
+    assert told(flow(WAN, "198.51.100.1", "203.0.113.7", 8081)).allow
+    decision = told(flow(LAN, "192.168.10.5", "203.0.113.7", 8081))
+    assert (decision.allow, decision.egress) == (False, SELF)
+
+
+def test_a_service_is_reached_by_neighbours_of_its_targets():
+    decision = told(flow(LAN, "192.168.10.5", "203.0.113.9", 443))
+    assert (decision.target, decision.reply) == ("a", reply("192.168.10.31", "192.168.10.1", 8443, 40000))
+    assert told(flow(LAN, "192.168.10.5", "203.0.113.9", 444)).reply == reply("192.168.10.31", "192.168.10.5", 8443, 40000)
+    assert told(flow(WAN, "198.51.100.1", "203.0.113.9", 443)).reply == reply("192.168.10.31", "198.51.100.1", 8443, 40000)

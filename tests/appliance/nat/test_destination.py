@@ -20,7 +20,7 @@ def number(text):
 
 def test_a_forward_listens_on_every_address_of_its_zone_of_the_targets_family():
     forward = Forward(name="web", zone="internet", protocol=TCP, ports=(443, 443), to_address="10.0.0.2", to_port=8443)
-    doors = Doors(forward_doors(forward, 0, OWN))
+    doors = Doors(forward_doors(forward, 0, [0], OWN))
     assert doors.addresses() == frozenset(OWN[:2])
     door = doors.find(0, 4, TCP, OWN[1][1], 443)
     assert door is not None
@@ -31,7 +31,7 @@ def test_a_forward_listens_on_every_address_of_its_zone_of_the_targets_family():
 
 def test_a_forward_with_an_address_listens_there_alone_and_a_range_keeps_its_ports():
     forward = Forward(name="games", zone="internet", protocol=UDP, ports=(5000, 5010), addresses=["203.0.113.9"], to_address="10.0.0.2")
-    doors = Doors(forward_doors(forward, 2, OWN))
+    doors = Doors(forward_doors(forward, 2, [2], OWN))
     assert doors.addresses() == {(4, number("203.0.113.9"))}
     found = [port for port in range(4990, 5020) if doors.find(2, 4, UDP, number("203.0.113.9"), port)]
     assert found == list(range(5000, 5011))
@@ -59,7 +59,7 @@ def test_a_service_listens_on_each_address_in_each_zone_with_the_pool_of_the_fam
 def test_of_two_doors_in_one_place_the_first_wins():
     first = Forward(name="range", zone="internet", protocol=TCP, ports=(1, 1000), to_address="10.0.0.1")
     second = Forward(name="one", zone="internet", protocol=TCP, ports=(443, 443), to_address="10.0.0.2", to_port=1)
-    doors = Doors([*forward_doors(first, 0, OWN), *forward_doors(second, 0, OWN)])
+    doors = Doors([*forward_doors(first, 0, [0], OWN), *forward_doors(second, 0, [0], OWN)])
     door = doors.find(0, 4, TCP, OWN[0][1], 443)
     assert door is not None
     assert door.rule.name == "forward range"
