@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv4Network
@@ -61,8 +61,8 @@ class Ruleset:
     policy: Policy
     doors: Doors
     sources: Sources
-    probes: Mapping[tuple[int, int, int, int], Verdict]
     statics: Statics
+    probes: Mapping[tuple[int, int, int, int], Verdict]
     """(version, protocol, address, port or 0) of health checks -> their implied rule."""
     pools: tuple[Pool, ...]
     source_pools: tuple[SourcePool, ...]
@@ -82,16 +82,16 @@ class Ruleset:
         """The number of the zone `self`."""
         return len(self.zone_names) - 1
 
-    def targets(self) -> tuple[CheckedTarget, ...]:
-        """Every target of every service."""
-        return self.checked
-
-    def zone(self, nic: int) -> int:
     def stands(self, version: int, address: int) -> bool:
         """Whether an address is the appliance's own, or stands for others by translation."""
         ours = address in self.local_addresses[version] or holds(self.outside[version], address)
         return ours or holds(self.statics.ranges(version, single=False), address)
 
+    def targets(self) -> tuple[CheckedTarget, ...]:
+        """Every target of every service."""
+        return self.checked
+
+    def zone(self, nic: int) -> int:
         """The zone number of a nic index or SELF."""
         return self.self_zone if nic == SELF else self.zone_of_nic[nic]
 
@@ -146,6 +146,11 @@ def compile_ruleset(
     )
 
 
+def _outside(version: int, pools: Iterable[SourcePool], statics: Statics) -> Ranges:
+    hiding = (addresses for pool in pools if pool.version == version for addresses in pool.ranges)
+    return merged([*hiding, *statics.ranges(version, single=True)])
+
+
 def _pools(service: Service, seed: bytes, size: int) -> dict[int, Pool]:
     pools = {}
     for version in (4, 6):
@@ -155,13 +160,9 @@ def _pools(service: Service, seed: bytes, size: int) -> dict[int, Pool]:
         pools[version] = Pool(service.name, version, targets, seed, size, service.algorithm, affinity, service.slow_start is not None)
     return pools
 
-def _outside(version: int, pools: Iterable[SourcePool], statics: Statics) -> Ranges:
-    hiding = (addresses for pool in pools if pool.version == version for addresses in pool.ranges)
-    return merged([*hiding, *statics.ranges(version, single=True)])
-
-
 
 def _doors(config: Config, zones: Mapping[str, frozenset[int]], pools: Mapping[str, Mapping[int, Pool]]) -> Iterator[tuple[Place, Door]]:
+    own = {name: [(a.version, int(a.ip)) for nic in zone.nics for a in config.nics[nic].address] for name, zone in config.zones.items()}
     for service in config.services.values():
         yield from service_doors(service, frozenset().union(*(zones[word] for word in service.from_zones)), pools[service.name])
     for forward in config.nat:
@@ -174,7 +175,6 @@ def _doors(config: Config, zones: Mapping[str, frozenset[int]], pools: Mapping[s
             yield from forward_doors(forward, outer, zones["any"] - {outer}, own[forward.zone])
 
 
-    own = {name: [(a.version, int(a.ip)) for nic in zone.nics for a in config.nics[nic].address] for name, zone in config.zones.items()}
 def _routes(config: Config) -> Iterator[Entry]:
     """Connected networks before static routes before gateways: of equal prefixes, the nearer wins."""
     connected = []

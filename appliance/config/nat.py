@@ -20,7 +20,7 @@ from appliance.config.errors import BadValueError
 from appliance.config.objects import NAME, ObjectName, Places, object_name
 from appliance.config.section import Section
 from appliance.config.timeouts import OwnTimeouts
-from appliance.config.values import OneOrMore, Some, Title, ZoneWords, scalar
+from appliance.config.values import OneOrMore, Segment, Some, Switch, Title, ZoneWords, scalar
 
 
 def _family(value: object) -> Literal[4, 6]:
