@@ -97,6 +97,7 @@ class Service(Section):
     targets: Annotated[tuple[Target, ...], Some]
     health: Health | None = None
     masquerade: Switch = False
+    hairpin: Switch = True
     lost_flows: Annotated[Literal["reset", "keep", "rebalance"], only("reset", "keep", "rebalance")] = "reset"
     """What becomes of the flows of a target that health checks find down. reset: they end, and TCP's ends are told. keep: they stay.
     rebalance: they end, and the next packet may begin one to another target."""
@@ -106,4 +107,3 @@ class Service(Section):
     """Without it, a target that is told to leave keeps its flows as long as they last."""
     timeouts: OwnTimeouts = OwnTimeouts()
     protect: Protect = Protect()
-    hairpin: Switch = True

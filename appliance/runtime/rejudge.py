@@ -90,16 +90,10 @@ class Judge:
         decision = decide(self._facts(flow), self._ruleset, _AnyState())
         if not decision.allow:
             return str(decision.reason)
-        egress = self._host if decision.egress == SELF else decision.egress
-        return None if egress == flow.nic_out and _behind(flow, decision.reply) == _behind(flow, flow.reply) else "deleted"
-
-    def _facts(self, flow: FlowView) -> Facts:
-        nic = SELF if flow.nic_in == self._host else flow.nic_in
-        source, destination, sport, dport = flow.original
         if self._homeless(flow):
             return "deleted"
-        return Facts(nic, flow.version, flow.protocol, source, destination, sport, dport, ECHO.get(flow.protocol, -1),
-                     SYN if flow.protocol == TCP else 0, target=self._target_of(flow))
+        egress = self._host if decision.egress == SELF else decision.egress
+        return None if egress == flow.nic_out and _behind(flow, decision.reply) == _behind(flow, flow.reply) else "deleted"
 
     def _homeless(self, flow: FlowView) -> bool:
         """Whether its source is translated to an address that is not ours any more: answers would go elsewhere."""

@@ -78,12 +78,12 @@ def stood_for(config: Config, ruleset: Ruleset, index: int) -> dict[int, Ranges]
     for family, ranges in ruleset.outside.items():
         on_link = [network_range(net) for net in nets if net.version == family]
         both = [(max(a, c), min(b, d)) for a, b in ranges for c, d in on_link]
+        # A prefix around the link's own is routed to us, and holds the neighbours.
+        both += [(a, b) for a, b in ruleset.statics.ranges(family, single=False) for c, d in on_link if c <= a and b <= d and b - a < d - c]
         found[family] = merged((first, last) for first, last in both if first <= last)
     return found
 
 
-        # A prefix around the link's own is routed to us, and holds the neighbours.
-        both += [(a, b) for a, b in ruleset.statics.ranges(family, single=False) for c, d in on_link if c <= a and b <= d and b - a < d - c]
 def _software_version() -> str:
     try:
         return version("softena")
