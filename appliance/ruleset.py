@@ -72,6 +72,10 @@ class Ruleset:
     checked: tuple[CheckedTarget, ...] = ()
     picks_up: bool = False
     """Whether there is a rule by which a TCP connection may begin in the middle."""
+    liberal: bool = False
+    """Whether all TCP may have any sequence numbers."""
+    told: frozenset[str] = frozenset()
+    """Drop reasons, beside those of rules, that senders are told about."""
     antispoof: tuple[str, ...] = ()
     """What each zone asks of sources: strict, loose or off."""
     drops_bogons: tuple[bool, ...] = ()
@@ -141,6 +145,8 @@ def compile_ruleset(
         rules=tuple(_rules(written)),
         checked=checked,
         picks_up=any(rule.pickup and not rule.audit for rule in config.policy),
+        liberal=config.exceptions.invalid == "pass",
+        told=config.exceptions.told(),
         antispoof=tuple(zone.antispoof for zone in config.zones.values()),
         drops_bogons=tuple(zone.bogons == "drop" for zone in config.zones.values()),
     )

@@ -105,6 +105,7 @@ class Forward(Section):
     to_port: Annotated[int | None, _half_of_target(1)] = Field(None, validation_alias="to")
     hairpin: Switch = True
     timeouts: OwnTimeouts = OwnTimeouts()
+    mss_clamp: Segment = 0
 
     @property
     def family(self) -> int:

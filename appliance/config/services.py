@@ -13,7 +13,7 @@ from appliance.config.health import Health
 from appliance.config.limits import Protect
 from appliance.config.section import Section
 from appliance.config.timeouts import OwnTimeouts
-from appliance.config.values import Name, OneOrMore, Some, Switch, ZoneWords, duration, only, scalar, whole
+from appliance.config.values import Name, OneOrMore, Segment, Some, Switch, ZoneWords, duration, only, scalar, whole
 
 ALGORITHMS: Final = ("maglev", "round-robin", "least-conn", "random-2")
 
@@ -106,4 +106,5 @@ class Service(Section):
     drain: Drain | None = None
     """Without it, a target that is told to leave keeps its flows as long as they last."""
     timeouts: OwnTimeouts = OwnTimeouts()
+    mss_clamp: Segment = 0
     protect: Protect = Protect()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from appliance.config.finding import Finding
-from appliance.config.models import Config, Forward
+from appliance.config.models import Config, Forward, Rule, Service
 from appliance.config.places import Path
 from appliance.config.section import dashed
 from appliance.config.timeouts import OwnTimeouts, Timeouts
@@ -72,12 +72,12 @@ def _well_known(services: Iterable[ServiceMatch]) -> tuple[str, ...]:
 
 
 def _too_many(config: Config) -> Iterator[Finding]:
-    owners: list[tuple[Path, OwnTimeouts]] = [(("policy", i), rule.timeouts) for i, rule in enumerate(config.policy)]
-    owners += [(("nat", i), entry.timeouts) for i, entry in enumerate(config.nat) if isinstance(entry, Forward)]
-    owners += [(("services", service.name), service.timeouts) for service in config.services.values()]
+    owners: list[tuple[Path, Rule | Forward | Service]] = [(("policy", i), rule) for i, rule in enumerate(config.policy)]
+    owners += [(("nat", i), entry) for i, entry in enumerate(config.nat) if isinstance(entry, Forward)]
+    owners += [(("services", service.name), service) for service in config.services.values()]
     seen: set[tuple[object, ...]] = set()
     for path, own in owners:
-        seen.add(tuple(own.model_dump().values()))
+        seen.add((own.mss_clamp, *own.timeouts.model_dump().values()))
         if len(seen) > PROFILES:
             yield Finding((*path, "timeouts"), "too many different timeouts", f"use at most {PROFILES}, each as often as you like")
             return

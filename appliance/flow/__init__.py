@@ -15,7 +15,7 @@
     tcp         the tracker's transition table
     views       the records, made of structs
     engine      all state of a worker, as structs; header-only like these, which are compiled into program:
-                key, classify, forward, fragments, trains, window, begin, installing, rewrite, adjacency, parking, work,
+                key, classify, forward, fragments, trains, window, clamp, begin, installing, rewrite, adjacency, parking, work,
                 flows, commands
 
 One `Worker` is one writer: all its state is C structs that only the executor's thread changes. Rings carry work out and commands in.

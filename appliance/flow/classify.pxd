@@ -58,7 +58,7 @@ cdef inline bint is_icmp_error(const Parsed *parsed) noexcept nogil:
     cdef uint8_t kind = parsed.icmp_type
     if parsed.version == 4:
         return parsed.protocol == PROTOCOL_ICMP and (kind == 3 or kind == 4 or kind == 5 or kind == 11 or kind == 12)
-    return parsed.protocol == PROTOCOL_ICMPV6 and kind < 128
+    return parsed.protocol == PROTOCOL_ICMPV6 and 1 <= kind <= 4    # others are unassigned, and begin no flow (RFC 4890, 4.3)
 
 
 cdef inline bint is_nd(const Parsed *parsed) noexcept nogil:

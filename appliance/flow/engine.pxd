@@ -64,6 +64,9 @@ cdef enum:  # timeouts
     TIMEOUT_ICMP = 6
     TIMEOUTS = 7
 
+cdef enum:
+    MSS_FITS = 1               # what the way carries
+
 cdef enum:  # Command.op
     COMMAND_INSTALL = 0
     COMMAND_DENY = 1
@@ -143,6 +146,7 @@ cdef struct Profile:           # how the flows that a rule lets through are kept
     uint64_t timeouts[TIMEOUTS]    # ns
     uint8_t reset              # TCP: both ends are told when it was idle for too long
     uint8_t inbound            # replies keep a flow whose source is hidden
+    uint16_t mss               # TCP: the largest segment, MSS_FITS, or 0
 
 cdef struct Engine
 
@@ -161,6 +165,7 @@ cdef struct Nic:
     uint8_t present
     uint8_t is_self            # leads to the appliance's own stack
     uint32_t mtu
+    uint16_t mss               # of TCP that passes: the largest segment, MSS_FITS, or 0
     uint32_t queues
     Lane *lanes[NIC_QUEUES]
 
@@ -188,6 +193,7 @@ cdef struct Engine:
     RuleCount rules[RULES]
     Profile profiles[PROFILES]     # the first is that of rules that have no other
     uint8_t profile_of[RULES]
+    uint8_t profile_of_service[RULES]    # of flows whose rule has none
     uint32_t targets[TARGETS]  # decided flows of each
     Parking parking
     Fragments fragments
@@ -219,8 +225,8 @@ cdef inline void count_rule(Engine *engine, uint16_t rule, uint16_t audit, uint3
         count_hit(&engine.rules[audit], length, now)
 
 
-cdef inline const Profile *profile_of(const Engine *engine, uint16_t rule) noexcept nogil:
-    return &engine.profiles[engine.profile_of[rule]]
+cdef inline const Profile *profile_of(const Engine *engine, uint16_t rule, uint16_t service) noexcept nogil:
+    return &engine.profiles[engine.profile_of[rule] if engine.profile_of[rule] else engine.profile_of_service[service]]
 
 
 cdef inline void count_flow(Engine *engine, uint16_t rule, uint16_t audit) noexcept nogil:

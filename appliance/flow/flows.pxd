@@ -49,7 +49,7 @@ cdef inline uint64_t flow_due(const Engine *engine, const Flow *flow) noexcept n
         which = TIMEOUT_DNS
     else:
         which = TIMEOUT_UDP_REPLIED if state.cls == CLASS_ESTABLISHED else TIMEOUT_UDP
-    return state.last_seen + profile_of(engine, state.rule).timeouts[which]
+    return state.last_seen + profile_of(engine, state.rule, state.service).timeouts[which]
 
 
 cdef inline int class_of_tcp(uint8_t tcp) noexcept nogil:
@@ -128,7 +128,7 @@ cdef inline bint evict(Engine *engine) noexcept nogil:
 
 cdef inline bint owes_reset(const Engine *engine, const State *state) noexcept nogil:
     """Whether the ends of a flow are told that it was idle for too long. Without an answer there is nobody to tell."""
-    return SYN_RECEIVED <= state.tcp <= CLOSING and state.flags & FLOW_INSTALLED and profile_of(engine, state.rule).reset
+    return SYN_RECEIVED <= state.tcp <= CLOSING and state.flags & FLOW_INSTALLED and profile_of(engine, state.rule, state.service).reset
 
 
 cdef inline bint say_goodbye(Engine *engine, uint32_t slot, uint64_t now) noexcept nogil:

@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from appliance.flow.adjacency cimport egress
 from appliance.flow.begin cimport begin_flow
+from appliance.flow.clamp cimport clamp_mss
 from appliance.flow.classify cimport VERDICT_FLOW, VERDICT_FRAGMENT, VERDICT_PUNT, classify
 from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_TOO_BIG, PUNT_TTL, count_rule, drop, flush_touched
 from appliance.flow.flows cimport class_of_tcp, flow_end, flow_reclass, give_back
@@ -19,12 +20,12 @@ from appliance.flow.key cimport Tuple, key_hash, key_of_frame
 from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
 from appliance.flow.reasons cimport (
     DROP_DELETED, DROP_FRAGMENT_DUPLICATE, DROP_FRAGMENT_FIRST, DROP_FRAGMENT_FULL, DROP_FRAGMENT_OVERLAP, DROP_FRAGMENT_RANGE,
-    DROP_NOT_A_START, DROP_NO_NIC, DROP_PARKING_FULL, DROP_REJECTED, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC,
+    DROP_NOT_A_START, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC,
 )
 from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
 from appliance.flow.table cimport (
     CLASS_DENIED, CLASS_ESTABLISHED, CLASS_FREE, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_OUTBOUND,
-    FLOW_REWRITE, Flow, Half, State, first_bucket, flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
+    FLOW_REWRITE, FLOW_TELL, Flow, Half, State, first_bucket, flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
 )
 from appliance.flow.tcp cimport CLOSED, ESTABLISHED, EVENT_SYN, SYN_RECEIVED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_event_of, tcp_step
 from appliance.flow.trains cimport count_data, fragment_passes, train_end, train_kill, train_of, train_park, train_unpark
@@ -33,7 +34,7 @@ from appliance.flow.work cimport lane_of, punt, reject
 from ena_dev.driver.pair cimport Pair
 from ena_dev.driver.pool cimport OWNER_PARKED
 from ena_dev.driver.rings cimport BURST, Frame
-from ena_dev.packet.headers cimport PARSED_FRAGMENT, PROTOCOL_FRAGMENT, PROTOCOL_TCP, Parsed
+from ena_dev.packet.headers cimport PARSED_FRAGMENT, PROTOCOL_FRAGMENT, PROTOCOL_TCP, Parsed, TCP_SYN
 
 
 cdef inline bint too_big(const Frame *frame, uint32_t mtu) noexcept nogil:
@@ -89,6 +90,8 @@ cdef inline void pass_frame(Engine *engine, uint32_t ref, Frame *frame, uint64_t
     count_rule(engine, flow.state.rule, flow.state.audit, frame.length, now)
     if frame.parsed.flags & PARSED_FRAGMENT:
         fragment_passes(engine, ref, frame, now)
+    if frame.parsed.tcp_flags & TCP_SYN:
+        clamp_mss(engine, flow, frame)
     if flow.state.flags & FLOW_DECREMENT:
         rewrite_ttl(frame.data + frame.parsed.l3_offset, frame.parsed.version)
     if flow.state.flags & FLOW_REWRITE:
@@ -155,8 +158,8 @@ cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *k
         if state.cls == CLASS_DENIED and not begins_after_all(state, frame):
             state.last_seen = now
             count_rule(engine, state.rule, state.audit, frame.length, now)
-            if state.reason == DROP_REJECTED:
-                reject(engine, frame)
+            if state.flags & FLOW_TELL:
+                reject(engine, frame, state.reason)
             else:
                 drop(engine, frame, state.reason)
             return

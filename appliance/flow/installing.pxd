@@ -14,10 +14,10 @@ from appliance.flow.megaflow cimport (
     ALIKE, ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_PORT, ALIKE_REPLY_DIRECT, Kind, MEGAFLOW_PASS, MEGAFLOW_POOL, Megaflow,
     hop_put, kind_of, megaflow_put,
 )
-from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NEIGHBOUR, DROP_NO_ROUTE, DROP_OVER_LIMIT, DROP_REJECTED
+from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NEIGHBOUR, DROP_NO_ROUTE, DROP_OVER_LIMIT
 from appliance.flow.rewrite cimport rewrite_needed, rewrite_prepare
 from appliance.flow.table cimport (
-    CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED, FLOW_OUTBOUND, FLOW_REWRITE, Flow, State, Table, table_decided,
+    CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED, FLOW_OUTBOUND, FLOW_REWRITE, FLOW_TELL, Flow, State, Table, table_decided,
     table_find, table_insert,
 )
 from appliance.flow.tcp cimport ESTABLISHED, EVENT_SYN, SYN_SENT, tcp_event_of
@@ -85,7 +85,7 @@ cdef inline void settle(Engine *engine, uint32_t slot, const Command *command, P
         state.flags |= FLOW_REWRITE
         rewrite_prepare(&flow.half[0], &flow.half[1])
         rewrite_prepare(&flow.half[1], &flow.half[0])
-    if hides(flow) and flow.half[0].key.protocol != PROTOCOL_TCP and not profile_of(engine, command.rule).inbound:
+    if hides(flow) and flow.half[0].key.protocol != PROTOCOL_TCP and not profile_of(engine, state.rule, state.service).inbound:
         state.flags |= FLOW_OUTBOUND
     if flow.half[0].key.protocol == PROTOCOL_TCP:
         state.tcp = SYN_SENT if tcp_event_of(state.tcp_flags) == EVENT_SYN else ESTABLISHED
@@ -109,6 +109,7 @@ cdef inline void settle_denied(Engine *engine, uint32_t slot, const Command *com
     engine.counters.denied += 1
     count_flow(engine, command.rule, command.audit)
     forget_reply(engine, slot)
+    state.flags = command.flags
     flow_reclass(engine, slot, CLASS_DENIED)
 
 
@@ -117,8 +118,8 @@ cdef inline void drop_denied(Engine *engine, const Command *command, Frame *fram
     count_rule(engine, command.rule, command.audit, frame.length, now)
     if frame.parsed.flags & PARSED_FRAGMENT:
         first_lost(engine, frame)
-    if command.reason == DROP_REJECTED:
-        reject(engine, frame)
+    if command.flags & FLOW_TELL:
+        reject(engine, frame, command.reason)
     elif tell and command.reason in (DROP_NO_ROUTE, DROP_NO_NEIGHBOUR):
         punt(engine, frame, PUNT_NO_ROUTE if command.reason == DROP_NO_ROUTE else PUNT_NO_NEIGHBOUR, <int64_t> command.flow, 0)
     else:

@@ -33,11 +33,14 @@ class Worker:
     limits: LimitTable
 
     def __init__(self, executor: Executor, pool: BufferPool, flows: int, secret: bytes, timeouts: dict[str, float]) -> None: ...
-    def add_nic(self, index: int, mac: bytes, mtu: int, pairs: Sequence[QueuePair], is_self: bool = False) -> None:
-        """Add a card, or replace what is known of it. `index`: 0..255; 1..32 pairs, by queue index. Takes the barrier."""
+    def add_nic(self, index: int, mac: bytes, mtu: int, pairs: Sequence[QueuePair], is_self: bool = False, mss: int = 0) -> None:
+        """Add a card, or replace what is known of it. `index`: 0..255; 1..32 pairs, by queue index. Takes the barrier.
+
+        mss: the largest segment of TCP that passes it, as SYNs announce it; 1: what both nics of a flow carry, 0: none is lowered.
+        """
     def set_mtu(self, index: int, mtu: int) -> None: ...
-    def set_profiles(self, default: Profile, own: Mapping[int, Profile]) -> None:
-        """How flows are kept; `own`: those of some rules. At most 256 different ones. Takes the barrier.
+    def set_profiles(self, default: Profile, rules: Mapping[int, Profile], services: Mapping[int, Profile]) -> None:
+        """How flows are kept; those of some rules, and of some services where the rule has none. At most 256 different. Takes the barrier.
 
         For new and existing flows: shorter timeouts are noticed within a turn of the wheel, about a minute.
         """
@@ -76,11 +79,11 @@ class Worker:
         audit: a rule that would have decided, and is counted as well, 0: none.
         alike: ALIKE_* bits (`appliance/flow/megaflow.pxd`): how the decision holds for all flows alike; pool: the (pool, target) chosen.
         """
-    def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0, audit: int = 0, alike: int = 0,
-        pool: tuple[int, int] | None = None) -> bool:
+    def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0, audit: int = 0, tell: bool = False,
+        alike: int = 0, pool: tuple[int, int] | None = None) -> bool:
         """Decide a pending or live flow: drop its frames, parked ones included, as `reason` (one of `reasons`) for so long.
 
-        The first parked one is punted instead when that is "no-route" or "no-neighbour". Of "rejected", copies of all frames are.
+        The first parked one is punted instead when that is "no-route" or "no-neighbour". With `tell`, and of "rejected", copies of all are.
         """
     def delete(self, flow: int, reason: str) -> bool:
         """End a flow; its next frame is a miss. Parked frames are dropped as `reason`."""

@@ -24,7 +24,7 @@ from appliance.flow.limits cimport LimitTable
 from appliance.flow.megaflow cimport MegaflowTable, POOLS
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_DELETED, DROP_REASONS
-from appliance.flow.table cimport CLASS_DENIED, CLASS_FREE, FLOW_DECREMENT, FLOW_LIBERAL, Flow, FlowTable, Table, pack_key, table_decided
+from appliance.flow.table cimport CLASS_DENIED, CLASS_FREE, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_TELL, Flow, FlowTable, Table, pack_key, table_decided
 from appliance.flow.tcp cimport tcp_event_of
 from appliance.flow.trains cimport drop_waiting
 from appliance.flow.views cimport flow_of, miss_of, punt_of, refused_of
@@ -71,7 +71,7 @@ cdef int fill_profile(Profile *profile, object given) except -1:
         raise UsageError(f"timeouts are {', '.join(TIMEOUT_NAMES)}, not {', '.join(name for name, _ in given.timeouts)}")
     for name, seconds in given.timeouts:
         profile.timeouts[<int> TIMEOUT_NAMES[name]] = nanoseconds(seconds)
-    profile.reset, profile.inbound = given.reset, given.inbound
+    profile.reset, profile.inbound, profile.mss = given.reset, given.inbound, small(given.mss, "segment")
     return 0
 
 
@@ -222,7 +222,7 @@ cdef class Worker:
 
     # -- cards -------------------------------------------------------------------------------------------------------------
 
-    def add_nic(self, int index, bytes mac not None, uint32_t mtu, pairs, bint is_self=False):
+    def add_nic(self, int index, bytes mac not None, uint32_t mtu, pairs, bint is_self=False, mss=0):
         """Add a card, or replace what is known of it."""
         cdef Nic *nic
         cdef int queue
@@ -237,7 +237,7 @@ cdef class Worker:
             for queue in range(len(pairs)):
                 self.add_pair(nic, index, queue, pairs[queue])
             memcpy(nic.mac, <const char *> mac, 6)
-            nic.mtu, nic.is_self, nic.present, nic.queues = mtu, is_self, 1, len(pairs)
+            nic.mtu, nic.mss, nic.is_self, nic.present, nic.queues = mtu, small(mss, "segment"), is_self, 1, len(pairs)
 
     cdef int add_pair(self, Nic *nic, int index, int queue, QueuePair pair) except -1:
         cdef FlowProgram program
@@ -260,24 +260,28 @@ cdef class Worker:
             raise UsageError(f"nic {index}: there is none, or it can't have an MTU of {mtu}")
         self.engine.nics[index].mtu = mtu
 
-    def set_profiles(self, default, own):
-        """How flows are kept, and those of some rules."""
+    def set_profiles(self, default, rules, services):
+        """How flows are kept, and those of some rules and services."""
         cdef int number
         cdef Profile *profiles = <Profile *> calloc(PROFILES, sizeof(Profile))
         if profiles == NULL:
             raise MemoryError("no memory for profiles")
         try:
-            kinds = list(dict.fromkeys([default, *own.values()]))
+            kinds = list(dict.fromkeys([default, *rules.values(), *services.values()]))
             if len(kinds) > PROFILES:
                 raise UsageError(f"flows can be kept in {PROFILES} different ways, not in {len(kinds)}")
             for number, profile in enumerate(kinds):
                 fill_profile(&profiles[number], profile)
-            of_rule = {small(rule, "rule"): kinds.index(profile) for rule, profile in own.items()}
+            of_rule = {small(rule, "rule"): kinds.index(profile) for rule, profile in rules.items()}
+            of_service = {small(service, "service"): kinds.index(profile) for service, profile in services.items()}
             with self.executor.held():
                 memcpy(self.engine.profiles, profiles, PROFILES * sizeof(Profile))
                 memset(self.engine.profile_of, 0, RULES)
+                memset(self.engine.profile_of_service, 0, RULES)
                 for rule, number in of_rule.items():
                     self.engine.profile_of[<int> rule] = number
+                for service, number in of_service.items():
+                    self.engine.profile_of_service[<int> service] = number
         finally:
             free(profiles)
 
@@ -325,12 +329,13 @@ cdef class Worker:
         self.top_rule = max(self.top_rule, command.rule, command.audit)
         return self.push(&command, False)
 
-    def deny(self, uint64_t flow, rule, uint32_t generation, str reason not None, double seconds=1.0, audit=0, uint16_t alike=0, pool=None):
+    def deny(self, uint64_t flow, rule, uint32_t generation, str reason not None, double seconds=1.0, audit=0, bint tell=False, uint16_t alike=0, pool=None):
         """Drop a flow's frames for a while."""
         cdef Command command
         memset(&command, 0, sizeof(Command))
         command.op, command.flow, command.generation, command.rule = COMMAND_DENY, flow, generation, small(rule, "rule")
         command.reason, command.duration, command.alike, command.audit = self.number(reason), nanoseconds(seconds), alike, small(audit, "rule")
+        command.flags = FLOW_TELL if tell or reason == "rejected" else 0
         choose(&command, pool)
         self.top_rule = max(self.top_rule, command.rule, command.audit)
         return self.push(&command, False)

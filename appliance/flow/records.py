@@ -66,6 +66,7 @@ class FlowView(NamedTuple):
     reason: str  # why it is denied; "" otherwise
     said: tuple[int, int] = (0, 0)  # TCP: the sequence number behind the last that each end has sent, originator first
     heard: tuple[int, int] = (0, 0)  # TCP: the latest acknowledgement of each
+    liberal: bool = False  # TCP: nobody follows its numbers
 
 
 class Work(NamedTuple):
@@ -83,3 +84,4 @@ class Profile(NamedTuple):
     timeouts: tuple[tuple[str, float], ...]  # (name, seconds)
     reset: bool = False  # TCP: both ends are told when it was idle for too long
     inbound: bool = False  # replies keep a flow that isn't TCP and whose source is hidden
+    mss: int = 0  # TCP: the largest segment that a SYN may announce; 1: what both nics carry, 0: any

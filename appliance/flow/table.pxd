@@ -23,6 +23,7 @@ cdef enum:  # State.flags
     FLOW_REWRITE = 4           # its tuple changes on the way
     FLOW_LIBERAL = 8           # TCP: any sequence numbers, and a handshake of which one half is seen
     FLOW_OUTBOUND = 16         # only packets of the original direction keep it
+    FLOW_TELL = 32             # denied, and who sends is told
     FLOW_COUNTED = 6           # from this bit on: by the limits of its rule, of its service
     FLOW_UNCOUNTED = 63        # all bits below
 

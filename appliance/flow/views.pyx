@@ -7,8 +7,8 @@ from appliance.flow.engine cimport Copied, Engine, Miss, Punt
 from appliance.flow.flows cimport flow_due
 from appliance.flow.key cimport Tuple, is_icmp
 from appliance.flow.table cimport (
-    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, Flow, Half, State,
-    unpack_key,
+    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, FLOW_LIBERAL, Flow, Half,
+    State, unpack_key,
 )
 from appliance.flow.window cimport Connection
 from ena_dev.packet.headers cimport PROTOCOL_TCP
@@ -66,4 +66,5 @@ cdef object flow_of(const Engine *engine, const Copied *copied):
         state.nic_out if installed else -1, unpack_key(&one.key), unpack_key(&two.key) if installed else (0, 0, 0, 0),
         state.rule, state.generation, state.service, state.target, (one.packets, two.packets), (one.bytes, two.bytes),
         state.created / 1e9, state.last_seen / 1e9, flow_due(engine, flow) / 1e9,
-        REASON_NAMES[state.reason] if state.cls == CLASS_DENIED else "", *sequence_of(&copied.connection, one, installed))
+        REASON_NAMES[state.reason] if state.cls == CLASS_DENIED else "", *sequence_of(&copied.connection, one, installed),
+        liberal=installed and state.flags & FLOW_LIBERAL != 0)

@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 from appliance.flow.engine cimport (
     Copied, ENDED_RING, Engine, Lane, MISS_RING, Miss, PUNT_ND, PUNT_NEIGHBOURS, PUNT_REJECTED, PUNT_RING, Punt, SNAPSHOT, drop,
 )
-from appliance.flow.reasons cimport DROP_INTERNAL, DROP_PUNT_FULL, DROP_REJECTED
+from appliance.flow.reasons cimport DROP_INTERNAL, DROP_PUNT_FULL
 from appliance.flow.table cimport Flow, flow_handle
 from ena_dev.bus.atomic cimport load_acquire, store_release
 from ena_dev.driver.pool cimport pool_give_chain
@@ -72,9 +72,9 @@ cdef inline void punt(Engine *engine, Frame *frame, uint8_t reason, int64_t flow
         pool_give_chain(engine.pool, frame.first)
 
 
-cdef inline void reject(Engine *engine, Frame *frame) noexcept nogil:
+cdef inline void reject(Engine *engine, Frame *frame, uint32_t reason) noexcept nogil:
     """The end of a frame whose sender is told so. Of the ring, half stays for what others need."""
     cdef Lane *lane = lane_of(engine, frame.nic, frame.queue)
     if lane != NULL:
         push_punt(lane, frame, PUNT_REJECTED, -1, 0, PUNT_RING // 2)
-    drop(engine, frame, DROP_REJECTED)
+    drop(engine, frame, reason)

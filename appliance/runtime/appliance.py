@@ -72,7 +72,8 @@ class Appliance:
         self.memory = Memory((pairs * BUFFERS_A_PAIR + BUFFERS_SHARED) * 4096 + (pairs + 8) * (1 << 20))
         self.executor = Executor()
         self.pool = BufferPool(self.memory, pairs * BUFFERS_A_PAIR + BUFFERS_SHARED)
-        self.worker = Worker(self.executor, self.pool, config.limits.flows, secrets.token_bytes(16), dict(profile(config.timeouts).timeouts))
+        timers = dict(profile(config.timeouts).timeouts)
+        self.worker = Worker(self.executor, self.pool, config.limits.flows, secrets.token_bytes(16), timers)
         self._ports: list[Port] = []
         self.cards: list[Card] = []
         self.guests: dict[str, Guest] = {}
@@ -110,9 +111,11 @@ class Appliance:
             self.executor.start()
         else:
             self.executor.attach(self._loop)
+        nics = list(self.config.nics.values())
         for card in self.cards:
             await card.start()
-            self.worker.add_nic(card.index, card.mac, card.mtu, card.adapter.pairs, is_self=card.index == self.host)
+            clamp = nics[card.index].mss_clamp if card.index < self.host else 0
+            self.worker.add_nic(card.index, card.mac, card.mtu, card.adapter.pairs, card.index == self.host, clamp)
         self.worker.set_adjacency(HOST, self.host, HOST_MAC)
         self.health = HealthChecker(self._world.probe, self._probe_source, self._target_changed, self._random)
         self._make_decider()
@@ -153,7 +156,7 @@ class Appliance:
         """Everything that follows from a ruleset, swapped between bursts."""
         self.ruleset = ruleset
         self.decider.configure(ruleset)
-        self.worker.set_profiles(*profiles(self.config, self.decider.rules.number))
+        self.worker.set_profiles(*profiles(self.config, self.decider.rules.number, self.decider.services.number))
         self.limits.configure(self.config, self.decider.rules.number, self.decider.services.number)
         self.health.configure(ruleset.targets())
         self.targets.configure(self.config.services)

@@ -23,7 +23,7 @@ from appliance.balancer.populate import WHOLE
 from appliance.decide import decide
 from appliance.flow.program import Worker
 from appliance.flow.records import Miss, Punt, Refused, Tuple5, Work
-from appliance.policy.facts import SELF, Decision, Facts, Reason
+from appliance.policy.facts import SELF, TCP, Decision, Facts, Reason
 from appliance.ruleset import Ruleset
 from appliance.runtime.adjacencies import HOST
 from appliance.runtime.commands import until_told
@@ -190,7 +190,8 @@ class Decider:
 
     def _deny(self, miss: Miss, rule: str, reason: str, audit: int = 0, alike: int = 0, pool: tuple[int, int] | None = None) -> bool:
         number, generation = self.rules.number(rule), self.ruleset.generation
-        return self._worker.deny(miss.flow, number, generation, str(reason), audit=audit, alike=alike, pool=pool)
+        tell = reason in self.ruleset.told and (reason != Reason.NOT_A_START or miss.protocol == TCP)
+        return self._worker.deny(miss.flow, number, generation, str(reason), audit=audit, tell=tell, alike=alike, pool=pool)
 
     def _refused(self, refused: Refused) -> tuple[int, str]:
         """The next attempt at a flow whose install was refused, or why there is none."""

@@ -1,6 +1,6 @@
 """ICMP errors: those the appliance sends as a router, and those about its flows, which it translates and passes on.
 
-Source: RFC 1812, sections 4.3 and 5.2.7; RFC 4443, section 2.4; RFC 5508, section 4 (errors of translated flows).
+Source: RFC 1812, sections 4.3 and 5.2.7; RFC 4443, section 2.4; RFC 5508, section 4 (errors of translated flows); RFC 5927 (forged ones).
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
-from appliance.runtime.translate import ICMPV6, Ends, address_of, addresses, ends, rewrite
+from appliance.flow.records import FlowView
+from appliance.runtime.translate import ICMPV6, TCP, Ends, address_of, addresses, ends, rewrite
 from ena_dev.packet import build
 from ena_dev.packet.build import IcmpError
 from ena_dev.packet.checksum import checksum, transport_checksum
@@ -17,6 +18,10 @@ from ena_dev.packet.parse import Reason, parse, parse_quote
 
 OF_OLD: Final = (4, 5)
 """Source quench, which nobody sends any more (RFC 6633), and redirects, which are for the reporter's own link alone (RFC 1122, 3.2.2.2)."""
+
+
+UNANSWERED: Final = 65535
+"""What an end may have sent at most before it was answered."""
 
 
 class RateLimit:
@@ -73,11 +78,15 @@ class Translated(NamedTuple):
     """That are left to it behind this router."""
 
 
-def translate_error(frame: bytes, lookup: Callable[[int, int, Ends], Ends | None]) -> Translated | None:
+Lookup = Callable[[int, int, Ends, int | None], Ends | None]
+
+
+def translate_error(frame: bytes, lookup: Lookup) -> Translated | None:
     """Rewrite an ICMP error about a flow for the other side of the appliance; None if it is malformed or about none of our flows.
 
-    The quoted packet was sent by us, to whom the error is: its tuple reversed is one that we receive. `lookup(version, protocol, tuple)`
-    gives the tuple that the other direction of that flow has on its own side. Source: RFC 5508, section 4.2.
+    The quoted packet was sent by us, to whom the error is: its tuple reversed is one that we receive. `lookup(version, protocol, tuple,
+    sequence)` gives the tuple that the other direction of that flow has on its own side; `sequence` is that of a quoted TCP segment.
+    Source: RFC 5508, section 4.2.
     """
     reason, outer = parse(frame)
     if reason is not Reason.OK:
@@ -93,7 +102,8 @@ def translate_error(frame: bytes, lookup: Callable[[int, int, Ends], Ends | None
         return None
     received = ends(quote, inner).back
     reporter, receiver = addresses(packet, version)
-    other = lookup(version, inner["protocol"], received) if receiver == received.destination else None
+    sequence = int.from_bytes(frame[inner["l4_offset"] + 4 :][:4]) if inner["protocol"] == TCP and inner["l4_offset"] else None
+    other = lookup(version, inner["protocol"], received, sequence) if receiver == received.destination else None
     if other is None:
         return None
     # Who is behind a translation stays there (RFC 5508, 4.2.2); any other reporter is seen as itself.
@@ -102,6 +112,16 @@ def translate_error(frame: bytes, lookup: Callable[[int, int, Ends], Ends | None
     body = message[:2] + b"\0\0" + message[4:8] + rewrite(quote, inner, other)
     value = checksum(body) if version == 4 else transport_checksum(IPv6Address(source), IPv6Address(other.source), ICMPV6, body)
     return Translated(head + body[:2] + value.to_bytes(2) + body[4:], version, other.source, outer["ttl"] - 1)
+
+
+def in_flight(flow: FlowView, sender: int, sequence: int) -> bool:
+    """Whether a sequence number of a flow's end (0: originator) was sent, and isn't acknowledged yet: others are an attacker's guess, and
+    no end would listen to them either. Nobody knows for one whose numbers weren't followed. Source: RFC 5927, section 4.1."""
+    end, acknowledged = flow.said[sender], flow.heard[1 - sender]
+    if flow.liberal or not end:
+        return True
+    most = (end - acknowledged) & 0xFFFFFFFF if acknowledged else UNANSWERED
+    return (end - sequence) & 0xFFFFFFFF <= most
 
 
 def _header(header: bytes, version: int, source: int, destination: int, ttl: int) -> bytes:

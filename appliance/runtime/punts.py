@@ -21,7 +21,7 @@ from typing import Final
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView, Punt
 from appliance.ruleset import Ruleset
-from appliance.runtime.errors import RateLimit, refusal, router_error, translate_error
+from appliance.runtime.errors import RateLimit, in_flight, refusal, router_error, translate_error
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.translate import DONT_FRAGMENT, Ends, address_of, addresses, ends, finish, fragments, rewrite
 from appliance.sanity import may_report
@@ -118,9 +118,11 @@ class Punts:
         """Pass on an ICMP error that came in by `nic`, translated, if it is about a flow that sends there."""
         towards: list[int] = []
 
-        def lookup(version: int, protocol: int, received: Ends) -> Ends | None:
+        def lookup(version: int, protocol: int, received: Ends, sequence: int | None) -> Ends | None:
             found = self._worker.lookup(version, protocol, *received)
             if found is None or found[0].nic_out < 0 or _side(found) != nic:
+                return None
+            if sequence is not None and not in_flight(found[0], 1 - found[1], sequence):
                 return None
             towards.append(_other_side(found))
             return _other_ends(found)

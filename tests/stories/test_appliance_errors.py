@@ -194,6 +194,25 @@ async def test_an_error_about_a_flow_reaches_who_began_it(version: int, text: st
         check_quote(version, error, sent)
 
 
+@pytest.mark.parametrize(("text", "sequence", "passes"), [
+    (HIDDEN, 101, True), (HIDDEN, 201, True),  # sent, and not acknowledged yet: all from 101 to 201
+    (HIDDEN, 100, False), (HIDDEN, 202, False), (HIDDEN, 0, False), (HIDDEN, 1 << 31, False),
+    (HIDDEN.replace("allow: any", "allow: any, liberal: on"), 0, True),
+])  # fmt: skip
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_error_about_a_segment_that_is_not_on_its_way_is_a_forgery(version: int, text: str, sequence: int, passes: bool) -> None:
+    async with office(text) as o:
+        last = await o.open_tcp(version)
+        o.client.send(ip(version, CLIENT[version], SERVER[version]) / TCP(sport=5000, dport=80, flags="PA", seq=101, ack=901) / (b"x" * 100))
+        await o.bench.settle()
+        o.server.only(TCP)
+        about = ip(version, last.src, SERVER[version]) / TCP(sport=last[TCP].sport, dport=80, flags="A", seq=sequence, ack=901)
+        too_big = ICMP(type=3, code=4, nexthopmtu=1280) if version == 4 else ICMPv6PacketTooBig(mtu=1280)
+        o.server.send(ip(version, {4: "203.0.113.77", 6: "2001:db8:2::77"}[version], last.src) / too_big / bytes(about))
+        await o.bench.settle()
+        assert len(o.client.received()) == passes
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_an_error_about_a_first_packet_waits_until_its_sender_is_found(version: int) -> None:
     async with office(HIDDEN) as o:

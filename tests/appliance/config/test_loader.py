@@ -56,7 +56,7 @@ services:
       - {name: w2, address: "[2001:db8::11]:8443"}
     health: {every: 500ms, timeout: 100ms, rise: 1, fall: 1, port: 80}
     masquerade: on
-timeouts: {tcp-established: 2h4m, udp: 1m30s}
+timeouts: {tcp-established: 2h4m, udp: 2m30s}
 limits: {flows: 1024}
 host: {tun: tun7}
 control: {socket: /tmp/s.sock}
@@ -102,7 +102,7 @@ def test_every_key_of_the_file_arrives_in_the_models() -> None:
     ]
     assert service.health is not None
     assert (service.health.every, service.health.timeout, service.health.port, service.masquerade) == (0.5, 0.1, 80, True)
-    assert (config.timeouts.tcp_established, config.timeouts.udp, config.timeouts.icmp) == (7440, 90, 30)
+    assert (config.timeouts.tcp_established, config.timeouts.udp, config.timeouts.icmp) == (7440, 150, 60)
     assert (config.limits.flows, config.host.tun, config.control.socket, config.warnings) == (1024, "tun7", "/tmp/s.sock", ())
 
 

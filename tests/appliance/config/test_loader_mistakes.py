@@ -44,6 +44,10 @@ zones:
          "x.yaml:8:17: timeouts: udp: duration without unit, found `30`, write 30s, or another of the units d, h, m, s, ms"),
         ("timeouts: {udp: 2d}", "x.yaml:8:17: timeouts: udp: out of range, found `2d`, write a duration from 1s to 1d"),
         ("timeouts: {udp_replied: 2m}", "x.yaml:8:12: timeouts: unknown key, found `udp_replied`, did you mean `udp-replied`?"),
+        ("timeouts: {on-expiry: rst}", "x.yaml:8:23: timeouts: on-expiry: unknown word, found `rst`, did you mean `reset`?"),
+        ("exceptions: {malformed: pass}", "x.yaml:8:25: exceptions: malformed: unknown word, found `pass`, write `drop`"),
+        ("policy: [a: {allow: tcp, mss-clamp: 60}]",
+         'x.yaml:8:37: rule "a": mss-clamp: no segment size, found `60`, write on, off, or bytes from 88 to 9176, such as 1360'),
         ("timeouts: {udp: }", "x.yaml:8:12: timeouts: udp: no value, found nothing, write a value such as 30s"),
         ("control: {socket: !file /s.sock}", "x.yaml:8:19: tags have no meaning here, found `!file`, remove the tag"),
         ("host: {tun: softena appliance}",
@@ -130,7 +134,8 @@ def test_a_mistake_is_one_line_with_its_place_what_was_found_and_what_would_do(a
          'x.yaml:3:41: nic "wan": guest-mac: not a MAC address, found `x`, write six pairs of hex digits, such as 02:00:00:00:00:01'),
         ("{address: 203", "{name: wan, address: 203",
          'x.yaml:3:9: nic "wan": unknown key, found `name`, '
-         "use one of `address`, `faults`, `gateway`, `guest-mac`, `mac`, `mtu`, `offloads`, `queues`, `tap`, `uplink`, `vfio-user`"),
+         "use one of `address`, `faults`, `gateway`, `guest-mac`, `mac`, `mss-clamp`, `mtu`, `offloads`, `queues`, `tap`, `uplink`, "
+         "`vfio-user`"),
         ("{address: 203", "{faults: {loss: 0.1}, address: 203",
          'x.yaml:3:24: nic "wan": faults: loss: share without unit, found `0.1`, write 0.1%'),
         ("home: {nics", "Home: {nics",

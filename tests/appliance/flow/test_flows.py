@@ -164,7 +164,7 @@ def test_new_timeouts_reach_old_flows_within_a_turn_of_the_wheel(bench: Bench) -
     bench.open(0, syn(1))
     bench.receive(1, IP(src=WAN, dst=LAN) / TCP(sport=80, dport=1, flags="SA"))
     bench.receive(0, IP(src=LAN, dst=WAN) / TCP(sport=1, dport=80, flags="A"))
-    bench.worker.set_profiles(profile(tcp_established=10), {})
+    bench.worker.set_profiles(profile(tcp_established=10), {}, {})
     bench.round(70)
     assert bench.states() == {}
 

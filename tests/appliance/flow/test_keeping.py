@@ -60,7 +60,7 @@ def life(bench: Bench) -> float:
     ("tcp_closing", [to("S", 100)], [back("SA", 500, 101), to("A", 101, 501), to("R", 101)]),
 ])  # fmt: skip
 def test_each_state_has_its_timer(bench: Bench, name: str, opening: list[Packet], replies: list[Packet]) -> None:
-    bench.worker.set_profiles(profile(), {5: profile(**{name: 77.0})})
+    bench.worker.set_profiles(profile(), {5: profile(**{name: 77.0})}, {})
     bench.open(0, *opening, rule=5)
     for packet in replies:
         bench.receive(int(packet.src == WAN), packet)
@@ -68,7 +68,7 @@ def test_each_state_has_its_timer(bench: Bench, name: str, opening: list[Packet]
 
 
 def test_rules_without_timeouts_of_their_own_keep_to_the_common_ones(bench: Bench) -> None:
-    bench.worker.set_profiles(profile(udp=50.0), {5: profile(udp=200.0), 6: profile(udp=200.0), 7: profile(udp=3.0)})
+    bench.worker.set_profiles(profile(udp=50.0), {5: profile(udp=200.0), 6: profile(udp=200.0), 7: profile(udp=3.0)}, {})
     for rule in (4, 5, 6, 7):
         bench.open(0, udp(9000 + rule), rule=rule)
     alive = []
@@ -79,9 +79,9 @@ def test_rules_without_timeouts_of_their_own_keep_to_the_common_ones(bench: Benc
 
 
 def test_a_rule_that_loses_its_timeouts_has_the_common_ones_also_for_flows_that_are_there(bench: Bench) -> None:
-    bench.worker.set_profiles(profile(), {5: profile(udp=1000.0)})
+    bench.worker.set_profiles(profile(), {5: profile(udp=1000.0)}, {})
     bench.open(0, udp(), rule=5)
-    bench.worker.set_profiles(profile(), {})
+    bench.worker.set_profiles(profile(), {}, {})
     bench.round(70)  # a turn of the wheel
     assert bench.states() == {}
 
@@ -90,7 +90,7 @@ def test_a_rule_that_loses_its_timeouts_has_the_common_ones_also_for_flows_that_
 @given(own=st.dictionaries(st.integers(1, 30), st.integers(1, 60), max_size=12), common=st.integers(1, 60))
 def test_any_rules_have_their_own_timers(own: dict[int, int], common: int) -> None:
     bench = Bench()
-    bench.worker.set_profiles(profile(udp=float(common)), {rule: profile(udp=float(seconds)) for rule, seconds in own.items()})
+    bench.worker.set_profiles(profile(udp=float(common)), {rule: profile(udp=float(seconds)) for rule, seconds in own.items()}, {})
     began = bench.now
     for rule in range(1, 31):
         bench.open(0, udp(9000 + rule), rule=rule)
@@ -103,7 +103,7 @@ def test_any_rules_have_their_own_timers(own: dict[int, int], common: int) -> No
 
 
 def hidden(bench: Bench, **keep: bool) -> None:
-    bench.worker.set_profiles(profile(**keep), {})
+    bench.worker.set_profiles(profile(**keep), {}, {})
     bench.open(0, udp(), reply=tuple5(WAN, OUT, 9000, 4000))
 
 
@@ -148,7 +148,7 @@ def test_both_ends_keep_a_flow_that_shows_its_source_and_any_connection(bench: B
 
 
 def test_a_connection_that_was_idle_for_too_long_is_handed_over_with_its_numbers(bench: Bench) -> None:
-    bench.worker.set_profiles(profile(), {5: profile(reset=True, tcp_established=100.0)})
+    bench.worker.set_profiles(profile(), {5: profile(reset=True, tcp_established=100.0)}, {})
     connect(bench, rule=5)
     bench.receive(0, to("PA", 101, 501) / b"hello")
     bench.round(99)
@@ -166,7 +166,7 @@ def test_a_connection_that_was_idle_for_too_long_is_handed_over_with_its_numbers
     [back("RA", 0, 101)],
 ])  # fmt: skip
 def test_nobody_is_told_who_was_never_there_or_has_ended_it_himself(bench: Bench, packets: list[Packet]) -> None:
-    bench.worker.set_profiles(profile(reset=True), {})
+    bench.worker.set_profiles(profile(reset=True), {}, {})
     bench.open(0, to("S", 100))
     for packet in packets:
         bench.receive(int(packet.src == WAN), packet)
@@ -174,7 +174,7 @@ def test_nobody_is_told_who_was_never_there_or_has_ended_it_himself(bench: Bench
 
 
 def test_flows_that_end_in_any_other_way_are_not_handed_over(bench: Bench) -> None:
-    bench.worker.set_profiles(profile(reset=True), {7: profile()})
+    bench.worker.set_profiles(profile(reset=True), {7: profile()}, {})
     for rule in (1, 7):
         connect(bench, sport=rule, rule=rule)
     [one] = [flow for flow in bench.worker.read(0, 10)[0] if flow.rule == 1]
@@ -187,7 +187,7 @@ def test_flows_that_end_in_any_other_way_are_not_handed_over(bench: Bench) -> No
 
 def test_of_many_that_end_at_once_each_is_handed_over_a_few_at_a_time() -> None:
     bench = Bench(flows=2048)
-    bench.worker.set_profiles(profile(reset=True, tcp_established=50.0), {})
+    bench.worker.set_profiles(profile(reset=True, tcp_established=50.0), {}, {})
     for sport in range(1, 201):
         connect(bench, sport=sport)
     bench.round(51)
@@ -203,7 +203,7 @@ def test_of_many_that_end_at_once_each_is_handed_over_a_few_at_a_time() -> None:
 
 def test_one_that_waits_to_be_told_goes_on_if_it_wakes_up() -> None:
     bench = Bench(flows=2048)
-    bench.worker.set_profiles(profile(reset=True, tcp_established=50.0), {})
+    bench.worker.set_profiles(profile(reset=True, tcp_established=50.0), {}, {})
     for sport in range(1, 201):
         connect(bench, sport=sport)
     bench.round(51)
@@ -214,7 +214,7 @@ def test_one_that_waits_to_be_told_goes_on_if_it_wakes_up() -> None:
         bench.round(0.1)
         told |= {flow.original[2] for flow in bench.ended()}
     assert told == set(range(1, 201)) - {awake} and bench.states() == {"established": 1}
-    bench.worker.set_profiles(profile(), {})
+    bench.worker.set_profiles(profile(), {}, {})
     bench.close()
 
 
