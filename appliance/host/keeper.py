@@ -83,8 +83,10 @@ def main() -> int:
     """Read the calls, say so, wait for the end of the pipe, undo. The end may come before the calls: nothing was changed then."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(each, signal.SIG_IGN)
-    calls = json.loads(sys.stdin.readline() or "[]")
-    changes = Changes([(method, command, arguments) for method, command, arguments in calls])
+    line = sys.stdin.readline()
+    if not line:  # nobody is left to hear anything either
+        return 0
+    changes = Changes([(method, command, arguments) for method, command, arguments in json.loads(line)])
     sys.stdout.write(READY)
     sys.stdout.flush()
     while sys.stdin.buffer.read(4096):

@@ -92,3 +92,13 @@ def test_what_the_kernel_refuses_is_told(lab: Callable[[str], Namespace]):
 def test_it_ends_quietly_when_there_was_nothing_to_keep(lab: Callable[[str], Namespace], capfd: pytest.CaptureFixture[str]):
     lab("keeper").call(Keeper).finish()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_keeper_whose_appliance_ended_before_it_began_says_nothing():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-m", "appliance.host.keeper"], **pipes) as keeper:
+        assert keeper.stdin is not None and keeper.stdout is not None and keeper.stderr is not None
+        keeper.stdout.close()
+        keeper.stdin.close()
+        assert keeper.stderr.read() == b""
+    assert keeper.returncode == 0
