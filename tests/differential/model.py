@@ -99,7 +99,7 @@ def _hide(hide: Hide) -> str:
 
 def _forward(forward: Forward) -> str:
     to = f'"[{forward.to}]:{forward.to_port}"' if forward.version == 6 else f'"{forward.to}:{forward.to_port}"'
-    return f'on: internet, address: "{WAN.address[forward.version]}", port: {forward.protocol}/{forward.port}, to: {to}'
+    return f'on: internet, address: "{WAN.address[forward.version]}", port: {forward.protocol}/{forward.port}, to: {to}, hairpin: off'
 
 
 # -- the kernel's ----------------------------------------------------------------------------------------------------------
