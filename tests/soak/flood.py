@@ -1,0 +1,183 @@
+"""Frames of random tuples beside established connections: calm and flood take turns, so that each flood is held against the calm before it.
+
+    client --TAP--> candidate --TAP--> server        tuples: no two frames of one flow, from a network behind the client
+           iperf3, paced connections                         to one behind the server, where they are dropped
+           every half second a connection to `self`
+
+The kernel with the same policy has a fifth of the same flood, for comparison: what it loses on this machine is not the appliance's.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from statistics import median
+from typing import Any
+
+from tests.perf.candidates import CLIENT, FAR, MACS, MILLION, NEAR, NFTABLES, SERVER, Candidate, softena
+from tests.perf.hosts import inside, ip, run
+from tests.perf.process import resident
+from tests.perf.programs import program
+from tests.perf.rig import BULK_PORT, Rig
+from tests.soak.bars import Found
+
+MEMORY = 512 << 20
+RATE = 50_000
+"""Frames a second."""
+SPEED, STREAMS = 25, 4
+"""Megabits a second of each established connection: a pace that leaves a core to the flood's sender."""
+TURNS = 10
+CALM = 0.25
+"""Of a flood's length is the calm before it."""
+SELF_PORT, SELF_GAP = 7007, 0.5
+SPOOFED, AIMED = "100.64.0.0/10", "198.18.0.0/15"
+KEPT, OPENS = 0.9, 1.0
+
+TEXT = f"""\
+version: 1
+nics:
+  clients: {{tap: client, address: {NEAR}/24, mac: "{MACS[NEAR]}", queues: 2}}
+  servers: {{tap: server, address: {FAR}/24, mac: "{MACS[FAR]}", queues: 2}}
+zones: {{clients: {{nics: [clients]}}, servers: {{nics: [servers]}}}}
+routes: [{{to: {SPOOFED}, via: {CLIENT}}}, {{to: {AIMED}, via: {SERVER}}}]
+policy:
+  - no low ports: {{from: [clients], to: [servers], deny: [tcp/1-1023, udp/1-1023]}}
+  - out: {{from: [clients], to: [servers], allow: any}}
+  - admin: {{from: [clients], to: [self], allow: tcp/{SELF_PORT}}}
+nat:
+  - behind: {{masquerade: {{from: [clients], to: [servers]}}}}
+{MILLION}"""
+DROPPED = f"""table netdev flood {{
+  chain in {{ type filter hook ingress device "server" priority -1; ip daddr {AIMED} drop; }}
+}}
+"""
+OURS = softena("softena, flooded", TEXT)
+KERNEL = Candidate("kernel", "veth", lambda _: [], rules=NFTABLES, needs=("nft",))
+
+
+def flood(seconds: float, size: float = 1.0) -> Found:
+    """So many seconds of flood, calm not counted. `size` scales the rate."""
+    found, rate = Found("flood"), round(RATE * size)
+    with Rig(limited(OURS)) as rig:
+        ratios, selves = turns(rig, seconds, rate)
+        peak, status = peak_of(rig.pid), rig.ask("status")
+        alive = rig.process is not None and rig.process.poll() is None
+    with Rig(KERNEL) as rig:
+        theirs, others = turns(rig, max(4.0, seconds / 5), rate, 2)
+    found.figures |= {"offered_kpps": round(rate / 1e3, 1), "calm_mbit": round(median(calm for calm, _ in ratios), 1),
+                      "flood_mbit": round(median(busy for _, busy in ratios), 1), "kernel_kept": ratio(theirs), "self_opens": len(selves),
+                      "self_median_s": median(selves), "kernel_self_slowest_s": max(others), "flows": status["flows"]["used"],
+                      "drops": status["drops"]}  # fmt: skip
+    found.at_most("the process ended", int(not alive))
+    found.at_most("most memory", round(peak / 2**20, 1), MEMORY >> 20, " MiB")
+    found.at_least("goodput of established connections, of calm", ratio(ratios), KEPT)
+    found.at_most("slowest new connection to `self`", max(selves), OPENS, " s")
+    return found
+
+
+def ratio(pairs: list[tuple[float, float]]) -> float:
+    """Of flood to calm, the median of all turns."""
+    return round(median(busy / calm for calm, busy in pairs), 3)
+
+
+def limited(candidate: Candidate) -> Candidate:
+    """With no more private memory than promised: beyond it the kernel refuses. Source: setrlimit(2), RLIMIT_DATA."""
+    return replace(candidate, command=lambda directory: ["prlimit", f"--data={MEMORY}", *candidate.command(directory)])
+
+
+def peak_of(pid: int) -> int:
+    """The most that a process ever had in memory, in bytes."""
+    with open(f"/proc/{pid}/status") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    return max(resident(pid), int(fields["VmHWM"].split()[0]) * 1024)
+
+
+# -- turns -----------------------------------------------------------------------------------------------------------------
+
+def turns(rig: Rig, seconds: float, rate: int, most: int = TURNS) -> tuple[list[tuple[float, float]], list[float]]:
+    """Megabits a second in calm and in the flood after it, turn by turn; and how long each connection to `self` took under flood."""
+    run(rig.server, "nft", DROPPED)
+    if rig.candidate.wiring == "veth":
+        ip(rig.middle, f"route add {SPOOFED} via {CLIENT}", f"route add {AIMED} via {SERVER}")
+    count = max(1, min(most, round(seconds / 4)))
+    length = seconds / count
+    pairs, selves = [], list[float]()
+    with established(rig, seconds + count * (length * CALM + 4)) as received:
+        time.sleep(1.0)
+        for number in range(count):
+            calm = paced(received, max(1.0, length * CALM))
+            with flooding(rig, rate, number), asking(rig, selves):
+                pairs.append((calm, paced(received, length)))
+            time.sleep(0.5)
+    return pairs, selves
+
+
+def paced(received: Any, seconds: float) -> float:
+    """Megabits a second that arrive in the next seconds."""
+    before, begun = received(), time.monotonic()
+    time.sleep(seconds)
+    return float((received() - before) * 8 / 1e6 / (time.monotonic() - begun))
+
+
+@contextmanager
+def flooding(rig: Rig, rate: int, seed: int) -> Iterator[None]:
+    """The flood, for as long as the block lasts."""
+    argv = program("tuples"), "-i", "client", "-m", MACS[CLIENT], "-M", MACS[NEAR], "-S", SPOOFED, "-D", AIMED, "-r", str(rate)
+    sender = rig.spawn(rig.client, *argv, "-x", str(seed))
+    try:
+        yield
+    finally:
+        sender.kill()
+        sender.wait()
+
+
+@contextmanager
+def established(rig: Rig, seconds: float) -> Iterator[Any]:
+    """Paced connections; how many bytes have come through so far is what the receiver's kernel acknowledged to the sender's."""
+    argv = "iperf3", "-c", SERVER, "-p", str(BULK_PORT), "-P", str(STREAMS), "-b", f"{SPEED}M", "-t", str(round(seconds) + 60)
+    sender = rig.spawn(rig.client, *argv)
+    try:
+        rig.wait(lambda: received(rig) > 1 << 20, "carried established connections", 30.0)
+        yield partial(received, rig)
+    finally:
+        sender.kill()
+        sender.wait()
+
+
+def received(rig: Rig) -> int:
+    """Bytes acknowledged on all connections to the bulk port."""
+    argv = inside(rig.client, "ss", "-tniOH", "dport", "=", f":{BULK_PORT}")
+    words = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+    return sum(int(word.partition(":")[2]) for word in words if word.startswith("bytes_acked:"))
+
+
+@contextmanager
+def asking(rig: Rig, took: list[float]) -> Iterator[None]:
+    """Connect to the candidate's own stack again and again; seconds until each was open."""
+    end = threading.Event()
+    listener = rig.middle.call(partial(socket.create_server, (NEAR, SELF_PORT), backlog=64))
+
+    def ask() -> None:
+        while not end.wait(SELF_GAP):
+            begun = time.monotonic()
+            try:
+                rig.client.call(socket.create_connection, (NEAR, SELF_PORT), 30.0).close()
+            except OSError:
+                took.append(float("inf"))
+            else:
+                took.append(time.monotonic() - begun)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+        listener.close()

@@ -1,0 +1,52 @@
+"""Every soak for seconds, at a fraction of its size: it runs, finds what is wrong, and keeps its promises, in time by wide margins."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.host import missing as missing_for_labs
+from tests.perf.programs import missing
+from tests.soak import __main__ as soak
+from tests.soak import cut as cutting
+from tests.soak.bars import Bar, Found
+
+WIDE = {"goodput of established connections, of calm": 0.4, "slowest new connection to `self`": 10.0}
+
+
+@pytest.fixture
+def machine() -> None:
+    """Skips, saying what is missing."""
+    if what := missing_for_labs() or missing("ip", "nft", "iperf3", "ss", "prlimit", "gcc"):
+        pytest.skip(f"soaks need {what}")
+
+
+@pytest.mark.perf
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(("name", "seconds", "size"), [("reload", 4, 0.01), ("cut", 1, 0.02), ("targets", 1, 0.25), ("flood", 4, 0.2)])
+def test_a_short_soak_keeps_its_promises(name: str, seconds: float, size: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutting, "IDLE_FOR", 0.2)
+    found = soak.SOAKS[name](seconds, size)
+    broken = [bar for bar in found.bars if not Bar(bar.what, bar.value, WIDE.get(bar.what, bar.limit), at_least=bar.at_least).met]
+    assert not broken and found.bars, found.show()
+
+
+def test_what_was_found_is_told_to_people_and_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def short(seconds: float, size: float) -> Found:
+        found = Found("short", figures={"flows": 3})
+        found.at_most("lost", 1)
+        found.at_least("kept", 0.95, 0.9)
+        return found
+
+    monkeypatch.setattr(soak, "SOAKS", {"short": short})
+    monkeypatch.setattr(soak, "sweep", lambda prefix: None)
+    monkeypatch.setattr(soak.os, "geteuid", lambda: 0)
+    assert soak.main(["short", "--json", str(tmp_path / "found.json")]) == 1
+    shown = capsys.readouterr().out
+    assert "MISS lost: 1 (≤ 0)" in shown and "ok   kept: 0.95 (≥ 0.9)" in shown
+    [found] = json.loads((tmp_path / "found.json").read_text())["soaks"]
+    assert (found["met"], [bar["met"] for bar in found["bars"]]) == (False, [False, True])
