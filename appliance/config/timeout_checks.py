@@ -44,10 +44,9 @@ def check(config: Config) -> Iterator[Finding]:
         yield from _short(("policy", index, "timeouts"), rule.timeouts, _well_known(rule.services))
     for index, entry in enumerate(config.nat):
         if isinstance(entry, Forward):
-            ports = (ServiceMatch(entry.protocol, entry.ports),)
-            yield from _short(("nat", index, "timeouts"), entry.timeouts, _well_known(ports))
+            yield from _short(("nat", index, "timeouts"), entry.timeouts, _well_known([ServiceMatch(entry.protocol, entry.ports)]))
     for service in config.services.values():
-        ports = tuple(ServiceMatch(listen.protocol, (listen.port, listen.port)) for listen in service.listen)
+        ports = [ServiceMatch(listen.protocol, (listen.port, listen.port)) for listen in service.listen]
         yield from _short(("services", service.name, "timeouts"), service.timeouts, _well_known(ports))
     yield from _too_many(config)
 

@@ -1,6 +1,7 @@
 """The table of exception policies, row by row: each exception is provoked under each of its choices."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from scapy.layers.inet import ICMP, TCP, UDP
@@ -121,7 +122,7 @@ async def test_what_is_malformed_is_dropped_in_silence(packet: Packet, reason: s
 
 async def test_fragments_that_overlap_are_dropped_in_silence() -> None:
     async with office(HIDDEN + "exceptions: {reassembly: drop}\n") as o:
-        there = {"flags": "MF", "id": 9}
+        there: dict[str, Any] = {"flags": "MF", "id": 9}
         o.client.send(ip(4, CLIENT[4], SERVER[4], **there) / UDP(sport=1, dport=7, len=48, chksum=0) / bytes(24))
         o.client.send(ip(4, CLIENT[4], SERVER[4], frag=2, proto=17, **there) / Raw(b"x" * 24))
         await o.bench.settle()

@@ -30,7 +30,8 @@ def resets(station: Station) -> list[Packet]:
 
 
 def remaining(o: Office, dport: int) -> Any:
-    [flow] = [flow for flow in o.bench.flows if flow["original"]["dport"] == dport]
+    flows: list[Any] = list(o.bench.flows)
+    [flow] = [flow for flow in flows if flow["original"]["dport"] == dport]
     return round(flow["expires"])
 
 

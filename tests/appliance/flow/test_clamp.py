@@ -1,5 +1,7 @@
 """MSS clamping: what SYNs announce, against scapy's reading of them; everything else of the segment stays as it is."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ def clamped(mss: int) -> Profile:
 def syn(version: int, options: list[tuple[str, object]], flags: str = "S", *, back: bool = False) -> Packet:
     source, destination = ENDS[version][:: -1 if back else 1]
     outer = IP(src=source, dst=destination) if version == 4 else IPv6(src=source, dst=destination)
-    ports = {"sport": 80, "dport": 1} if back else {"sport": 1, "dport": 80}
+    ports: dict[str, Any] = {"sport": 80, "dport": 1} if back else {"sport": 1, "dport": 80}
     return outer / TCP(**ports, flags=flags, seq=100 if not back else 500, ack=101 if back else 0, options=options)
 
 
@@ -33,7 +35,7 @@ def right(sent: Sent) -> bool:
     """Whether the segment's checksum is right as it stands on the wire."""
     packet = sent.packet
     if IPv6 in packet:
-        return bool(in6_chksum(6, packet[IPv6], sent.data[54:]) == 0)
+        return bool(in6_chksum(6, packet[IPv6], sent.data[54:]) == 0)  # type: ignore[no-untyped-call]
     return bool(in4_chksum(6, packet[IP], sent.data[34:]) == 0)
 
 
@@ -63,7 +65,8 @@ def test_a_nic_clamps_all_that_passes_it_either_way_and_the_lowest_counts(bench:
 
 def test_what_announces_less_or_nothing_stays(bench: Bench) -> None:
     bench.worker.set_profiles(clamped(1300), {}, {})
-    for sport, options in enumerate([[("MSS", 1300)], [("MSS", 536)], [("NOP", None), ("SAckOK", b"")], []], 1):
+    some: list[list[tuple[str, object]]] = [[("MSS", 1300)], [("MSS", 536)], [("NOP", None), ("SAckOK", b"")], []]
+    for sport, options in enumerate(some, 1):
         packet = syn(4, options)
         packet[TCP].sport = sport
         bench.open(0, packet)

@@ -1,5 +1,7 @@
 """IPv6 extension headers and ICMPv6: what becomes of each kind of packet, by the RFCs' words; scapy makes the packets."""
 
+from typing import Any
+
 import pytest
 from scapy.layers.inet import TCP, UDP
 from scapy.layers.inet6 import (
@@ -31,7 +33,7 @@ LAN, WAN, MID = "2001:db8:1::9", "2001:db8:2::9", "2001:db8:2::77"
 FLOW, GONE = "asked", "dropped"
 
 
-def v6(**fields: object) -> Packet:
+def v6(**fields: Any) -> Packet:
     return IPv6(src=LAN, dst=WAN, **fields)
 
 

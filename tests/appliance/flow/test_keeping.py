@@ -1,5 +1,7 @@
 """How long flows are kept, by the rule that let them through, and how they end when they were idle for too long."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,21 +49,22 @@ def life(bench: Bench) -> float:
 
 
 @pytest.mark.parametrize(("name", "opening", "replies"), [
-    ("udp", [udp()], []),
-    ("udp_replied", [udp()], [udp_back()]),
-    ("dns", [udp(53)], []),
-    ("dns", [udp(53)], [udp_back(53)]),
-    ("icmp", [IP(src=LAN, dst=WAN) / ICMP(id=7)], []),
-    ("icmp", [IP(src=LAN, dst=WAN) / ICMP(id=7)], [IP(src=WAN, dst=LAN) / ICMP(type=0, id=7)]),
-    ("tcp_opening", [to("S", 100)], []),
-    ("tcp_opening", [to("S", 100)], [back("SA", 500, 101)]),
-    ("tcp_established", [to("S", 100)], [back("SA", 500, 101), to("A", 101, 501)]),
-    ("tcp_closing", [to("S", 100)], [back("SA", 500, 101), to("A", 101, 501), to("FA", 101, 501)]),
-    ("tcp_closing", [to("S", 100)], [back("SA", 500, 101), to("A", 101, 501), to("R", 101)]),
+    ("udp", udp(), []),
+    ("udp_replied", udp(), [udp_back()]),
+    ("dns", udp(53), []),
+    ("dns", udp(53), [udp_back(53)]),
+    ("icmp", IP(src=LAN, dst=WAN) / ICMP(id=7), []),
+    ("icmp", IP(src=LAN, dst=WAN) / ICMP(id=7), [IP(src=WAN, dst=LAN) / ICMP(type=0, id=7)]),
+    ("tcp_opening", to("S", 100), []),
+    ("tcp_opening", to("S", 100), [back("SA", 500, 101)]),
+    ("tcp_established", to("S", 100), [back("SA", 500, 101), to("A", 101, 501)]),
+    ("tcp_closing", to("S", 100), [back("SA", 500, 101), to("A", 101, 501), to("FA", 101, 501)]),
+    ("tcp_closing", to("S", 100), [back("SA", 500, 101), to("A", 101, 501), to("R", 101)]),
 ])  # fmt: skip
-def test_each_state_has_its_timer(bench: Bench, name: str, opening: list[Packet], replies: list[Packet]) -> None:
-    bench.worker.set_profiles(profile(), {5: profile(**{name: 77.0})}, {})
-    bench.open(0, *opening, rule=5)
+def test_each_state_has_its_timer(bench: Bench, name: str, opening: Packet, replies: list[Packet]) -> None:
+    own: dict[str, Any] = {name: 77.0}
+    bench.worker.set_profiles(profile(), {5: profile(**own)}, {})
+    bench.open(0, opening, rule=5)
     for packet in replies:
         bench.receive(int(packet.src == WAN), packet)
     assert 77 <= life(bench) <= 79
