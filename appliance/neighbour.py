@@ -4,12 +4,18 @@ A shell feeds what it hears and what it uses, runs `tick` at `deadline`, and sen
 wait elsewhere. Nothing is learned from neighbours that we neither use nor hear asking for us. Source: RFC 826; RFC 4861, sections 7.2, 7.3
 and 10.
 
+Whoever scans a network has us ask for addresses that nobody has. So strangers, which have never answered, have half of the places and no
+more, and are asked for within a rate. Each asker (the nic from which packets for them come, or we) has a rate of its own, and as many of
+these places as he leaves free: two never take each other's. Who has answered once is no stranger for a long time: he needs neither, and a
+place is made for him. Source: RFC 6583, sections 6.1 (filtering is not enough), 7.1 (priority for who is known) and 7.2 (limits).
+
     (none) --resolve--> incomplete --answer--> reachable --30 s--> stale --use--> delay --5 s--> probe
                             |                      ^                                               |
                             +-3 asks--> failed     +------------------answer-----------------------+--3 asks--> (none)
                                            +-3 s--> (none)
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +28,10 @@ REACHABLE_BASE: Final = 30.0  # BaseReachableTime, seconds, times a random facto
 DELAY_FIRST_PROBE: Final = 5.0  # seconds
 MAX_ASKS: Final = 3  # MAX_MULTICAST_SOLICIT and MAX_UNICAST_SOLICIT
 FAILED_FOR: Final = 3.0  # seconds in which a silent address is refused at once and not asked for again
+OURSELVES: Final = -1  # the asker of what the appliance sends by itself
+RATE: Final = 100.0  # strangers that one asker has asked for, a second,
+BURST: Final = 100.0  # and at once
+REMEMBERED: Final = 4096  # addresses that have answered
 
 
 class State(Enum):
@@ -63,13 +73,21 @@ class Entry:
 
 
 class Neighbours:
-    """The cache. At most `limit` addresses: the longest stale gives way to a new one, and without any a new one is refused."""
+    """The cache. At most `limit` addresses: the longest failed gives way to a new one, then the longest stale, and without any a new one is
+    refused."""
 
-    __slots__ = ("_entries", "_heap", "_idle", "_limit", "_owed", "_owed_at", "_random")
+    __slots__ = (
+        "_asking", "_buckets", "_entries", "_failed", "_heap", "_limit", "_met", "_owed", "_owed_at", "_random", "_stale", "_strangers",
+    )  # fmt: skip
 
     def __init__(self, random: Random, limit: int = 1024) -> None:
         self._entries: dict[int, Entry] = {}
-        self._idle: dict[int, None] = {}  # stale and failed addresses, in the order they became so
+        self._stale: dict[int, None] = {}  # in the order they became so
+        self._failed: dict[int, None] = {}
+        self._strangers: dict[int, int] = {}  # addresses that are being asked for or failed, and by whom
+        self._asking: Counter[int] = Counter()  # how many of these, by asker
+        self._buckets: dict[int, tuple[float, float]] = {}  # by asker: tokens, and when there were so many
+        self._met: dict[int, None] = {}  # addresses that have answered, in the order of their last answer
         self._heap: list[tuple[float, int]] = []
         self._owed: dict[int, Action] = {}
         self._owed_at = 0.0
@@ -91,12 +109,15 @@ class Neighbours:
         """The entries, for showing."""
         return iter(self._entries.values())
 
-    def resolve(self, address: int, now: float) -> bytes | None:
+    def resolve(self, address: int, now: float, asker: int = OURSELVES) -> bytes | None:
         """The mac to send to. None: it is being asked for (tick at once), or a FAIL action is owed for it."""
         entry = self._entries.get(address)
         if entry is None:
-            entry = self._create(address, now)
+            entry = self._create(address, now) if address in self._met or self._admits(asker, now) else None
             if entry is not None:
+                if address not in self._met:
+                    self._strangers[address] = asker
+                    self._asking[asker] += 1
                 self._enter(entry, State.INCOMPLETE, now)
         if entry is None or entry.state is State.FAILED:
             self._owe_failure(address, now)
@@ -125,7 +146,12 @@ class Neighbours:
                 self._enter(entry, State.STALE, None)
             return False
         entry.mac = mac
+        self._introduce(address)
         if solicited:
+            self._met.pop(address, None)
+            self._met[address] = None
+            if len(self._met) > REMEMBERED:
+                del self._met[next(iter(self._met))]
             self._enter(entry, State.REACHABLE, now + REACHABLE_BASE * self._random.uniform(0.5, 1.5))
         elif new:
             self._enter(entry, State.STALE, None)
@@ -184,24 +210,55 @@ class Neighbours:
         self._schedule(entry, now + RETRANSMIT)
         return Action(do, entry.address, entry.mac)
 
+    def _admits(self, asker: int, now: float) -> bool:
+        """Whether another stranger may be asked for."""
+        tokens, at = self._buckets.get(asker, (BURST, now))
+        tokens = min(BURST, tokens + (now - at) * RATE)
+        self._buckets[asker] = tokens, now
+        if tokens < 1.0:
+            return False
+        if self._asking[asker] >= self._limit // 2 - len(self._strangers):
+            oldest = next((address for address in self._failed if self._strangers.get(address) == asker), None)
+            if oldest is None:
+                return False
+            self._drop(oldest, now)
+        self._buckets[asker] = tokens - 1.0, now
+        return True
+
+    def _introduce(self, address: int) -> None:
+        """The address is no stranger any more, or isn't asked for any more."""
+        asker = self._strangers.pop(address, None)
+        if asker is not None:
+            self._asking[asker] -= 1
+
     def _create(self, address: int, now: float) -> Entry | None:
         if len(self._entries) >= self._limit:
-            if not self._idle:
+            strangers = self._strangers if address in self._met else ()
+            oldest = next((next(iter(several)) for several in (self._failed, self._stale, strangers) if several), None)
+            if oldest is None:
                 return None
-            oldest = next(iter(self._idle))
-            self._remove(oldest)
-            self._owe_failure(oldest, now)  # its mac may still be in use
+            self._drop(oldest, now)
         entry = self._entries[address] = Entry(address, State.INCOMPLETE)
         return entry
 
+    def _drop(self, address: int, now: float) -> None:
+        """Make room; the mac may still be in use."""
+        self._remove(address)
+        self._owe_failure(address, now)
+
     def _remove(self, address: int) -> None:
         del self._entries[address]
-        self._idle.pop(address, None)
+        self._introduce(address)
+        self._stale.pop(address, None)
+        self._failed.pop(address, None)
 
     def _enter(self, entry: Entry, state: State, due: float | None) -> None:
-        self._idle.pop(entry.address, None)
-        if state in (State.STALE, State.FAILED):
-            self._idle[entry.address] = None
+        self._stale.pop(entry.address, None)
+        self._failed.pop(entry.address, None)
+        if state is State.STALE:
+            self._stale[entry.address] = None
+        elif state is State.FAILED:
+            self._failed[entry.address] = None
         entry.state, entry.asks = state, 0
         self._schedule(entry, due)
 

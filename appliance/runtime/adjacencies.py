@@ -7,11 +7,12 @@ What the full command ring refuses is owed, and told by `settle`. HOST is the ap
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import Enum
 from typing import Final, Protocol
 
 HOST: Final = 1
-LIMIT: Final = 16384
+LIMIT: Final = 65536
 QUARANTINE: Final = 10.0
 """Seconds after a flow was last given a number in which an install may still be under way with it."""
 
@@ -42,15 +43,20 @@ class Adjacencies:
         self._compiled, self._limit = compiled, limit
         self._next = HOST + 1
         self._free: list[int] = []
+        self._taken: Counter[int] = Counter()
         self._macs: dict[int, bytes] = {}
         self._owed: dict[int, tuple[int, bytes | Known]] = {}
 
-    def take(self) -> int | None:
-        """A number that nobody uses, or None. Nothing is known of it."""
+    def take(self, nic: int = 0, stranger: bool = False) -> int | None:
+        """A number that nobody uses, or None. Nothing is known of it. For strangers, of which somebody may make up many, a nic gets as many
+        as it leaves free."""
+        if stranger and self._taken[nic] >= self._limit - self._next + len(self._free):
+            return None
+        if not self._free and self._next >= self._limit:
+            return None
+        self._taken[nic] += 1
         if self._free:
             return self._free.pop()
-        if self._next >= self._limit:
-            return None
         self._next += 1
         return self._next - 1
 
@@ -62,6 +68,7 @@ class Adjacencies:
         if number in self._owed:
             return False
         self._free.append(number)
+        self._taken[nic] -= 1
         return True
 
     def reached(self, number: int, nic: int, mac: bytes) -> None:

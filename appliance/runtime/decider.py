@@ -162,8 +162,8 @@ class Decider:
             return self._deny(miss, decision.rule, decision.reason, audit, alike, pool)
         now = self._clock()
         egress = self._host if decision.egress == SELF else decision.egress
-        forward = self._adjacency(egress, miss.version, decision.next_hop, now)
-        back = self._adjacency(miss.nic, miss.version, decision.reply_hop, now)
+        forward = self._adjacency(egress, miss.version, decision.next_hop, now, miss.nic)
+        back = self._adjacency(miss.nic, miss.version, decision.reply_hop, now, miss.nic)
         if forward is None or back is None:
         if decision.reason == Reason.NAT_EXHAUSTED:
             self.exhaustion.refused(facts.version, decision.outside, facts.destination, self._clock())
@@ -202,10 +202,10 @@ class Decider:
             self.view.taken(refused.miss.version, refused.miss.protocol, decision.reply)
         return attempt + 1, Reason.NAT_EXHAUSTED if attempt >= ATTEMPTS else ""
 
-    def _adjacency(self, nic: int, version: int, next_hop: int, now: float) -> int | None:
+    def _adjacency(self, nic: int, version: int, next_hop: int, now: float, asker: int) -> int | None:
         if nic == self._host:
             return HOST
-        return self.neighbourhoods[nic].adjacency(version, next_hop, now)
+        return self.neighbourhoods[nic].adjacency(version, next_hop, now, asker)
 
             if attempt >= ATTEMPTS:
                 self.exhaustion.refused(refused.miss.version, decision.outside, refused.miss.destination, self._clock())

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from random import Random
 from typing import Final
 
-from appliance.neighbour import Do, Neighbours
+from appliance.neighbour import OURSELVES, Do, Neighbours
 from appliance.ranges import Ranges, holds
 from appliance.route import LINK_LOCAL, LINK_LOCAL_MASK
 from appliance.runtime.adjacencies import QUARANTINE, Adjacencies, Known
@@ -67,22 +67,27 @@ class Neighbourhood:
 
     # -- what flows need -----------------------------------------------------------------------------------------------
 
-    def adjacency(self, version: int, address: int, now: float) -> int | None:
-        """The number for a next hop, asked for if it is not known. None: it is known to be silent, or there is no room for more."""
+    def adjacency(self, version: int, address: int, now: float, asker: int = OURSELVES) -> int | None:
+        """The number for a next hop, asked for if it is not known. None: it is known to be silent, or there is no room for more. `asker`:
+        the nic that the flow comes from."""
         key = version, address
+        mac = self.mac_of(version, address, now, asker)
+        if mac is None and not self._caches[version].asking(address):
+            return None
         hop = self._hops.get(key)
         if hop is None:
-            number = self._adjacencies.take()
+            number = self._adjacencies.take(self.nic, stranger=mac is None)
             if number is None:
                 return None
             hop = self._hops[key] = Hop(number, now)
+            if mac is not None:
+                self._know(version, address, mac)
         hop.given = now
-        known = self.mac_of(version, address, now) is not None
-        return hop.number if known or self._caches[version].asking(address) else None
+        return hop.number
 
-    def mac_of(self, version: int, address: int, now: float) -> bytes | None:
+    def mac_of(self, version: int, address: int, now: float, asker: int = OURSELVES) -> bytes | None:
         """The mac of a next hop if it is known; otherwise it is being asked for."""
-        mac = self._caches[version].resolve(address, now)
+        mac = self._caches[version].resolve(address, now, asker)
         if mac is None:
             self._act(version, now)
         else:

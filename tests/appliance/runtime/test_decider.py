@@ -62,7 +62,7 @@ class Told:
 class Hood:
     """Neighbours that are all there."""
 
-    def adjacency(self, version: int, address: int, now: float) -> int | None:
+    def adjacency(self, version: int, address: int, now: float, asker: int) -> int | None:
         return 7
 
 

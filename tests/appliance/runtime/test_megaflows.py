@@ -49,7 +49,7 @@ class Hood:
     def __init__(self, bench, nic, numbers):
         self._bench, self._nic, self._numbers = bench, nic, numbers
 
-    def adjacency(self, version, address, now):
+    def adjacency(self, version, address, now, asker):
         key = self._nic, version, address
         if key not in self._numbers:
             self._numbers[key] = len(self._numbers) + 10
