@@ -75,6 +75,17 @@ def reasons(as_json: AsJson = False) -> None:
     show("reasons", ("reason", "meaning"), MEANINGS.items())
 
 
+def sets(socket: Socket = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Show the sets that are read from files: how many entries, and whether the file is still good."""
+    result = client(socket, config).call("status")["sets"]
+    if as_json:
+        show_json({"sets": result})
+        return
+    from appliance.cli.tables import show_sets
+
+    show_sets(result)
+
+
 def words(as_json: AsJson = False) -> None:
     """List every word that `allow`, `deny` and `reject` know, and what it stands for. Asks nobody."""
     from appliance.config.words import WORDS, described

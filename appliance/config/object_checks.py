@@ -1,4 +1,4 @@
-"""Cross checks of objects and schedules: groups that hold themselves, ends of addresses that no nic completes, objects that can't be forwarded to."""
+"""Cross checks of objects and schedules: groups that hold themselves, ends of addresses that no nic completes, forwards to many addresses."""
 
 from __future__ import annotations
 

@@ -77,6 +77,16 @@ class Meanings:
         return Extent(ranges, ()) if place.version == 4 else Extent((), ranges)
 
 
+def unresolved(config: Config) -> Iterator[str]:
+    """What is written as an address by its end, and has no beginning at the moment."""
+    for item in config.objects.values():
+        if not isinstance(item, FileSet):
+            places = item.members if isinstance(item, Group) else item.v6
+            for place in places:
+                if isinstance(place, Relative) and completed(place, config.nics.get(place.nic)) is None:
+                    yield f"{place.suffix} via {place.nic}"
+
+
 def completed(relative: Relative, nic: Nic | None) -> IPv6Network | None:
     """The end of an address with the beginning that a nic's network gives it; None while it has none that leaves room for it."""
     prefix = None if nic is None else prefix_of(nic)

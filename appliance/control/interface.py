@@ -57,8 +57,11 @@ class ControlledAppliance(Protocol):
                     deadline: when its flows end, seconds since the epoch, or null
         flows:      {used, limit, and one count for each class}
         drops:      {reason: frames}
-        rules:      [{name, line, allow, verdict, audit, packets, bytes, flows, idle}]
+        rules:      [{name, line, allow, verdict, audit, applies, packets, bytes, flows, idle}]
                     idle: since its last packet, or null; of one under audit, what it would have decided counts
+                    applies: false while its schedule doesn't hold, or once it has ended
+        sets:       [{name, file, state, entries, modified, problem}]
+                    state: good, kept (what was good before), stale (too old), empty; modified: the file, seconds since the epoch, or null
         neighbours: [{nic, address, mac, state}]
         """
 

@@ -76,6 +76,11 @@ class Calendar:
         self._rules = [rule for rule in config.policy if rule.when is not None or rule.until is not None]
         self._config = config
 
+    @property
+    def timed(self) -> bool:
+        """Whether there is any."""
+        return bool(self._rules)
+
     def _schedule(self, rule: Rule) -> Schedule | None:
         return self._named[rule.when] if isinstance(rule.when, str) else rule.when
 
@@ -90,6 +95,10 @@ class Calendar:
             return self._config
         idle = {id(rule) for rule in self._rules if not self.applies(rule, instant)}
         return self._config.model_copy(update={"policy": tuple(rule for rule in self._config.policy if id(rule) not in idle)})
+
+    def idle(self, instant: float) -> frozenset[str]:
+        """The names of the rules that don't apply at a moment."""
+        return frozenset(rule.name for rule in self._rules if not self.applies(rule, instant))
 
     def next_change(self, instant: float) -> float | None:
         """The first moment after `instant` at which another set of rules may apply; None: never."""
