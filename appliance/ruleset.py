@@ -20,6 +20,7 @@ from appliance.nat.destination import Door, Doors, Place, forward_doors, service
 from appliance.nat.mapping import Statics, static_of
 from appliance.nat.pool import SourcePool
 from appliance.nat.source import Sources, source_pools
+from appliance.objects.schedule import Calendar
 from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Reason
 from appliance.policy.rules import Policy, Verdict
 from appliance.ranges import Extent, Ranges, holds, merged
@@ -102,14 +103,16 @@ class Ruleset:
 
 @paused()
 def compile_ruleset(
-    config: Config, generation: int, seed: bytes, table_size: int = SIZE, sets: Mapping[str, Extent] | None = None
+    config: Config, generation: int, seed: bytes, table_size: int = SIZE, sets: Mapping[str, Extent] | None = None,
+    instant: float | None = None,
 ) -> Ruleset:
     """Compile a checked configuration. The same `seed` (up to 64 bytes) spreads flows over targets in the same way.
 
-    `table_size` is the prime size of balancer tables. `sets`: what is in the files of the objects that have one. Raises UsageError for too
-    long a seed.
+    `table_size` is the prime size of balancer tables. `sets`: what is in the files of the objects that have one. `instant`: seconds
+    since the epoch, by which schedules hold; None: as if each did. Raises UsageError for too long a seed.
     """
-    config = resolve(config, sets)
+    written = config
+    config = resolve(config if instant is None else Calendar(config).at(instant), sets)
     if len(seed) > 64:
         raise UsageError(f"a balancer's seed has at most 64 bytes, not {len(seed)}")
     numbers = {name: number for number, name in enumerate(config.zones)}

@@ -33,6 +33,7 @@ def show_status(status: Mapping[str, Any]) -> None:
     show("services", ("service", "listens"), ((each["name"], " ".join(each["listen"])) for each in status["services"]))
     show("targets", ("service", "target", "address", "weight", "state", "health", "flows"), _targets(status["services"]))
     show("rules", ("rule", "line", *RULE_COLUMNS), map(_rule, status["rules"]))
+    show_sets(status["sets"])
     show("drops", ("reason", "frames"), ((name, f"{frames:,}") for name, frames in status["drops"].items()))
     show("no source port left", ("outside", "refused flows", "episodes", "last"), map(_exhausted, status.get("nat-exhausted", ())))
     show("neighbours", ("nic", "address", "mac", "state"), ((n["nic"], n["address"], n["mac"], n["state"]) for n in status["neighbours"]))
@@ -42,6 +43,16 @@ def show_rules(rules: Iterable[Mapping[str, Any]], file: str) -> None:
     """Print rules, each with its place in the file."""
     placed = [{**rule, "line": f"{file}:{rule['line']}" if rule["line"] else ""} for rule in rules]
     show("rules", ("rule", "where", *RULE_COLUMNS), map(_rule, placed))
+
+
+def show_sets(sets: Iterable[Mapping[str, Any]]) -> None:
+    """Print the sets that are read from files."""
+    show("sets", ("set", "file", "state", "entries", "changed", "problem"), map(_set, sets))
+
+
+def _set(each: Mapping[str, Any]) -> Row:
+    changed = "" if each["modified"] is None else f"{timedelta(seconds=max(0, int(time.time() - each['modified'])))} ago"
+    return each["name"], each["file"], each["state"], f"{each['entries']:,}", changed, each["problem"]
 
 
 def show_flows(flows: Sequence[Mapping[str, Any]], more: bool) -> None:
@@ -119,7 +130,7 @@ def _left(until: float) -> str:
 
 
 def _rule(rule: Mapping[str, Any]) -> Row:
-    verdict = rule["verdict"] + (", audit" if rule["audit"] else "")
+    verdict = rule["verdict"] + (", audit" if rule["audit"] else "") + ("" if rule["applies"] else ", not now")
     last = "" if rule["idle"] is None else f"{timedelta(seconds=int(rule['idle']))} ago"
     over = "" if rule.get("over-limit") is None else f"{rule['over-limit']:,}"
     return rule["name"], rule["line"] or "", verdict, f"{rule['packets']:,}", f"{rule['bytes']:,}", f"{rule['flows']:,}", over, last

@@ -27,6 +27,7 @@ from appliance.ruleset import Ruleset, compile_ruleset
 from appliance.runtime import report
 from appliance.runtime.adjacencies import HOST, Adjacencies
 from appliance.runtime.cards import HOST_MAC, Card, host_card, nic_card
+from appliance.runtime.circumstances import Circumstances
 from appliance.runtime.decider import Decider, View
 from appliance.runtime.fixed import refuse_changes
 from appliance.runtime.guest import Guest, guest_of
@@ -81,6 +82,7 @@ class Appliance:
         self.generation = 0
         self.host = len(config.nics)
         """The index of the card in front of the appliance's own stack."""
+        self.circumstances = Circumstances(self._loop.time, time.time)
         self._reloading = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
 
@@ -105,6 +107,7 @@ class Appliance:
             if nic.name in self.guests:
                 self.guests[nic.name].plug(self.cards[index])
         self.cards.append(host_card(self.host, self.config, self._ports[self.host], *host))
+        await self.circumstances.prepare(self.config, self.path)
         self.ruleset = self._compile(self.config)
         await self._world.connect(self.config, self._local_addresses())
         if self._threaded:
@@ -150,7 +153,7 @@ class Appliance:
 
     def _compile(self, config: Config) -> Ruleset:
         self.generation += 1
-        return compile_ruleset(config, self.generation, self._seed)
+        return self.circumstances.compile(config, self.generation, self._seed)
 
     def _configure(self, ruleset: Ruleset) -> None:
         """Everything that follows from a ruleset, swapped between bursts."""
@@ -184,6 +187,7 @@ class Appliance:
             self._group.create_task(self.health.run(), name="health")
             self._group.create_task(self.targets.run(), name="targets")
             self._group.create_task(self._tick(), name="neighbours")
+            self._group.create_task(self.circumstances.run(self.refresh), name="circumstances")
             for neighbourhood in self.neighbourhoods.values():
                 neighbourhood.announce()
 
@@ -224,15 +228,25 @@ class Appliance:
             for warning in config.warnings:
                 log.warning("configuration", warning=str(warning))
             refuse_changes(self.config, config, self.path)
-            ruleset = await asyncio.to_thread(self._compile, config)
-            self.config = config
-            self._configure(ruleset)
-            for neighbourhood in self.neighbourhoods.values():
-                neighbourhood.announce()
-            result: Rejudged = await rejudge(
-                self.worker, Judge(ruleset, self.host, self._target_of), ruleset.generation, self._loop.time)
-        log.info("reloaded", generation=ruleset.generation, judged=result.judged, ended=result.ended, seconds=round(result.seconds, 3))
-        return {"generation": ruleset.generation, "judged": result.judged, "ended": result.ended, "seconds": result.seconds}
+            await self.circumstances.prepare(config, self.path)
+            result = await self._swap(config, "reloaded")
+        return {"generation": self.generation, "judged": result.judged, "ended": result.ended, "seconds": result.seconds}
+
+    async def refresh(self, why: str) -> None:
+        """Compile the rules anew, and judge flows by them, as at a reload: what they hang on besides the file has changed."""
+        async with self._reloading:
+            await self._swap(self.config, "rules changed", why=why)
+
+    async def _swap(self, config: Config, what: str, **facts: str) -> Rejudged:
+        ruleset = await asyncio.to_thread(self._compile, config)
+        self.config = config
+        self._configure(ruleset)
+        for neighbourhood in self.neighbourhoods.values():
+            neighbourhood.announce()
+        judge = Judge(ruleset, self.host, self._target_of)
+        result: Rejudged = await rejudge(self.worker, judge, ruleset.generation, self._loop.time)
+        log.info(what, generation=ruleset.generation, judged=result.judged, ended=result.ended, seconds=round(result.seconds, 3), **facts)
+        return result
 
     def _number_of_target(self, service: str, target: str) -> int:
         return self.decider.services.number(f"{service}/{target}")

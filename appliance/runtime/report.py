@@ -17,6 +17,7 @@ from appliance.policy.facts import SELF
 from appliance.ranges import Ranges, merged, network_range
 from appliance.ruleset import Ruleset
 from appliance.runtime.cards import Card
+from appliance.runtime.circumstances import Circumstances
 from appliance.runtime.decider import Decider
 from appliance.runtime.guest import Guest
 from appliance.runtime.health import HealthChecker
@@ -46,6 +47,7 @@ class Running(Protocol):
     targets: Targets
     cards: list[Card]
     guests: dict[str, Guest]
+    circumstances: Circumstances
     neighbourhoods: dict[int, Neighbourhood]
     host: int
 
@@ -113,6 +115,7 @@ def status(appliance: Running, now: float) -> dict[str, Any]:
         "unanswered": dict(appliance.decider.punts.ignored),
         "nat-exhausted": appliance.decider.exhaustion.rows(now),
         "rules": _rules(appliance, now),
+        "sets": appliance.circumstances.sets.status(),
         "neighbours": [
             {"nic": appliance.cards[index].name, **entry}
             for index, neighbourhood in appliance.neighbourhoods.items()
@@ -178,13 +181,14 @@ def _listen(listen: Listen) -> str:
 
 def _rules(appliance: Running, now: float) -> list[dict[str, Any]]:
     counted, limited = appliance.worker.rule_counters(), appliance.limits.counts()
-    rows = []
+    rows, idle = [], appliance.circumstances.idle()
     for rule in appliance.ruleset.rules:
         number = appliance.decider.rules.number(rule.name)
         packets, octets, flows = counted.get(number, (0, 0, 0))
         over_limit, connections = limited.get(rule.name, (None, None))
         rows.append({
             "name": rule.name, "line": rule.line, "allow": rule.allow, "verdict": rule.word, "audit": rule.audit,
+            "applies": rule.name not in idle,
             "packets": packets, "bytes": octets, "flows": flows, "idle": now - appliance.worker.rule_last(number) if packets else None,
             "over-limit": over_limit, "connections": connections,
         })  # fmt: skip

@@ -173,6 +173,12 @@ def test_every_reason_has_a_meaning_that_can_be_read(softena: Program) -> None:
     assert json.loads(softena("reasons", "--json").stdout)["result"] == {"reasons": MEANINGS}
 
 
+def test_sets_tell_how_they_are(softena: Program, socket: Path) -> None:
+    lines = softena("sets", "--socket", socket).stdout.splitlines()
+    assert lines[3].split()[:4] == ["bad", "/etc/softena/drop.txt", "kept", "1,234"] and lines[3].endswith("line 3: no")
+    assert json.loads(softena("sets", "--socket", socket, "--json").stdout)["result"]["sets"][0]["entries"] == 1234
+
+
 def test_every_word_of_a_rule_is_listed_with_what_it_stands_for(softena: Program) -> None:
     listed = json.loads(softena("words", "--json").stdout)["result"]["words"]
     assert listed.keys() == WORDS.keys()
