@@ -119,7 +119,9 @@ def _targets(services: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
 
 
 def phase(target: Mapping[str, Any]) -> str:
-    """What a target is about, and how long or how far."""
+    """What a target is about, how long, how far, and why."""
+    if target["ejected"] is not None:
+        return f"{target['phase']}, {_left(target['ejected']['until'])}: {target['ejected']['why']}"
     if target["share"] < 100:
         return f"{target['phase']}, warms up: {target['share']}%"
     return str(target["phase"]) if target["deadline"] is None else f"{target['phase']}, {_left(target['deadline'])}"

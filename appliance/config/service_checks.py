@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
+from appliance.balancer.outliers import may_eject
 from appliance.config.addresses import PROTOCOLS, Ports
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding, Scope
@@ -24,6 +26,7 @@ def check(scope: Scope) -> Iterator[Finding]:
             yield from _families(service)
             yield from _targets(service)
             yield from _health(service)
+            yield from _passive(service)
     if not any(scope.lost(section) for section in ("nics", "zones", "services", "nat")):
         yield from _clashes(scope)
 
@@ -76,6 +79,16 @@ def _health(service: Service) -> Iterator[Finding]:
         yield Finding(path, "missing key `send`", "add what a probe shall say, such as `send: ping` or `send: hex:0a1b`")
     if health.type == "icmp" and health.port is not None:
         yield Finding((*path, "port"), "ICMP has no ports", "remove it, or choose another `type`", str(health.port))
+
+
+def _passive(service: Service) -> Iterator[Finding]:
+    """Whether anybody can be ejected at all."""
+    counts = Counter(target.address.version for target in service.targets)
+    if service.passive is not None and not any(may_eject(0, number, service.passive.max_ejected) for number in counts.values()):
+        path: Path = ("services", service.name, "passive", "max-ejected")
+        what = f"no target can ever be ejected: it would be more than this of {max(counts.values())}"
+        hint, found = "have more targets, or write a larger share", quoted(f"{service.passive.max_ejected:.0%}")
+        yield Finding(path, what, hint, found, warning=True)
 
 
 class _Claim(NamedTuple):

@@ -13,7 +13,7 @@ from appliance.config.health import Health
 from appliance.config.limits import Protect
 from appliance.config.section import Section
 from appliance.config.timeouts import OwnTimeouts
-from appliance.config.values import Name, OneOrMore, Segment, Some, Switch, ZoneWords, duration, only, scalar, whole
+from appliance.config.values import Name, OneOrMore, Percent, Segment, Some, Switch, ZoneWords, duration, only, scalar, whole
 
 ALGORITHMS: Final = ("maglev", "round-robin", "least-conn", "random-2")
 
@@ -83,6 +83,18 @@ class Drain(Section):
     timeout: Annotated[float, duration("0s", "30d")]
 
 
+class Passive(Section):
+    """What is seen of a target's flows counts, too: it is ejected when within `within` at least `failures` new connections failed, and no fewer
+    than were answered."""
+
+    failures: Annotated[int, whole(1, 10000)] = 5
+    within: Annotated[float, duration("2s", "10m")] = 10.0
+    eject_for: Annotated[float, duration("1s", "1d")] = 30.0
+    """How long the first ejection lasts; each one more in a row, that much longer."""
+    max_ejected: Percent = 0.5
+    """Of the targets of one IP version no more are ejected at once."""
+
+
 class Service(Section):
     """One balanced service. Without `health` its targets always count as up."""
 
@@ -103,6 +115,7 @@ class Service(Section):
     rebalance: they end, and the next packet may begin one to another target."""
     slow_start: Annotated[float, duration("1s", "1h")] | None = None
     """How long the share of a target that comes back takes to grow to all of its weight."""
+    passive: Passive | None = None
     drain: Drain | None = None
     """Without it, a target that is told to leave keeps its flows as long as they last."""
     timeouts: OwnTimeouts = OwnTimeouts()

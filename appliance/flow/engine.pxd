@@ -148,6 +148,9 @@ cdef struct Profile:           # how the flows that a rule lets through are kept
     uint8_t inbound            # replies keep a flow whose source is hidden
     uint16_t mss               # TCP: the largest segment, MSS_FITS, or 0
 
+cdef struct Outcome:           # of new flows to a target
+    uint32_t answered, refused, silent
+
 cdef struct Engine
 
 cdef struct Lane:              # one queue pair; the index of a ring never wraps back: the slot is its low bits
@@ -195,6 +198,7 @@ cdef struct Engine:
     uint8_t profile_of[RULES]
     uint8_t profile_of_service[RULES]    # of flows whose rule has none
     uint32_t targets[TARGETS]  # decided flows of each
+    Outcome outcomes[TARGETS]
     Parking parking
     Fragments fragments
     Pair *touched[TOUCHED]     # sent to, and not yet rung

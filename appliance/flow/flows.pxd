@@ -9,6 +9,7 @@ from appliance.flow.engine cimport (
 )
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.limits cimport limits_give
+from appliance.flow.outcomes cimport note_expiry
 from appliance.flow.parking cimport SHARE_DECISION, park, unpark
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL, DROP_UNDECIDED
 from appliance.flow.table cimport (
@@ -157,5 +158,6 @@ cdef inline int expire(Engine *engine, uint64_t now, int budget) noexcept nogil:
             wheel_arm(engine.wheel, slot, now + RESET_PAUSE)
             continue
         engine.counters.expired += 1
+        note_expiry(engine, &engine.table.flows[slot])
         flow_end(engine, slot, DROP_UNDECIDED)
     return budget

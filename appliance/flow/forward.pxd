@@ -17,6 +17,7 @@ from appliance.flow.fragments cimport (
     PIECE_CONFLICTS, PIECE_DUPLICATE, Piece, TRAIN_DEAD, TRAIN_FOLLOWS, TRAIN_WAITS, Train, key_of_train, read_piece, train_find, train_note,
 )
 from appliance.flow.key cimport Tuple, key_hash, key_of_frame
+from appliance.flow.outcomes cimport note_opening
 from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
 from appliance.flow.reasons cimport (
     DROP_DELETED, DROP_FRAGMENT_DUPLICATE, DROP_FRAGMENT_FIRST, DROP_FRAGMENT_FULL, DROP_FRAGMENT_OVERLAP, DROP_FRAGMENT_RANGE,
@@ -24,8 +25,8 @@ from appliance.flow.reasons cimport (
 )
 from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
 from appliance.flow.table cimport (
-    CLASS_DENIED, CLASS_ESTABLISHED, CLASS_FREE, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_OUTBOUND,
-    FLOW_REWRITE, FLOW_TELL, Flow, Half, State, first_bucket, flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
+    CLASS_DENIED, CLASS_ESTABLISHED, CLASS_FREE, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_LIBERAL,
+    FLOW_OUTBOUND, FLOW_REWRITE, FLOW_TELL, Flow, Half, State, first_bucket, flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
 )
 from appliance.flow.tcp cimport CLOSED, ESTABLISHED, EVENT_SYN, SYN_RECEIVED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_event_of, tcp_step
 from appliance.flow.trains cimport count_data, fragment_passes, train_end, train_kill, train_of, train_park, train_unpark
@@ -57,6 +58,8 @@ cdef inline void track(Engine *engine, uint32_t slot, int direction, uint8_t tcp
     if not (direction and state.flags & FLOW_OUTBOUND):
         state.last_seen = now
     if tcp != TCP_NONE:
+        if state.target and (state.cls == CLASS_OPENING or tcp == CLOSED):
+            note_opening(engine, &engine.table.flows[slot], direction, tcp)
         if tcp != state.tcp:
             state.tcp = tcp
             if tcp == TIME_WAIT or tcp == CLOSED:
@@ -65,6 +68,7 @@ cdef inline void track(Engine *engine, uint32_t slot, int direction, uint8_t tcp
             if cls != state.cls:
                 flow_reclass(engine, slot, cls)
     elif direction and state.cls == CLASS_UNREPLIED:
+        engine.outcomes[state.target].answered += 1    # of what has no target, for nobody
         flow_reclass(engine, slot, CLASS_ESTABLISHED)
 
 

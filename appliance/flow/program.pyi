@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from appliance.flow.limits import LimitTable
 from appliance.flow.megaflow import MegaflowTable
@@ -103,8 +103,9 @@ class Worker:
 
         This and the next take the barrier themselves: never call them inside `executor.held()`.
         """
-    def read(self, cursor: int, count: int) -> tuple[list[FlowView], int]:
-        """At most `count` flows from a cursor (begin with 0), and the next cursor: 0 when all were seen. The list may be short or empty."""
+    def read(self, cursor: int, count: int, targets: Collection[int] = ()) -> tuple[list[FlowView], int]:
+        """At most `count` flows from a cursor (begin with 0), and the next cursor: 0 when all were seen. The list may be short or empty.
+        With `targets` it has only flows of these."""
     def rule_counters(self) -> dict[int, tuple[int, int, int]]:
         """(packets, bytes, flows) by rule since the start, denied ones included."""
     def rule_last(self, rule: int) -> float:
@@ -120,5 +121,7 @@ class Worker:
         """How many directions of decided flows lead to this neighbour. Commands that are still in the ring are not counted."""
     def target_flows(self, target: int) -> int:
         """How many decided flows have this target, 1..65535. Commands that are still in the ring are not counted."""
+    def target_outcomes(self, target: int) -> tuple[int, int, int]:
+        """(answered, refused, silent): how new flows to a target, 1..65535, went since the start, modulo 2^32 (`outcomes.pxd`)."""
     def usage(self) -> dict[str, int]:
         """Flows by class: pending, opening, unreplied, established, closing, denied; `used` (decided), `limit`, `self-reserve`."""

@@ -12,8 +12,8 @@ from libc.string cimport memcpy, memset
 from appliance.flow.commands cimport step
 from appliance.flow.engine cimport (
     ADJACENCY_FAILED, ADJACENCY_INCOMPLETE, ADJACENCY_VALID, COMMAND_ADJACENCY, COMMAND_DELETE, COMMAND_DENY, COMMAND_INSTALL,
-    COMMAND_RING, Command, Copied, ENDED_RING, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, Nic, OUTGOING_RING, Outgoing,
-    PROFILES, PUNT_RING, Profile, RULES, SNAPSHOT, TIMEOUT_DNS, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED,
+    COMMAND_RING, Command, Copied, ENDED_RING, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, Nic, OUTGOING_RING, Outcome,
+    Outgoing, PROFILES, PUNT_RING, Profile, RULES, SNAPSHOT, TIMEOUT_DNS, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED,
     TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, drop,
 )
 from appliance.flow.flows cimport drop_parked
@@ -89,6 +89,24 @@ cdef inline void copy_flow(const Table *table, uint32_t slot, Copied *copy) noex
     copy.flow, copy.slot = table.flows[slot], slot
     if copy.flow.half[0].key.protocol == PROTOCOL_TCP:
         copy.connection = table.connections[slot]
+
+
+cdef enum:
+    TARGET_WORDS = 1024        # a bit for each of TARGETS
+
+
+cdef int fill_wanted(uint64_t *wanted, targets) except -1:
+    """A bit for each of some targets."""
+    cdef uint16_t number
+    memset(wanted, 0, TARGET_WORDS * sizeof(uint64_t))
+    for target in targets:
+        number = small(target, "target")
+        wanted[number >> 6] |= 1ULL << (number & 63)
+    return 0
+
+
+cdef inline bint is_wanted(const uint64_t *wanted, uint16_t target) noexcept nogil:
+    return wanted[target >> 6] >> (target & 63) & 1
 
 
 cdef class FlowProgram(Program):
@@ -401,11 +419,16 @@ cdef class Worker:
                 copy_flow(self.engine.table, found[0], &copy)
         return (flow_of(self.engine, &copy), found[1]) if found else None
 
-    def read(self, uint32_t cursor, int count):
-        """Flows from a cursor, and the next cursor. One call looks at no more than 8 slots for each flow asked for."""
+    def read(self, uint32_t cursor, int count, targets=()):
+        """Flows from a cursor, those of `targets` if there are any, and the next cursor. One call looks at no more than 8 slots for each flow
+        asked for."""
+        cdef uint64_t[TARGET_WORDS] wanted
+        cdef bint some = len(targets) != 0
         cdef Table *table = self.engine.table
         cdef uint32_t slot = cursor, end, fresh, n = 0, i, most = min(max(count, 0), <int> table.slots)
-        cdef Copied *copies = <Copied *> malloc((<size_t> most + 1) * sizeof(Copied))
+        cdef Copied *copies
+        fill_wanted(wanted, targets)
+        copies = <Copied *> malloc((<size_t> most + 1) * sizeof(Copied))
         if copies == NULL:
             raise MemoryError(f"no memory to read {count} flows")
         with self.executor.held():              # frames wait meanwhile: only copy here, show afterwards
@@ -413,7 +436,7 @@ cdef class Worker:
             end = min(<uint64_t> fresh, <uint64_t> cursor + 8 * <uint64_t> max(count, 1))
             while slot < end and n < most:
                 slot += 1
-                if table.flows[slot].state.cls != CLASS_FREE:
+                if table.flows[slot].state.cls != CLASS_FREE and (not some or is_wanted(wanted, table.flows[slot].state.target)):
                     copy_flow(table, slot, &copies[n])
                     n += 1
         try:
@@ -460,6 +483,11 @@ cdef class Worker:
     def target_flows(self, target):
         """How many decided flows a target has."""
         return self.engine.targets[small(target, "target")]
+
+    def target_outcomes(self, target):
+        """(answered, refused, silent) new flows of a target."""
+        cdef const Outcome *outcome = &self.engine.outcomes[small(target, "target")]
+        return outcome.answered, outcome.refused, outcome.silent
 
     def usage(self):
         """Flows by class, and the bounds."""

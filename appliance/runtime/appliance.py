@@ -29,6 +29,7 @@ from appliance.runtime.adjacencies import HOST, Adjacencies
 from appliance.runtime.cards import HOST_MAC, Card, host_card, nic_card
 from appliance.runtime.circumstances import Circumstances
 from appliance.runtime.decider import Decider, View
+from appliance.runtime.ejections import Ejections
 from appliance.runtime.fixed import refuse_changes
 from appliance.runtime.guest import Guest, guest_of
 from appliance.runtime.health import HealthChecker
@@ -142,6 +143,7 @@ class Appliance:
         for index, neighbourhood in self.neighbourhoods.items():
             self.cards[index].adapter.link.observers.append(partial(self._link_changed, neighbourhood))
         self.targets = Targets(self.worker, self.health.up, self._number_of_target, self._loop.time)
+        self.ejections = Ejections(self.worker, self.targets, self._number_of_target, self._loop.time)
         history = History(self._loop.time, self.targets.flows)
         view = View(self.worker, self.targets.take_flows, self._random, self._loop.time, history, self.targets.share)
         punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC)
@@ -163,6 +165,7 @@ class Appliance:
         self.limits.configure(self.config, self.decider.rules.number, self.decider.services.number)
         self.health.configure(ruleset.targets())
         self.targets.configure(self.config.services)
+        self.ejections.configure(self.config.services)
         self.decider.megaflows.configure(ruleset)
         for index, nic in enumerate(self.config.nics.values()):
             stood_for = report.stood_for(self.config, ruleset, index)
@@ -186,6 +189,7 @@ class Appliance:
                 self._group.create_task(self._serve(pair), name=f"queue {pair.nic}.{pair.index}")
             self._group.create_task(self.health.run(), name="health")
             self._group.create_task(self.targets.run(), name="targets")
+            self._group.create_task(self.ejections.run(), name="passive checks")
             self._group.create_task(self._tick(), name="neighbours")
             self._group.create_task(self.circumstances.run(self.refresh), name="circumstances")
             for neighbourhood in self.neighbourhoods.values():

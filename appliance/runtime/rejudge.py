@@ -8,7 +8,7 @@ the way it goes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -24,6 +24,8 @@ from appliance.ruleset import Ruleset
 from appliance.runtime.commands import until_told
 
 SLICE: Final = 512
+AT_ONCE: Final = 32
+"""Flows that end, each with its farewells, before others get their turn."""
 ACTIVE: Final = 10.0
 """Seconds since its last packet within which a flow counts as active."""
 PENDING: Final = 1.0
@@ -59,12 +61,14 @@ class _AnyState:
 
 
 async def end_flows(
-    worker: Worker, ends: Callable[[FlowView], str | None], farewell: Callable[[FlowView], Awaitable[None]] | None = None
-) -> int:
-    """End each decided flow for which `ends` gives a reason, after its `farewell`; how many. Yields to the loop between slices."""
+    worker: Worker, ends: Callable[[FlowView], str | None], farewell: Callable[[FlowView], Awaitable[None]] | None = None,
+    targets: Collection[int] = (),
+) -> int:  # fmt: skip
+    """End each decided flow, or those of `targets`, for which `ends` gives a reason, after its `farewell`; how many. Yields to the loop
+    between slices, and after some that have ended."""
     cursor = ended = 0
     while True:
-        flows, cursor = worker.read(cursor, SLICE)
+        flows, cursor = worker.read(cursor, SLICE, targets)
         for flow in flows:
             reason = ends(flow) if flow.state not in UNDECIDED else None
             if reason is not None:
@@ -72,6 +76,8 @@ async def end_flows(
                 if farewell is not None:
                     await farewell(flow)
                 await until_told(partial(worker.delete, flow.flow, reason))
+                if ended % AT_ONCE == 0:
+                    await asyncio.sleep(0)
         if cursor == 0:
             return ended
         await asyncio.sleep(0)

@@ -19,6 +19,7 @@ from appliance.ruleset import Ruleset
 from appliance.runtime.cards import Card
 from appliance.runtime.circumstances import Circumstances
 from appliance.runtime.decider import Decider
+from appliance.runtime.ejections import Ejections
 from appliance.runtime.guest import Guest
 from appliance.runtime.health import HealthChecker
 from appliance.runtime.limits import Limits
@@ -45,6 +46,7 @@ class Running(Protocol):
     health: HealthChecker
     limits: Limits
     targets: Targets
+    ejections: Ejections
     cards: list[Card]
     guests: dict[str, Guest]
     circumstances: Circumstances
@@ -171,6 +173,7 @@ def target(appliance: Running, service: str, name: str) -> dict[str, Any]:
         "share": appliance.targets.share(service, name),
         "flows": appliance.targets.flows(service, name),
         "deadline": None if life.deadline is None else time.time() + life.deadline - appliance.targets.now(),
+        **appliance.ejections.shown(service, name),
     }
 
 

@@ -218,4 +218,4 @@ class Targets:
             def end(flow: FlowView, ending: dict[int, bool] = ending) -> str | None:
                 return "no-target" if flow.target in ending else None
 
-            await end_flows(self._worker, end, farewell)
+            await end_flows(self._worker, end, farewell, ending)

@@ -24,7 +24,7 @@ STATUS: dict[str, Any] = {
     "services": [{
         "name": "web", "listen": ["203.0.113.10:443/tcp"],
         "targets": [{"name": "w1", "address": "10.0.1.11", "port": 8443, "weight": 2, "state": "down", "phase": "unhealthy", "up": False,
-                     "flows": 1200, "deadline": None, "share": 100}],
+                     "flows": 1200, "deadline": None, "share": 100, "ejected": None}],
     }],
     "flows": {"used": 2, "limit": 200000, "established": 1, "unreplied": 1},
     "drops": {"policy": 12}, "rules": [RULE, IDLE_RULE],

@@ -190,6 +190,10 @@ def test_neighbours_that_do_not_touch_are_left_alone(addition: str) -> None:
          "home: {nics: [lan]}\nservices: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1, weight: 0}]}}\n",
          'x.yaml:7:49: service "w": targets: every target is drained, found weight 0 everywhere, '
          "give one a weight above 0 to serve new clients"),
+        ("home: {nics: [lan]}\n",
+         "home: {nics: [lan]}\nservices: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}], passive: {}}}\n",
+         'x.yaml:7:92: service "w": passive: max-ejected: no target can ever be ejected: it would be more than this of 1, found `50%`, '
+         "have more targets, or write a larger share"),
     ],
 )  # fmt: skip
 def test_what_is_odd_but_works_is_a_warning(old: str, new: str, warning: str) -> None:
