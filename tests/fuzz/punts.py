@@ -5,6 +5,7 @@ Unlike the wires of `packets`, these get frames that no sieve has seen. What com
 
 from __future__ import annotations
 
+import struct
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from random import Random
 
@@ -154,5 +155,5 @@ def read_or_none(frame: bytes) -> Left | None:
     """A frame that may be anything."""
     try:
         return read(frame)
-    except (AssertionError, IndexError):
+    except (AssertionError, IndexError, struct.error):
         return None

@@ -9,7 +9,7 @@ from collections import Counter
 
 from tests.e2e.lab import Lab
 from tests.soak.bars import Found
-from tests.soak.site import HEAD, SERVER, Echoes, Site, close, crowd, silent
+from tests.soak.site import HEAD, SERVER, Site, close, crowd, echoing, silent
 
 FLOWS, ACTIVE = 100_000, 20
 IDLE_FOR = 11.0
@@ -34,7 +34,7 @@ def cut(seconds: float, size: float = 1.0) -> Found:
         site.server.output("nft", QUIET)
         fill(site, flows)
         time.sleep(IDLE_FOR)
-        with Echoes(site.server, (SERVER, ALLOWED_TCP), (SERVER, FORBIDDEN_TCP)):
+        with echoing(site.server, (SERVER, ALLOWED_TCP), (SERVER, FORBIDDEN_TCP)):
             kept, ended = (crowd(site.client, SERVER, port, ACTIVE) for port in (ALLOWED_TCP, FORBIDDEN_TCP))
             with Watch(ended) as watch:
                 before = ports(site)

@@ -10,7 +10,7 @@ import time
 from tests.e2e.endpoints import Bulk, serving
 from tests.e2e.lab import Lab
 from tests.soak.bars import Found
-from tests.soak.site import ECHO, HEAD, SERVER, Echoes, Pour, Pulse, Site, close, crowd, silent
+from tests.soak.site import ECHO, HEAD, SERVER, Pour, Pulse, Site, close, crowd, echoing, silent
 
 RELOADS, IDLE = 1_000, 10_000
 SETTLED = 0.1
@@ -32,7 +32,7 @@ def reload(seconds: float, size: float = 1.0) -> Found:
     with Lab() as lab:
         site = Site(lab, TEXTS[0])
         lab.keep(serving(site.server, (Bulk, SERVER, 7000, "tcp")))
-        with Echoes(site.server, (SERVER, ECHO)):
+        with echoing(site.server, (SERVER, ECHO)):
             idle = crowd(site.client, SERVER, ECHO, max(1, round(IDLE * size)))
             with Pulse(site) as pulse, Pour(site) as pour:
                 run(found, site, seconds, max(2, round(RELOADS * size)))

@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
-import selectors
 import socket
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from tests.e2e.host import Host
@@ -25,7 +24,6 @@ from tests.perf.programs import program
 
 CLIENT, SERVER = "10.0.1.9", "10.0.2.9"
 ECHO, BULK, PULSE = 7006, 7000, 7009
-DESCRIPTORS = 1 << 17
 PATIENCE = 30.0
 SO_RCVBUFFORCE = 33
 """Source: Linux, asm-generic/socket.h."""
@@ -41,11 +39,9 @@ nat:
 
 
 def many_descriptors() -> None:
-    """Room for two ends of many connections in this process."""
+    """Room for as many connections as this process may have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(DESCRIPTORS, hard) if os.geteuid() == 0 and hard != resource.RLIM_INFINITY else hard
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Site:
@@ -78,54 +74,18 @@ class Site:
         return subprocess.Popen(self.client.inside(*argv, *map(str, options)), stdout=subprocess.DEVNULL)
 
 
-class Echoes:
-    """One thread that sends back what comes, on any number of connections, for the time of its context."""
-
-    def __init__(self, host: Host, *places: tuple[str, int]) -> None:
-        self._selector, self._end = selectors.DefaultSelector(), threading.Event()
-        for place in places:
-            listener = host.call(partial(socket.create_server, place, backlog=4096))
-            listener.setblocking(False)
-            self._selector.register(listener, selectors.EVENT_READ, True)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-        for key in list(self._selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]
-        self._selector.close()
-
-    def _serve(self) -> None:
-        while not self._end.is_set():
-            for key, _ in self._selector.select(0.2):
-                one = key.fileobj
-                assert isinstance(one, socket.socket)
-                if key.data:
-                    self._accept(one)
-                else:
-                    self._echo(one)
-
-    def _accept(self, listener: socket.socket) -> None:
-        with suppress(BlockingIOError):
-            while True:
-                one, _ = listener.accept()
-                self._selector.register(one, selectors.EVENT_READ, False)
-
-    def _echo(self, one: socket.socket) -> None:
+@contextmanager
+def echoing(host: Host, *places: tuple[str, int]) -> Iterator[None]:
+    """Echo servers at these addresses and ports, all in one process."""
+    argv = host.inside(sys.executable, "-m", "tests.soak.echo", *(str(each) for place in places for each in place))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as server:
+        assert server.stdin and server.stdout and server.stdout.readline() == b"ready\n"
         try:
-            data = one.recv(65536)
-            if data:
-                one.sendall(data)
-        except OSError:
-            data = b""
-        if not data:
-            self._selector.unregister(one)
-            one.close()
+            yield
+        finally:
+            server.stdin.close()
+            server.wait()
 
 
 def crowd(host: Host, address: str, port: int, count: int) -> list[socket.socket]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from tests.e2e.host import eventually
 from tests.e2e.lab import Lab
 from tests.soak.bars import Found
-from tests.soak.site import CLIENT, HEAD, PATIENCE, Echoes, Site, close
+from tests.soak.site import CLIENT, HEAD, PATIENCE, Site, close, echoing
 
 TARGETS = {f"w{number}": f"10.0.2.{number}" for number in (11, 12, 13, 14)}
 SERVICE, PORT, EACH = "10.0.1.100", 7000, 8
@@ -59,7 +59,7 @@ def targets(seconds: float, size: float = 1.0) -> Found:
             site.server.output("ip", "address", "add", f"{address}/24", "dev", "wan")
         site.server.output("nft", FILTER)
         each, end = max(1, round(EACH * size)), time.monotonic() + seconds
-        with Echoes(site.server, *((address, PORT) for address in TARGETS.values())):
+        with echoing(site.server, *((address, PORT) for address in TARGETS.values())):
             wait_for(site, set(TARGETS))
             while tally.rounds < len(KINDS) or time.monotonic() < end:
                 fill(site, tally, each)
