@@ -8,7 +8,8 @@ from typing import Any
 from ena_dev.errors import UsageError
 
 RULE: dict[str, Any] = {
-    "name": "home out", "line": 9, "allow": True, "verdict": "allow", "audit": False, "applies": True, "packets": 5, "bytes": 300, "flows": 1, "idle": 65.5,
+    "name": "home out", "line": 9, "allow": True, "verdict": "allow", "audit": False, "applies": True, "packets": 5, "bytes": 300, "flows": 1,
+    "idle": 65.5,
 }  # fmt: skip
 IDLE_RULE: dict[str, Any] = RULE | {"name": "no games", "line": 10, "allow": False, "verdict": "deny", "audit": True} | {
     "packets": 0, "bytes": 0, "flows": 0, "idle": None,
