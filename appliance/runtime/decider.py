@@ -158,6 +158,8 @@ class Decider:
         decision = decide(facts, self.ruleset, self.view)
         alike, pool = self.megaflows.alike(facts, decision)
         audit = self._audit(facts, decision) if decision.audited else 0
+        if decision.reason == Reason.NAT_EXHAUSTED:
+            self.exhaustion.refused(facts.version, decision.outside, facts.destination, self._clock())
         if not decision.allow:
             return self._deny(miss, decision.rule, decision.reason, audit, alike, pool)
         now = self._clock()
@@ -165,8 +167,6 @@ class Decider:
         forward = self._adjacency(egress, miss.version, decision.next_hop, now, miss.nic)
         back = self._adjacency(miss.nic, miss.version, decision.reply_hop, now, miss.nic)
         if forward is None or back is None:
-        if decision.reason == Reason.NAT_EXHAUSTED:
-            self.exhaustion.refused(facts.version, decision.outside, facts.destination, self._clock())
             return self._deny(miss, decision.rule, "no-neighbour")
         self._chosen[miss.flow] = attempt, decision
         if len(self._chosen) > REMEMBERED:
@@ -200,6 +200,8 @@ class Decider:
             return attempt, refused.reason
         if decision is not None:
             self.view.taken(refused.miss.version, refused.miss.protocol, decision.reply)
+            if attempt >= ATTEMPTS:
+                self.exhaustion.refused(refused.miss.version, decision.outside, refused.miss.destination, self._clock())
         return attempt + 1, Reason.NAT_EXHAUSTED if attempt >= ATTEMPTS else ""
 
     def _adjacency(self, nic: int, version: int, next_hop: int, now: float, asker: int) -> int | None:
