@@ -209,8 +209,6 @@ class Decider:
             return HOST
         return self.neighbourhoods[nic].adjacency(version, next_hop, now, asker)
 
-            if attempt >= ATTEMPTS:
-                self.exhaustion.refused(refused.miss.version, decision.outside, refused.miss.destination, self._clock())
     # -- punts ---------------------------------------------------------------------------------------------------------
 
     def _punted(self, punt: Punt) -> None:
