@@ -17,7 +17,7 @@ FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="softena" \
       org.opencontainers.image.description="Firewall and load balancer on a software ENA card" \
       org.opencontainers.image.licenses="Apache-2.0"
-RUN apt-get -qq update && apt-get -qq install -y --no-install-recommends python3 >/dev/null && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
+RUN apt-get -qq update && apt-get -qq install -y --no-install-recommends ca-certificates python3 >/dev/null && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY --from=build /opt/softena /opt/softena
 ENV PATH=/opt/softena/bin:$PATH PYTHONDONTWRITEBYTECODE=1 \
     SOFTENA_CONFIG=/config/fw.yaml SOFTENA_SOCKET=/run/softena/control.sock SOFTENA_LOG_FORMAT=json

@@ -15,6 +15,7 @@ from appliance.config.finding import Finding, Scope
 from appliance.config.health import OWN_KEYS
 from appliance.config.models import Forward, Service
 from appliance.config.places import Path, named
+from appliance.config.section import dashed
 
 WORDS = {number: word for word, number in PROTOCOLS.items()}
 
@@ -72,9 +73,10 @@ def _health(service: Service) -> Iterator[Finding]:
     if health.timeout > health.every:
         found = f"{health.timeout:g} s, with a check every {health.every:g} s"
         yield Finding((*path, "timeout"), "longer than `every`", "make it shorter, or `every` longer", found)
-    for attribute, kind in OWN_KEYS.items():
-        if attribute in health.model_fields_set and health.type != kind:
-            yield Finding((*path, attribute), f"key of `type: {kind}` alone", f"remove it, or write `type: {kind}`", f"type {health.type}")
+    for attribute, kinds in OWN_KEYS.items():
+        if attribute in health.model_fields_set and health.type not in kinds:
+            only, hint = " and ".join(f"`type: {kind}`" for kind in kinds), f"remove it, or write `type: {kinds[0]}`"
+            yield Finding((*path, dashed(attribute)), f"key of {only} alone", hint, f"type {health.type}")
     if health.type == "udp" and not health.send:
         yield Finding(path, "missing key `send`", "add what a probe shall say, such as `send: ping` or `send: hex:0a1b`")
     if health.type == "icmp" and health.port is not None:

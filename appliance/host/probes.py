@@ -1,7 +1,7 @@
 """Health probes by the sockets of the appliance's own stack: one question, and why its answer isn't a good one.
 
-    tcp   a connection opens                                http  the status line of a GET is read, and nothing behind it
-    udp   a datagram comes back, or ICMP tells of none      icmp  an echo reply with the same content
+    tcp   a connection opens                                http, https  the status line of a GET is read, and nothing behind it
+    udp   a datagram comes back, or ICMP tells of none      icmp         an echo reply with the same content
 
 Nothing of it takes privileges. Echo requests leave by ping sockets, which Linux opens to the groups in `net.ipv4.ping_group_range`.
 Source: RFC 9112, sections 3 and 4; RFC 792; RFC 4443, section 4; icmp(7).
@@ -14,14 +14,17 @@ import os
 import re
 import secrets
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Final
 
-from appliance.config.health import Health
+from appliance.config.health import Health, Trust
 
 LONGEST_LINE: Final = 1024
 """Bytes that a server may take for its status line."""
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] ([1-5][0-9]{2})(?: [^\r\n]*)?\r?\n")
+HOST_NAME: Final = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*)(?::[0-9]+)?")
 ECHO: Final = {4: (8, 0), 6: (128, 129)}
 """Request and reply, by IP version."""
 
@@ -38,6 +41,10 @@ async def probe(health: Health, address: str, port: int, source: str | None) -> 
             return await ASKS[health.type](health, address, port, source)
     except TimeoutError:
         return "" if health.type == "udp" and health.silence == "up" else f"no answer in {health.timeout:g} s"
+    except ssl.SSLCertVerificationError as error:
+        return f"certificate: {error.verify_message}"
+    except ssl.SSLError as error:
+        return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
     except OSError as error:
         return os.strerror(error.errno) if error.errno else str(error)
 
@@ -48,8 +55,27 @@ async def _tcp(health: Health, address: str, port: int, source: str | None) -> s
     return ""
 
 
-async def _http(health: Health, address: str, port: int, source: str | None) -> str:
-    reader, writer = await asyncio.open_connection(address, port, local_addr=(source, 0) if source else None, limit=LONGEST_LINE)
+@lru_cache(maxsize=64)
+def _context(trust: Trust) -> ssl.SSLContext:
+    """Reading the system's authorities takes longer than many a probe."""
+    context = ssl.create_default_context(cadata=trust.pem or None)
+    context.set_alpn_protocols(["http/1.1"])
+    if trust.how == "off":
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+async def _https(health: Health, address: str, port: int, source: str | None) -> str:
+    named = HOST_NAME.fullmatch(health.host or "")
+    name = health.server_name or (named[1] if named else address)
+    return await _http(health, address, port, source, _context(health.verify), name)
+
+
+async def _http(
+    health: Health, address: str, port: int, source: str | None, tls: ssl.SSLContext | None = None, name: str | None = None
+) -> str:
+    own = (source, 0) if source else None
+    reader, writer = await asyncio.open_connection(address, port, local_addr=own, limit=LONGEST_LINE, ssl=tls, server_hostname=name)
     host = health.host or (f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
     try:
         writer.write(f"GET {health.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: softena\r\nConnection: close\r\n\r\n".encode())
@@ -103,4 +129,4 @@ def _connected(protocol: int, address: str, port: int, source: str | None) -> so
     return one
 
 
-ASKS: Final[Mapping[str, Ask]] = {"tcp": _tcp, "http": _http, "udp": _udp, "icmp": _icmp}
+ASKS: Final[Mapping[str, Ask]] = {"tcp": _tcp, "http": _http, "https": _https, "udp": _udp, "icmp": _icmp}

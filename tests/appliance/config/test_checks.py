@@ -144,7 +144,10 @@ def test_wiring_that_cannot_work_is_pointed_at(old: str, new: str, line: str) ->
          'x.yaml:7:112: service "w": health: timeout: longer than `every`, found 60 s, with a check every 1 s, '
          "make it shorter, or `every` longer"),
         ("services: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}], health: {path: /a}}}",
-         'x.yaml:7:98: service "w": health: path: key of `type: http` alone, found type tcp, remove it, or write `type: http`'),
+         'x.yaml:7:98: service "w": health: path: key of `type: http` and `type: https` alone, found type tcp, remove it, '
+         "or write `type: http`"),
+        ("services: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}], health: {type: http, server-name: a}}}",
+         'x.yaml:7:117: service "w": health: server-name: key of `type: https` alone, found type http, remove it, or write `type: https`'),
         ("services: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}], health: {type: udp}}}",
          'x.yaml:7:91: service "w": health: missing key `send`, found a mapping of `type`, '
          "add what a probe shall say, such as `send: ping` or `send: hex:0a1b`"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import trustme
 from pydantic import ValidationError
 
+from appliance.config.health import Trust
 from appliance.config.models import Health
 
 
@@ -21,10 +25,30 @@ def test_what_nobody_says_is_asked_as_before() -> None:
     assert (health.jitter, health.fail_open_below) == (0.1, 0.0)
 
 
+def test_certificates_are_read_with_the_file_and_nothing_else_in_it(tmp_path: Path) -> None:
+    authority, path = trustme.CA().cert_pem.bytes(), tmp_path / "ca.pem"
+    path.write_bytes("# das Zertifikat für hier\n".encode() + authority + b"and a word behind it\n" + trustme.CA().cert_pem.bytes())
+    trust = Health(type="https", verify=str(path)).verify  # type: ignore[arg-type]
+    assert (trust.how, trust.pem.count("BEGIN")) == ("file", 2) and authority.decode().strip() in trust.pem
+    path.unlink()
+    assert Health(type="https", verify=trust).verify is trust
+    assert Health(type="https", verify="off", server_name="a.example").verify == Trust("off")  # type: ignore[arg-type]
+    path.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+    with pytest.raises(ValidationError, match="no CA certificates"):
+        Health(type="https", verify=str(path))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("keys", "hint"),
     [
-        ({"type": "https"}, "http"),
+        ({"type": "htps"}, "http"),
+        ({"verify": "no"}, "write off, system, or the whole path"),
+        ({"verify": "ca.pem"}, "write off, system, or the whole path"),
+        ({"verify": "/nowhere/ca.pem"}, "no such file or directory"),
+        ({"verify": "/"}, "is a directory"),
+        ({"verify": "/etc/hostname"}, "BEGIN CERTIFICATE"),
+        ({"server_name": ".example.com"}, "such as www.example.com"),
+        ({"server_name": "a b"}, "such as www.example.com"),
         ({"expect": "600"}, "such as 200 or 200-399"),
         ({"expect": "299-200"}, "such as 200 or 200-399"),
         ({"expect": "20"}, "such as 200 or 200-399"),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import trustme
 import uvloop
 
+from appliance.config.health import Trust
 from appliance.config.models import Health
 from appliance.host.probes import probe
 
@@ -30,7 +33,7 @@ def play(request: pytest.FixtureRequest) -> Callable[[Story], None]:
 
 
 @asynccontextmanager
-async def serving(says: bytes, address: str = "127.0.0.1") -> AsyncIterator[tuple[int, list[bytes]]]:
+async def serving(says: bytes, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[int, list[bytes]]]:
     """A TCP server that reads a request, answers it and hangs up: its port, and what it was asked."""
     asked: list[bytes] = []
 
@@ -43,7 +46,7 @@ async def serving(says: bytes, address: str = "127.0.0.1") -> AsyncIterator[tupl
             pass
         writer.close()
 
-    server = await asyncio.start_server(serve, address, 0)
+    server = await asyncio.start_server(serve, address, 0, ssl=tls)
     async with server:
         yield server.sockets[0].getsockname()[1], asked
 
@@ -98,6 +101,72 @@ def test_http_names_the_target_itself_unless_a_host_is_given(play: Callable[[Sto
         async with serving(b"HTTP/1.1 200 OK\r\n\r\n", address) as (port, asked):
             assert await probe(Health(type="http"), address, port, None) == ""
         assert f"\r\nHost: {'[::1]' if ':' in address else address}:{port}\r\n".encode() in asked[0]
+
+    play(story)
+
+
+class Authority:
+    """One that is asked for nothing but in these tests, and a server of its."""
+
+    def __init__(self, *names: str) -> None:
+        self.ca, self.server = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ca.issue_cert(*names).configure_cert(self.server)
+        self.server.sni_callback = lambda socket, name, context: self.asked_for.append(name)
+        self.asked_for: list[str | None] = []
+
+    @property
+    def pem(self) -> Trust:
+        return Trust("file", self.ca.cert_pem.bytes().decode())
+
+
+OK, BAD = b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 500 Oops\r\n\r\n"
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(("keys", "known", "says", "why"), [
+    ({}, True, OK, ""),
+    ({}, True, BAD, "status 500"),
+    ({}, False, OK, "certificate: unable to get local issuer certificate"),
+    ({"server_name": "web.example"}, True, OK, ""),
+    ({"host": "web.example:443"}, True, OK, ""),
+    ({"server_name": "other.example"}, True, OK, "certificate: Hostname mismatch, certificate is not valid for 'other.example'."),
+    ({"verify": "off"}, False, OK, ""),
+    ({"verify": "off", "server_name": "other.example"}, True, OK, ""),
+    ({"verify": "off"}, True, BAD, "status 500"),
+    ({"verify": "system"}, True, OK, "certificate: unable to get local issuer certificate"),
+])  # fmt: skip
+def test_https_asks_for_a_status_of_whom_the_certificate_is_for(
+    play: Callable[[Story], None], address: str, keys: dict[str, Any], known: bool, says: bytes, why: str
+) -> None:
+    authority = Authority(address, "web.example")
+    trusted = authority if known else Authority("elsewhere")
+
+    async def story() -> None:
+        async with serving(says, address, authority.server) as (port, asked):
+            health = Health(**{"type": "https", "verify": trusted.pem, "path": "/ready"} | keys)
+            assert await probe(health, address, port, address) == why
+        assert len(asked) == (not why.startswith("certificate"))
+        named = keys.get("server_name") or keys.get("host", "").partition(":")[0] or None
+        assert authority.asked_for == [named]
+
+    play(story)
+
+
+def test_what_speaks_no_tls_or_says_nothing_is_down(play: Callable[[Story], None]) -> None:
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            health = Health(type="https", verify=Trust("off"), timeout=0.2)
+            assert await probe(health, "127.0.0.1", silent.getsockname()[1], None) == "no answer in 0.2 s"
+
+        async def chat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 mail.example ESMTP\r\n")
+            await asyncio.sleep(0.5)
+            writer.close()
+
+        async with await asyncio.start_server(chat, "127.0.0.1", 0) as server:
+            why = await probe(Health(type="https", verify=Trust("off")), "127.0.0.1", server.sockets[0].getsockname()[1], None)
+            assert why.startswith("TLS: ")
+        assert "refused" in (await probe(Health(type="https"), "127.0.0.1", unused(socket.SOCK_STREAM), None)).lower()
 
     play(story)
 
