@@ -48,7 +48,10 @@ def test_indexes_follow_the_order_of_the_nics() -> None:
 def test_keys_of_the_file_are_those_that_an_operator_may_write() -> None:
     timers = ("tcp-established", "tcp-opening", "tcp-closing", "udp", "udp-replied", "dns", "icmp")
     assert Timeouts.file_keys() == (*timers, "on-expiry", "refresh")
-    assert set(Rule.file_keys()) == {"from", "to", "source", "destination", "allow", "deny", "reject", "audit", "liberal", "pickup"}
+    assert set(Rule.file_keys()) == {
+        "from", "to", "source", "destination", "allow", "deny", "reject", "audit", "liberal", "pickup", "rate", "connections", "timeouts",
+        "mss-clamp", "when", "until",
+    }  # fmt: skip
     assert set(Forward.file_keys()) == {"on", "port", "address", "to"}
     assert "warnings" not in Config.file_keys()
 
