@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 from tests.perf.candidates import CLIENT, FAR, MACS, MILLION, NEAR, NFTABLES, SERVER, Candidate, softena
-from tests.perf.hosts import inside, ip, run
+from tests.perf.hosts import inside, ip, rows, run
 from tests.perf.process import resident
 from tests.perf.programs import program
 from tests.perf.rig import BULK_PORT, Rig
@@ -66,14 +66,16 @@ def flood(seconds: float, size: float = 1.0) -> Found:
     found, rate = Found("flood"), round(RATE * size)
     with Rig(limited(OURS)) as rig:
         ratios, selves = turns(rig, seconds, rate)
-        peak, status = peak_of(rig.pid), rig.ask("status")
+        peak, status, in_front = peak_of(rig.pid), rig.ask("status"), full(rig)
         alive = rig.process is not None and rig.process.poll() is None
     with Rig(KERNEL) as rig:
         theirs, others = turns(rig, max(4.0, seconds / 5), rate, 2)
+    slowest = sorted(selves, reverse=True)[:3]
     found.figures |= {"offered_kpps": round(rate / 1e3, 1), "calm_mbit": round(median(calm for calm, _ in ratios), 1),
                       "flood_mbit": round(median(busy for _, busy in ratios), 1), "kernel_kept": ratio(theirs), "self_opens": len(selves),
-                      "self_median_s": median(selves), "kernel_self_slowest_s": max(others), "flows": status["flows"]["used"],
-                      "drops": status["drops"]}  # fmt: skip
+                      "self_median_s": median(selves), "self_slowest_s": [round(each, 3) for each in slowest],
+                      "self_within_a_second": sum(each <= OPENS for each in selves), "kernel_self_slowest_s": max(others),
+                      "flows": status["flows"]["used"], "drops": status["drops"], "lost_in_front": in_front}  # fmt: skip
     found.at_most("the process ended", int(not alive))
     found.at_most("most memory", round(peak / 2**20, 1), MEMORY >> 20, " MiB")
     found.at_least("goodput of established connections, of calm", ratio(ratios), KEPT)
@@ -89,6 +91,12 @@ def ratio(pairs: list[tuple[float, float]]) -> float:
 def limited(candidate: Candidate) -> Candidate:
     """With no more private memory than promised: beyond it the kernel refuses. Source: setrlimit(2), RLIMIT_DATA."""
     return replace(candidate, command=lambda directory: ["prlimit", f"--data={MEMORY}", *candidate.command(directory)])
+
+
+def full(rig: Rig) -> int:
+    """Frames for which the client's device had no room, while the candidate did not get the CPU: a SYN among them comes a second later."""
+    with rig.client.call(open, "/proc/thread-self/net/dev") as file:
+        return rows(file)["client"][11]
 
 
 def peak_of(pid: int) -> int:
