@@ -109,8 +109,19 @@ def _pass_on(
         return refused if outside is None else refused._replace(outside=outside.address or 0)
     tried = audited.name, audited.word if audited.name else ""
     liberal = rule.liberal or ruleset.liberal
-    made = Decision(True, Reason.ALLOWED, rule.name, rule.line, egress, next_hop, reply, service, target, reply_hop, liberal, *tried)
+    made = Decision(
+        True, Reason.ALLOWED, rule.name, rule.line, egress, next_hop, reply, service, target, reply_hop, liberal, *tried,
+        *_handshake(facts, door, liberal),
+    )  # fmt: skip
     return made if outside is None else _hidden(made, outside)
+
+
+def _handshake(facts: Facts, door: Door | None, liberal: bool) -> tuple[int, bool]:
+    """Whether SYN cookies stand before the door, and whether who is behind it is told the client. A cookie's connection needs to be seen
+    both ways, and no such door keeps the appliance from itself."""
+    if door is None:
+        return 0, False
+    return 0 if liberal or facts.nic == SELF else door.guard, door.proxy
 
 
 def _hidden(decision: Decision, outside: Outside) -> Decision:

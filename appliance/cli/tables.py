@@ -30,7 +30,8 @@ def show_status(status: Mapping[str, Any]) -> None:
     uptime = timedelta(seconds=int(status["uptime"]))
     print(f"softena {status['version']}, {status['config']} (generation {status['generation']}), up {uptime}, {used:,} of {limit:,} flows")
     show("nics", NIC_COLUMNS, map(_nic, status["nics"]))
-    show("services", ("service", "listens"), ((each["name"], " ".join(each["listen"])) for each in status["services"]))
+    services = ((each["name"], " ".join(each["listen"]), cookies(each["syn-cookies"])) for each in status["services"])
+    show("services", ("service", "listens", "SYN cookies"), services)
     show("targets", ("service", "target", "address", "weight", "state", "health", "flows"), _targets(status["services"]))
     show("rules", ("rule", "line", *RULE_COLUMNS), map(_rule, status["rules"]))
     show_sets(status["sets"])
@@ -116,6 +117,14 @@ def _targets(services: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
             health = target["state"] + (", counts as up" if target["state"] == "down" and target["up"] else "")
             where = endpoint(target["address"], target["port"])
             yield named, target["name"], where, target["weight"], phase(target), health, f"{target['flows']:,}"
+
+
+def cookies(told: Mapping[str, Any]) -> str:
+    """Whether a service is under pressure, and how many cookies it has come to; nothing while there were none."""
+    if not (told["under-pressure"] or told["sent"]):
+        return ""
+    pressure = "under pressure, " if told["under-pressure"] else ""
+    return f"{pressure}{told['sent']:,} sent, {told['accepted']:,} accepted, {told['refused']:,} refused"
 
 
 def phase(target: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Final, NamedTuple
 from pydantic import AfterValidator, PlainValidator
 
 from appliance.config.errors import BadValueError
-from appliance.config.section import Section
+from appliance.config.protect import Handshakes
 from appliance.config.values import OneOrMore, scalar
 
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -73,7 +73,7 @@ Rates = Annotated[tuple[Annotated[Rate, PlainValidator(_rate)], ...], AfterValid
 Mosts = Annotated[tuple[Annotated[Most, PlainValidator(_most)], ...], AfterValidator(_once), OneOrMore]
 
 
-class Protect(Section):
+class Protect(Handshakes):
     """What a service takes of new flows."""
 
     new_flows: Rates = ()

@@ -18,6 +18,7 @@ from pydantic import Field, PlainValidator, ValidationInfo
 from appliance.config.addresses import Address, Addresses, Network, Ports, endpoint, port, protocol_ports
 from appliance.config.errors import BadValueError
 from appliance.config.objects import NAME, ObjectName, Places, object_name
+from appliance.config.protect import Handshakes
 from appliance.config.section import Section
 from appliance.config.timeouts import OwnTimeouts
 from appliance.config.values import OneOrMore, Segment, Some, Switch, Title, ZoneWords, scalar
@@ -106,6 +107,7 @@ class Forward(Section):
     hairpin: Switch = True
     timeouts: OwnTimeouts = OwnTimeouts()
     mss_clamp: Segment = 0
+    protect: Handshakes = Handshakes()
 
     @property
     def family(self) -> int:

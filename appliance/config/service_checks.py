@@ -25,6 +25,7 @@ def check(scope: Scope) -> Iterator[Finding]:
     for service in scope.config.services.values():
         if ("services", service.name) not in scope.broken:
             yield from _families(service)
+            yield from _clients(service)
             yield from _targets(service)
             yield from _health(service)
             yield from _passive(service)
@@ -48,6 +49,17 @@ def _families(service: Service) -> Iterator[Finding]:
         path = ("services", service.name, "targets")
         hint = "give one a weight above 0 to serve new clients"
         yield Finding(path, "every target is drained", hint, "weight 0 everywhere", warning=True)
+
+
+def _clients(service: Service) -> Iterator[Finding]:
+    """What targets are told of their clients."""
+    path: Path = ("services", service.name)
+    if service.masquerade and "client_ip" in service.model_fields_set and service.client_ip != "translate":
+        yield Finding((*path, "client-ip"), "contradicts `masquerade`", "remove `masquerade`", service.client_ip)
+    for index, listen in enumerate(service.listen):
+        if service.client_ip == "proxy-v2" and listen.protocol != PROTOCOLS["tcp"]:
+            hint = "make it a service of its own, or write `client-ip: translate`"
+            yield Finding((*path, "listen", index), "proxy-v2 is for TCP alone", hint)
 
 
 def _targets(service: Service) -> Iterator[Finding]:

@@ -108,7 +108,11 @@ class Service(Section):
     affinity: Affinity | None = None
     targets: Annotated[tuple[Target, ...], Some]
     health: Health | None = None
+    client_ip: Annotated[Literal["preserve", "translate", "proxy-v2"], only("preserve", "translate", "proxy-v2")] = "preserve"
+    """What targets see as their client. preserve: its own address. translate: the appliance's. proxy-v2: the same, and before the client's
+    first byte a header of the PROXY protocol, which says who it is."""
     masquerade: Switch = False
+    """Another word for `client-ip: translate`."""
     hairpin: Switch = True
     lost_flows: Annotated[Literal["reset", "keep", "rebalance"], only("reset", "keep", "rebalance")] = "reset"
     """What becomes of the flows of a target that health checks find down. reset: they end, and TCP's ends are told. keep: they stay.
@@ -121,3 +125,8 @@ class Service(Section):
     timeouts: OwnTimeouts = OwnTimeouts()
     mss_clamp: Segment = 0
     protect: Protect = Protect()
+
+    @property
+    def hides_client(self) -> bool:
+        """Whether targets see the appliance's address."""
+        return self.masquerade or self.client_ip != "preserve"

@@ -3,6 +3,7 @@
     frame --parse--> key --find--> known:   track, rewrite, neighbour, send           (program, tcp, rewrite, adjacency)
                                |-> alike:   begun by what was decided of its like, then known               (megaflow)
                                \\-> unknown: a pending flow, frames parked, a Miss --> the pair's coroutine decides
+    SYN --too many are half open: answered by a cookie, nothing kept--> its ACK begins the flow                      (synproxy)
     fragments of a packet wait for its first, then follow it                                                         (fragments, trains)
     commands (install, deny, delete, adjacency, send) <---------------------------------/
     timer wheel: pending, half-open, replied, closing flows end; expired ones leave the table                (wheel)
@@ -15,8 +16,8 @@
     tcp         the tracker's transition table
     views       the records, made of structs
     engine      all state of a worker, as structs; header-only like these, which are compiled into program:
-                key, classify, forward, fragments, trains, window, clamp, begin, installing, rewrite, adjacency, parking, work,
-                flows, commands
+                key, classify, forward, passing, fragments, trains, window, clamp, begin, installing, rewrite, adjacency, parking, work,
+                flows, commands; of two handshakes that make one connection: cookie, synproxy, splice, splicing, relay, proxy, segments
 
 One `Worker` is one writer: all its state is C structs that only the executor's thread changes. Rings carry work out and commands in.
 """

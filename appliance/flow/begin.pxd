@@ -14,11 +14,12 @@ from appliance.flow.installing cimport admit, drop_denied, make_room, settle, se
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.limits cimport Places
 from appliance.flow.megaflow cimport (
-    ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_KEEPS, ALIKE_PORT, ALIKE_REPLY_DIRECT, ALIKE_VARY, Hop, MEGAFLOW_DENY, Megaflow, draw,
-    hop_find, megaflow_find,
+    ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_DRAWN, ALIKE_HIDDEN, ALIKE_KEEPS, ALIKE_PORT, ALIKE_REPLY_DIRECT, ALIKE_VARY, Hop, MEGAFLOW_ASK, MEGAFLOW_DENY,
+    Megaflow, draw, hop_find,
 )
 from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL
+from appliance.flow.splice cimport Splice
 from appliance.flow.table cimport (
     CLASS_DENIED, CLASS_PENDING, State, Table, flow_free, flow_handle, flow_take, table_find, table_insert, table_remove,
 )
@@ -59,7 +60,7 @@ cdef inline bint follow(Engine *engine, uint32_t slot, const Megaflow *found, Co
     memset(command, 0, sizeof(Command))
     command.flow, command.generation, command.duration = flow_handle(engine.table, slot), engine.megaflows.generation, found.duration
     command.rule, command.audit, command.service, command.target = found.rule, found.audit, found.service, found.target
-    command.nic, command.flags, command.reason = found.nic, found.flags, found.reason
+    command.nic, command.flags, command.reason, command.proxy = found.nic, found.flags, found.reason, found.proxy
     if found.what == MEGAFLOW_DENY:
         return True
     reply[0] = found.reply
@@ -79,15 +80,20 @@ cdef inline uint8_t claim_reply(Engine *engine, uint32_t slot, Tuple *reply, uin
     cdef Table *table = engine.table
     cdef bint echo = is_icmp(reply.version, reply.protocol)
     cdef bint ports = reply.protocol == PROTOCOL_TCP or reply.protocol == PROTOCOL_UDP
-    cdef bint low = alike & ALIKE_HIDDEN and not alike & ALIKE_KEEPS and ports and ntohs(reply.dport) < LOWEST_PORT
+    cdef uint16_t own = ntohs(reply.dport)
+    cdef uint16_t port
+    cdef bint low = alike & ALIKE_HIDDEN and not alike & ALIKE_KEEPS and ports and own < LOWEST_PORT
     cdef uint64_t hash
     cdef uint32_t taken
     cdef int n
     for n in range(PORT_TRIES):
-        if n or low:
+        if n or low or alike & ALIKE_DRAWN:
             if not alike & ALIKE_VARY or not (ports or echo):
                 return REFUSED_TAKEN
-            reply.dport = htons(<uint16_t> (LOWEST_PORT + draw(engine.megaflows) % PORTS))
+            port = <uint16_t> (LOWEST_PORT + draw(engine.megaflows) % PORTS)
+            if n < PORT_TRIES // 2:            # even stays even, as long as that may work
+                port = <uint16_t> (port & 0xFFFE | own & 1)
+            reply.dport = htons(port)
             if echo:
                 reply.sport = reply.dport
         hash = key_hash(&table.secret, reply)
@@ -100,13 +106,13 @@ cdef inline uint8_t claim_reply(Engine *engine, uint32_t slot, Tuple *reply, uin
     return REFUSED_TAKEN
 
 
-cdef inline bint decide(Engine *engine, uint32_t slot, Frame *frame, uint32_t *passes, uint64_t now) noexcept nogil:
+cdef inline bint decide(
+    Engine *engine, uint32_t slot, Frame *frame, const Megaflow *found, uint32_t *passes, uint64_t now
+) noexcept nogil:
     """Decide a flow by what was decided about its like. False: nothing was, or its own case is too special."""
-    cdef State *state = &engine.table.flows[slot].state
-    cdef const Megaflow *found = megaflow_find(engine.megaflows, &engine.table.flows[slot].half[0].key, state.nic_in, state.tcp_flags)
     cdef Command command
     cdef Places places
-    if found == NULL or not follow(engine, slot, found, &command):
+    if found == NULL or found.what == MEGAFLOW_ASK or not follow(engine, slot, found, &command):
         return False
     if found.what == MEGAFLOW_DENY or not admit(engine, slot, &command, &places, now):
         settle_denied(engine, slot, &command, now)
@@ -136,10 +142,10 @@ cdef inline uint32_t ask(Engine *engine, Lane *lane, uint32_t slot, Frame *frame
 
 
 cdef inline uint32_t begin_flow(
-    Engine *engine, Lane *lane, Frame *frame, const Tuple *key, uint64_t hash, uint64_t now
+    Engine *engine, Lane *lane, Frame *frame, const Tuple *key, uint64_t hash, const Megaflow *found, const Splice *splice, uint64_t now
 ) noexcept nogil:
-    """The first frame of an unknown flow. Returns slot << 1 if it may pass; otherwise it waits, or is gone. Without room anywhere, only
-    the frame is lost."""
+    """The first frame of an unknown flow, of whose like was decided what was `found`. Returns slot << 1 if it may pass; otherwise it waits, or
+    is gone. Without room anywhere, only the frame is lost. `splice`: of a TCP flow; all zero, or a handshake that is over."""
     cdef Table *table = engine.table
     cdef State *state
     cdef uint32_t slot, reason, passes = 0
@@ -156,12 +162,13 @@ cdef inline uint32_t begin_flow(
     state.nic_in, state.queue, state.tcp_flags = frame.nic, <uint8_t> frame.queue, frame.parsed.tcp_flags
     if key.protocol == PROTOCOL_TCP:
         memset(&table.connections[slot], 0, sizeof(Connection))
+        table.connections[slot].splice = splice[0]
     state.length = <uint16_t> (frame.length if frame.length < 65535 else 65535)
     if not table_insert(table, slot << 1, hash):
         flow_free(table, slot)
         drop(engine, frame, DROP_TABLE_FULL)
         return 0
-    if decide(engine, slot, frame, &passes, now):
+    if decide(engine, slot, frame, found, &passes, now):
         engine.counters.misses += 1
         engine.counters.alike += 1
         return passes

@@ -19,14 +19,17 @@ from appliance.flow.key cimport Tuple
 from appliance.flow.limits cimport Places
 from appliance.flow.megaflow cimport MEGAFLOW_DENY, MEGAFLOW_PASS
 from appliance.flow.parking cimport unpark
-from appliance.flow.reasons cimport DROP_MISS_FULL
+from appliance.flow.reasons cimport DROP_DELETED, DROP_MISS_FULL
+from appliance.flow.synproxy cimport guarded
 from appliance.flow.table cimport CLASS_FREE, CLASS_PENDING, State, flow_handle
+from appliance.flow.tcp cimport EVENT_SYN, tcp_event_of
 from appliance.flow.trains cimport earlier_train, end_due_trains
 from appliance.flow.wheel cimport wheel_deadline
 from appliance.flow.work cimport lane_of, miss_room, push_miss
 from ena_dev.bus.atomic cimport load_acquire, store_release
 from ena_dev.driver.pool cimport NO_BUFFER, OWNER_BURST, pool_data, pool_give, pool_take
 from ena_dev.driver.rings cimport Frame, SEND_OK
+from ena_dev.packet.headers cimport PROTOCOL_TCP
 
 
 cdef enum:
@@ -79,6 +82,16 @@ cdef inline void deny(Engine *engine, uint32_t slot, const Command *command, uin
         first = False
 
 
+cdef inline bint cookie_instead(Engine *engine, uint32_t slot, const Command *command) noexcept nogil:
+    """Whether a flow that may begin is better answered by a cookie; that it may is remembered, for when that comes back."""
+    cdef const State *state = &engine.table.flows[slot].state
+    if not command.guard or engine.table.flows[slot].half[0].key.protocol != PROTOCOL_TCP or tcp_event_of(state.tcp_flags) != EVENT_SYN:
+        return False
+    if engine.table.connections[slot].splice.what or not guarded(engine, command.guard, command.service):
+        return False
+    return remember(engine, slot, command, MEGAFLOW_PASS)
+
+
 cdef inline void install(Engine *engine, uint32_t slot, const Command *command, uint64_t now) noexcept nogil:
     cdef State *state = &engine.table.flows[slot].state
     cdef Tuple *key = &engine.table.flows[slot].half[0].key
@@ -88,6 +101,12 @@ cdef inline void install(Engine *engine, uint32_t slot, const Command *command, 
     cdef Places places
     if state.cls != CLASS_PENDING or key.version != command.reply.version or key.protocol != command.reply.protocol:
         engine.counters.stale += 1
+        return
+    if cookie_instead(engine, slot, command):
+        parked = state.parked
+        state.parked = 0
+        flow_end(engine, slot, DROP_DELETED)
+        run_parked(engine, parked, now)
         return
     if not admit(engine, slot, &over, &places, now):
         remember(engine, slot, command, MEGAFLOW_PASS)     # the next ones of its kind are for the limits alone

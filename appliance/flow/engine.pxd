@@ -6,6 +6,7 @@ Only the executor's thread writes an Engine, or who holds its barrier. The rings
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from appliance.flow.cookie cimport Cookies
 from appliance.flow.fragments cimport Fragments
 from appliance.flow.key cimport Tuple
 from appliance.flow.limits cimport Limits
@@ -119,8 +120,10 @@ cdef struct Command:
     uint32_t chosen            # the target's number in it, from 1; 0: no pool was asked
     uint8_t op
     uint8_t nic
-    uint8_t flags              # FLOW_DECREMENT
+    uint8_t flags              # FLOW_DECREMENT, FLOW_LIBERAL
     uint8_t reason
+    uint8_t guard              # TCP: GUARD_*
+    uint8_t proxy              # TCP: the target reads who its client is
     uint8_t state              # ADJACENCY_*
     uint8_t mac[6]
 
@@ -151,6 +154,12 @@ cdef struct Profile:           # how the flows that a rule lets through are kept
 cdef struct Outcome:           # of new flows to a target
     uint32_t answered, refused, silent
 
+cdef struct Service:           # what its handshakes are about; the first is that of all flows without a service
+    uint64_t sent, accepted, refused    # cookies
+    uint32_t opening           # half-open flows
+    uint16_t mss               # that its targets have said, 0: none has
+    uint8_t pressed
+
 cdef struct Engine
 
 cdef struct Lane:              # one queue pair; the index of a ring never wraps back: the slot is its low bits
@@ -177,6 +186,7 @@ cdef struct Counters:
     uint64_t alike             # of the misses: decided by a megaflow
     uint64_t ended             # flows begun are `misses`: ended, or in the table
     uint64_t control_sent, control_dropped
+    uint64_t made              # sent, or dropped, without having been received
     uint64_t evicted[CLASSES]
     uint64_t drops[DROP_REASONS]
 
@@ -199,6 +209,8 @@ cdef struct Engine:
     uint8_t profile_of_service[RULES]    # of flows whose rule has none
     uint32_t targets[TARGETS]  # decided flows of each
     Outcome outcomes[TARGETS]
+    Service services[TARGETS]
+    Cookies cookies
     Parking parking
     Fragments fragments
     Pair *touched[TOUCHED]     # sent to, and not yet rung

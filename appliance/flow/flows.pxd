@@ -8,10 +8,11 @@ from appliance.flow.engine cimport (
     TIMEOUT_UDP_REPLIED, drop, profile_of,
 )
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
-from appliance.flow.limits cimport limits_give
 from appliance.flow.outcomes cimport note_expiry
+from appliance.flow.limits cimport limits_give
 from appliance.flow.parking cimport SHARE_DECISION, park, unpark
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL, DROP_UNDECIDED
+from appliance.flow.splicing cimport splice_due, splice_give_up
 from appliance.flow.table cimport (
     CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED, FLOW_UNCOUNTED, Chain, Flow, State, Table,
     flow_free, flow_move, flow_take, table_insert, table_remove,
@@ -35,6 +36,7 @@ cdef inline uint64_t flow_due(const Engine *engine, const Flow *flow) noexcept n
     """When a flow ends if nothing more is seen of it, ns."""
     cdef const State *state = &flow.state
     cdef const Tuple *key = &flow.half[0].key
+    cdef uint64_t due
     cdef int which
     if state.cls == CLASS_PENDING or state.cls == CLASS_DENIED:
         return state.until
@@ -50,7 +52,8 @@ cdef inline uint64_t flow_due(const Engine *engine, const Flow *flow) noexcept n
         which = TIMEOUT_DNS
     else:
         which = TIMEOUT_UDP_REPLIED if state.cls == CLASS_ESTABLISHED else TIMEOUT_UDP
-    return state.last_seen + profile_of(engine, state.rule, state.service).timeouts[which]
+    due = state.last_seen + profile_of(engine, state.rule, state.service).timeouts[which]
+    return min(due, state.until) if state.spliced and state.until else due
 
 
 cdef inline int class_of_tcp(uint8_t tcp) noexcept nogil:
@@ -66,8 +69,15 @@ cdef inline void flow_arm(Engine *engine, uint32_t slot) noexcept nogil:
         engine.task.deadline = when
 
 
+cdef inline void count_opening(Engine *engine, uint32_t slot, int by) noexcept nogil:
+    if engine.table.flows[slot].state.cls == CLASS_OPENING:
+        engine.services[engine.table.flows[slot].state.service].opening += by
+
+
 cdef inline void flow_reclass(Engine *engine, uint32_t slot, int cls) noexcept nogil:
+    count_opening(engine, slot, -1)
     flow_move(engine.table, slot, cls)
+    count_opening(engine, slot, 1)
     flow_arm(engine, slot)
 
 
@@ -105,6 +115,7 @@ cdef inline void flow_end(Engine *engine, uint32_t slot, uint32_t reason) noexce
     cdef Table *table = engine.table
     wheel_cancel(engine.wheel, slot)
     drop_parked(engine, slot, reason)
+    count_opening(engine, slot, -1)
     forget_reply(engine, slot)
     table_remove(table, slot << 1, key_hash(&table.secret, &table.flows[slot].half[0].key))
     flow_free(table, slot)
@@ -154,9 +165,14 @@ cdef inline int expire(Engine *engine, uint64_t now, int budget) noexcept nogil:
         if flow_due(engine, &engine.table.flows[slot]) > now:
             flow_arm(engine, slot)
             continue
+        if engine.table.flows[slot].state.spliced and splice_due(engine, slot, now):
+            flow_arm(engine, slot)
+            continue
         if owes_reset(engine, &engine.table.flows[slot].state) and not say_goodbye(engine, slot, now):
             wheel_arm(engine.wheel, slot, now + RESET_PAUSE)
             continue
+        if engine.table.flows[slot].state.spliced:
+            splice_give_up(engine, slot, now)
         engine.counters.expired += 1
         note_expiry(engine, &engine.table.flows[slot])
         flow_end(engine, slot, DROP_UNDECIDED)

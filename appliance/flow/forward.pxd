@@ -7,28 +7,32 @@ takes its size; only then does it change the flow, and the flow the frame.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from appliance.flow.adjacency cimport egress
 from appliance.flow.begin cimport begin_flow
 from appliance.flow.clamp cimport clamp_mss
 from appliance.flow.classify cimport VERDICT_FLOW, VERDICT_FRAGMENT, VERDICT_PUNT, classify
 from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_TOO_BIG, PUNT_TTL, count_rule, drop, flush_touched
-from appliance.flow.flows cimport class_of_tcp, flow_end, flow_reclass, give_back
+from appliance.flow.flows cimport flow_end
 from appliance.flow.fragments cimport (
     PIECE_CONFLICTS, PIECE_DUPLICATE, Piece, TRAIN_DEAD, TRAIN_FOLLOWS, TRAIN_WAITS, Train, key_of_train, read_piece, train_find, train_note,
 )
 from appliance.flow.key cimport Tuple, key_hash, key_of_frame
-from appliance.flow.outcomes cimport note_opening
+from appliance.flow.megaflow cimport Megaflow, megaflow_find
 from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
+from appliance.flow.passing cimport pass_frame, track
 from appliance.flow.reasons cimport (
     DROP_DELETED, DROP_FRAGMENT_DUPLICATE, DROP_FRAGMENT_FIRST, DROP_FRAGMENT_FULL, DROP_FRAGMENT_OVERLAP, DROP_FRAGMENT_RANGE,
-    DROP_NOT_A_START, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC,
+    DROP_NOT_A_START, DROP_NOT_OPEN, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC,
 )
-from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
+from appliance.flow.relay cimport hear_originator, pass_spliced
+from appliance.flow.splice cimport Splice
+from appliance.flow.synproxy cimport ack_begins, holds_cookie, syn_ends
 from appliance.flow.table cimport (
-    CLASS_DENIED, CLASS_ESTABLISHED, CLASS_FREE, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_LIBERAL,
-    FLOW_OUTBOUND, FLOW_REWRITE, FLOW_TELL, Flow, Half, State, first_bucket, flow_handle, prefetch, prefetch_write, second_bucket, table_find, table_likely,
+    CLASS_DENIED, CLASS_FREE, CLASS_PENDING, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_TELL, State, first_bucket, flow_handle, prefetch,
+    prefetch_write, second_bucket, table_find, table_likely,
 )
-from appliance.flow.tcp cimport CLOSED, ESTABLISHED, EVENT_SYN, SYN_RECEIVED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_event_of, tcp_step
+from appliance.flow.tcp cimport (
+    CLOSED, ESTABLISHED, EVENT_ACK, EVENT_FIN, EVENT_SYN, SYN_RECEIVED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_event_of, tcp_step,
+)
 from appliance.flow.trains cimport count_data, fragment_passes, train_end, train_kill, train_of, train_park, train_unpark
 from appliance.flow.window cimport WINDOW_PASSES, WINDOW_REFUSES, window_judge
 from appliance.flow.work cimport lane_of, punt, reject
@@ -51,31 +55,12 @@ cdef inline bint may_be_cut(const Frame *frame) noexcept nogil:
     return frame.parsed.version == 4 and not frame.data[frame.parsed.l3_offset + 6] & 0x40
 
 
-cdef inline void track(Engine *engine, uint32_t slot, int direction, uint8_t tcp, uint64_t now) noexcept nogil:
-    """The frame passes: what it changes in the flow's state."""
-    cdef State *state = &engine.table.flows[slot].state
-    cdef int cls
-    if not (direction and state.flags & FLOW_OUTBOUND):
-        state.last_seen = now
-    if tcp != TCP_NONE:
-        if state.target and (state.cls == CLASS_OPENING or tcp == CLOSED):
-            note_opening(engine, &engine.table.flows[slot], direction, tcp)
-        if tcp != state.tcp:
-            state.tcp = tcp
-            if tcp == TIME_WAIT or tcp == CLOSED:
-                give_back(engine, slot)
-            cls = class_of_tcp(tcp)
-            if cls != state.cls:
-                flow_reclass(engine, slot, cls)
-    elif direction and state.cls == CLASS_UNREPLIED:
-        engine.outcomes[state.target].answered += 1    # of what has no target, for nobody
-        flow_reclass(engine, slot, CLASS_ESTABLISHED)
-
-
-cdef inline bint numbers_fit(Engine *engine, uint32_t slot, int direction, const Frame *frame, uint8_t *tcp) noexcept nogil:
+cdef inline bint numbers_fit(Engine *engine, uint32_t slot, int direction, Frame *frame, uint8_t *tcp) noexcept nogil:
     """Whether a TCP segment's numbers are possible; one that its receiver will not take for good changes no state."""
     cdef State *state = &engine.table.flows[slot].state
     cdef int result
+    if state.spliced and not direction and not hear_originator(engine, slot, frame):
+        return False
     if state.flags & FLOW_LIBERAL:
         return True
     result = window_judge(&engine.table.connections[slot], frame, state.tcp, direction)
@@ -84,23 +69,17 @@ cdef inline bint numbers_fit(Engine *engine, uint32_t slot, int direction, const
     return result != WINDOW_REFUSES
 
 
-cdef inline void pass_frame(Engine *engine, uint32_t ref, Frame *frame, uint64_t now) noexcept nogil:
-    """Count, translate and send a frame that its flow lets pass."""
-    cdef int direction = ref & 1
-    cdef Flow *flow = &engine.table.flows[ref >> 1]
-    cdef Half *half = &flow.half[direction]
-    half.packets += 1
-    half.bytes += frame.length
-    count_rule(engine, flow.state.rule, flow.state.audit, frame.length, now)
-    if frame.parsed.flags & PARSED_FRAGMENT:
-        fragment_passes(engine, ref, frame, now)
-    if frame.parsed.tcp_flags & TCP_SYN:
-        clamp_mss(engine, flow, frame)
-    if flow.state.flags & FLOW_DECREMENT:
-        rewrite_ttl(frame.data + frame.parsed.l3_offset, frame.parsed.version)
-    if flow.state.flags & FLOW_REWRITE:
-        rewrite_tuple(frame, half, &flow.half[direction ^ 1])
-    egress(engine, half.adjacency, frame, now)
+cdef inline bint too_early(const State *state, int direction, const Frame *frame) noexcept nogil:
+    """Whether the originator, who has a cookie's connection, speaks before its target has one."""
+    cdef uint8_t event = tcp_event_of(frame.parsed.tcp_flags)
+    return state.spliced and state.tcp == SYN_SENT and direction == 0 and (event == EVENT_ACK or event == EVENT_FIN)
+
+
+cdef inline bint proven(Engine *engine, const State *state, const Frame *frame, const Tuple *key, uint64_t now) noexcept nogil:
+    """Whether what was denied as no beginning has one after all: it acknowledges a cookie."""
+    cdef uint32_t isn
+    return (now < engine.cookies.until and state.reason == DROP_NOT_A_START and frame.parsed.protocol == PROTOCOL_TCP
+            and holds_cookie(engine, frame, key, &isn, now))
 
 
 cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now) noexcept nogil:
@@ -119,7 +98,7 @@ cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now)
         if tcp == TCP_NONE and state.flags & FLOW_LIBERAL and state.tcp <= SYN_RECEIVED:    # the other half may go another way
             tcp = tcp_step(&engine.tcp, ESTABLISHED, direction, frame.parsed.tcp_flags)
         if tcp == TCP_NONE:
-            drop(engine, frame, DROP_TCP_INVALID)
+            drop(engine, frame, DROP_NOT_OPEN if too_early(state, direction, frame) else DROP_TCP_INVALID)
             return True
         if tcp == SYN_SENT and (state.tcp == TIME_WAIT or state.tcp == CLOSED):
             flow_end(engine, slot, DROP_DELETED)
@@ -137,7 +116,10 @@ cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now)
     else:
         refused = tcp == CLOSED and state.tcp == SYN_SENT
         track(engine, slot, direction, tcp, now)
-        pass_frame(engine, ref, frame, now)
+        if state.spliced and tcp != TCP_NONE:
+            pass_spliced(engine, ref, frame, now)
+        else:
+            pass_frame(engine, ref, frame, now)
         if refused:                            # or withdrawn: nothing was opened that something could belong to
             flow_end(engine, slot, DROP_DELETED)
     return True
@@ -152,6 +134,8 @@ cdef inline bint begins_after_all(const State *state, const Frame *frame) noexce
 cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *key, uint64_t hash, uint64_t now) noexcept nogil:
     """A classified frame: to its flow, or the first of one."""
     cdef uint32_t ref = table_find(engine.table, key, hash)
+    cdef const Megaflow *found
+    cdef Splice splice
     cdef State *state
     if ref:
         state = &engine.table.flows[ref >> 1].state
@@ -159,7 +143,7 @@ cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *k
             if not park(&engine.parking, engine.pool, &state.parked, frame, SHARE_DECISION, PARKED_EACH):
                 drop(engine, frame, DROP_PARKING_FULL)
             return
-        if state.cls == CLASS_DENIED and not begins_after_all(state, frame):
+        if state.cls == CLASS_DENIED and not (begins_after_all(state, frame) or proven(engine, state, frame, key, now)):
             state.last_seen = now
             count_rule(engine, state.rule, state.audit, frame.length, now)
             if state.flags & FLOW_TELL:
@@ -171,7 +155,13 @@ cdef inline void handle(Engine *engine, Lane *lane, Frame *frame, const Tuple *k
             flow_end(engine, ref >> 1, DROP_DELETED)
         elif known(engine, ref, frame, now):
             return
-    ref = begin_flow(engine, lane, frame, key, hash, now)
+    found = megaflow_find(engine.megaflows, key, frame.nic, frame.parsed.tcp_flags)
+    if key.protocol == PROTOCOL_TCP:
+        if syn_ends(engine, frame, key, found, now):
+            return
+        if ack_begins(engine, frame, key, &splice, now):
+            found = megaflow_find(engine.megaflows, key, frame.nic, TCP_SYN)
+    ref = begin_flow(engine, lane, frame, key, hash, found, &splice, now)
     if ref and not known(engine, ref, frame, now):
         drop(engine, frame, DROP_TCP_INVALID)
 

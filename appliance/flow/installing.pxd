@@ -11,11 +11,12 @@ from appliance.flow.flows cimport class_of_tcp, evict, flow_end, flow_reclass, f
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.limits cimport Places, limits_admit, limits_take
 from appliance.flow.megaflow cimport (
-    ALIKE, ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_PORT, ALIKE_REPLY_DIRECT, Kind, MEGAFLOW_PASS, MEGAFLOW_POOL, Megaflow,
+    ALIKE, ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_PORT, ALIKE_REPLY_DIRECT, Kind, MEGAFLOW_ASK, MEGAFLOW_PASS, MEGAFLOW_POOL, Megaflow,
     hop_put, kind_of, megaflow_put,
 )
 from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NEIGHBOUR, DROP_NO_ROUTE, DROP_OVER_LIMIT
 from appliance.flow.rewrite cimport rewrite_needed, rewrite_prepare
+from appliance.flow.splicing cimport splice_begin
 from appliance.flow.table cimport (
     CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED, FLOW_OUTBOUND, FLOW_REWRITE, FLOW_TELL, Flow, State, Table, table_decided,
     table_find, table_insert,
@@ -89,6 +90,7 @@ cdef inline void settle(Engine *engine, uint32_t slot, const Command *command, P
         state.flags |= FLOW_OUTBOUND
     if flow.half[0].key.protocol == PROTOCOL_TCP:
         state.tcp = SYN_SENT if tcp_event_of(state.tcp_flags) == EVENT_SYN else ESTABLISHED
+        splice_begin(engine, slot, command)
         flow_reclass(engine, slot, class_of_tcp(state.tcp))
     else:
         flow_reclass(engine, slot, CLASS_UNREPLIED)
@@ -149,16 +151,20 @@ cdef inline void remember_hops(Engine *engine, const Tuple *key, uint8_t nic, co
         hop_put(engine.megaflows, nic, key.version, key.source, command.reply_adjacency, engine.adjacencies[command.reply_adjacency].epoch)
 
 
-cdef inline void remember(Engine *engine, uint32_t slot, const Command *command, uint8_t what) noexcept nogil:
-    """Decide the flow's like by this from now on, if the decision is of the rules that hold now."""
+cdef inline bint remember(Engine *engine, uint32_t slot, const Command *command, uint8_t what) noexcept nogil:
+    """Decide the flow's like by this from now on, if the decision is of the rules that hold now. False: nothing is remembered."""
     cdef State *state = &engine.table.flows[slot].state
     cdef Tuple *key = &engine.table.flows[slot].half[0].key
     cdef Kind kind
     cdef Megaflow *place
-    if not command.alike & ALIKE or command.generation != engine.megaflows.generation:
-        return
+    if not (command.alike & ALIKE or command.guard) or command.generation != engine.megaflows.generation:
+        return False
     if not kind_of(engine.megaflows, key, state.nic_in, state.tcp_flags, &kind):
-        return
+        return False
+    if not command.alike & ALIKE:
+        place = megaflow_put(engine.megaflows, &kind)
+        place.what, place.service, place.guard = MEGAFLOW_ASK, command.service, command.guard
+        return True
     if command.chosen:
         place = megaflow_put(engine.megaflows, &kind)
         place.what, place.pool = MEGAFLOW_POOL, command.pool
@@ -166,9 +172,11 @@ cdef inline void remember(Engine *engine, uint32_t slot, const Command *command,
     place = megaflow_put(engine.megaflows, &kind)
     place.what, place.alike, place.reply, place.duration = what, command.alike, command.reply, command.duration
     place.nic, place.flags, place.reason = command.nic, command.flags, command.reason
+    place.guard, place.proxy = command.guard, command.proxy
     place.rule, place.audit, place.service, place.target = command.rule, command.audit, command.service, command.target
     place.adjacencies[0], place.adjacencies[1] = command.adjacency, command.reply_adjacency
     place.epochs[0], place.epochs[1] = engine.adjacencies[command.adjacency].epoch, engine.adjacencies[command.reply_adjacency].epoch
     if what == MEGAFLOW_PASS:
         place.alike |= translates(key, &command.reply)
         remember_hops(engine, key, state.nic_in, command)
+    return True

@@ -27,6 +27,7 @@ cdef enum:  # Megaflow.what
     MEGAFLOW_PASS = 1
     MEGAFLOW_DENY = 2
     MEGAFLOW_POOL = 3          # a pool chooses the target, or what the source becomes, and flows of the same choice are alike
+    MEGAFLOW_ASK = 4           # each is decided by itself; what they have in common is `service` and `guard`
 
 cdef enum:  # Megaflow.alike and Command.alike
     ALIKE = 1                  # the decision is one for all flows of the kind
@@ -37,6 +38,7 @@ cdef enum:  # Megaflow.alike and Command.alike
     ALIKE_ADDRESS = 32         # the destination changes,
     ALIKE_PORT = 64            # and its port
     ALIKE_KEEPS = 128          # a source port below 1024 stays, though the source is hidden
+    ALIKE_DRAWN = 256          # the source port is another at random
 
 
 cdef struct Cuts:              # where a dimension's answers change: x is of class i if i cuts are at or below it
@@ -71,6 +73,8 @@ cdef struct Megaflow:          # 104 bytes
     uint8_t nic
     uint8_t flags              # FLOW_DECREMENT
     uint8_t reason
+    uint8_t guard              # GUARD_*
+    uint8_t proxy
 
 cdef struct Hop:               # an address on a link, and its adjacency
     uint8_t address[16]        # as in a Tuple

@@ -70,6 +70,8 @@ class Worker:
         audit: int = 0,
         alike: int = 0,
         pool: tuple[int, int] | None = None,
+        guard: int = 0,
+        proxy: bool = False,
     ) -> bool:
         """Decide a pending flow: let it pass. `reply` reversed is the rewrite. Its parked frames go on, in order.
 
@@ -78,6 +80,9 @@ class Worker:
         liberal: of TCP any sequence numbers pass, and a handshake of which only half is seen.
         audit: a rule that would have decided, and is counted as well, 0: none.
         alike: ALIKE_* bits (`appliance/flow/megaflow.pxd`): how the decision holds for all flows alike; pool: the (pool, target) chosen.
+        guard: of TCP, whether SYNs like this one are answered by cookies: 0 never, 1 while the service is under pressure, 2 always. When
+        one is due, the flow is not opened but remembered as one that may be, and begins when the cookie comes back.
+        proxy: of TCP, its target reads a PROXY protocol header first.
         """
     def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0, audit: int = 0, tell: bool = False,
         alike: int = 0, pool: tuple[int, int] | None = None) -> bool:
@@ -111,7 +116,7 @@ class Worker:
     def rule_last(self, rule: int) -> float:
         """When a frame was last counted for a rule, seconds; 0.0: never."""
     def counters(self) -> dict[str, int]:
-        """Totals by name, and frames dropped as "drop:REASON", for all `reasons`: received = sent + punted + parked + sum of drops.
+        """Totals by name, and frames dropped as "drop:REASON", for all `reasons`: received + made = sent + punted + parked + sum of drops.
 
         What the control plane sends is apart: control-sent, control-dropped. Read while the executor runs, the totals may be a burst apart.
         """
@@ -123,5 +128,7 @@ class Worker:
         """How many decided flows have this target, 1..65535. Commands that are still in the ring are not counted."""
     def target_outcomes(self, target: int) -> tuple[int, int, int]:
         """(answered, refused, silent): how new flows to a target, 1..65535, went since the start, modulo 2^32 (`outcomes.pxd`)."""
+    def service_cookies(self, service: int) -> tuple[tuple[int, int, int], int, bool]:
+        """SYN cookies of a service (sent, accepted, refused), its half-open flows, and whether it is under pressure. 0: flows without."""
     def usage(self) -> dict[str, int]:
         """Flows by class: pending, opening, unreplied, established, closing, denied; `used` (decided), `limit`, `self-reserve`."""

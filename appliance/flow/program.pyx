@@ -13,7 +13,7 @@ from appliance.flow.commands cimport step
 from appliance.flow.engine cimport (
     ADJACENCY_FAILED, ADJACENCY_INCOMPLETE, ADJACENCY_VALID, COMMAND_ADJACENCY, COMMAND_DELETE, COMMAND_DENY, COMMAND_INSTALL,
     COMMAND_RING, Command, Copied, ENDED_RING, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, Nic, OUTGOING_RING, Outcome,
-    Outgoing, PROFILES, PUNT_RING, Profile, RULES, SNAPSHOT, TIMEOUT_DNS, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED,
+    Outgoing, PROFILES, PUNT_RING, Profile, RULES, SNAPSHOT, Service, TIMEOUT_DNS, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED,
     TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, drop,
 )
 from appliance.flow.flows cimport drop_parked
@@ -24,6 +24,7 @@ from appliance.flow.limits cimport LimitTable
 from appliance.flow.megaflow cimport MegaflowTable, POOLS
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_DELETED, DROP_REASONS
+from appliance.flow.synproxy cimport GUARD_ALWAYS, pressed
 from appliance.flow.table cimport CLASS_DENIED, CLASS_FREE, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_TELL, Flow, FlowTable, Table, pack_key, table_decided
 from appliance.flow.tcp cimport tcp_event_of
 from appliance.flow.trains cimport drop_waiting
@@ -196,6 +197,8 @@ cdef class Worker:
         self.engine.megaflows, self.engine.limits = &self.megaflows.all, &self.limits.all
         self.engine.table, self.engine.wheel, self.engine.pool = &self.table.table, &self.wheel.wheel, &pool.pool
         self.engine.pending_time = 1000000000ULL
+        self.engine.cookies.root = self.table.table.secret
+        self.engine.cookies.root.k0 ^= 0x636F6F6B696573ULL    # no two uses of a key see each other's hashes
         self.engine.parking.buffer_limit = pool.pool.count // 4
         fill_profile(&self.engine.profiles[0], records.Profile(tuple(timeouts.items())))
         self.fill_tcp()
@@ -329,7 +332,8 @@ cdef class Worker:
         task_wake(&self.engine.task)
 
     def install(self, uint64_t flow, int version, int protocol, reply, int egress_nic, adjacency, reply_adjacency, rule, uint32_t generation,
-                service=0, target=0, bint decrement=True, bint liberal=False, audit=0, uint16_t alike=0, pool=None):
+                service=0, target=0, bint decrement=True, bint liberal=False, audit=0, uint16_t alike=0, pool=None, uint8_t guard=0,
+                bint proxy=False):
         """Let a pending flow pass."""
         cdef Command command
         memset(&command, 0, sizeof(Command))
@@ -341,7 +345,10 @@ cdef class Worker:
         command.op, command.flow, command.nic, command.generation = COMMAND_INSTALL, flow, egress_nic, generation
         command.adjacency, command.reply_adjacency = small(adjacency, "adjacency"), small(reply_adjacency, "adjacency")
         command.rule, command.service, command.target = small(rule, "rule"), small(service, "service"), small(target, "target")
+        if guard > GUARD_ALWAYS or (guard or proxy) and protocol != PROTOCOL_TCP:
+            raise UsageError(f"protocol {protocol} has no cookies of kind {guard}, nor a header before its first byte")
         command.flags, command.alike = (FLOW_DECREMENT if decrement else 0) | (FLOW_LIBERAL if liberal else 0), alike
+        command.guard, command.proxy = guard, proxy
         command.audit = small(audit, "rule")
         choose(&command, pool)
         self.top_rule = max(self.top_rule, command.rule, command.audit)
@@ -488,6 +495,11 @@ cdef class Worker:
         """(answered, refused, silent) new flows of a target."""
         cdef const Outcome *outcome = &self.engine.outcomes[small(target, "target")]
         return outcome.answered, outcome.refused, outcome.silent
+
+    def service_cookies(self, service):
+        """(sent, accepted, refused) SYN cookies of a service, its half-open flows, and whether it is under pressure."""
+        cdef Service *found = &self.engine.services[small(service, "service")]
+        return (found.sent, found.accepted, found.refused), found.opening, bool(pressed(self.engine, service))
 
     def usage(self):
         """Flows by class, and the bounds."""

@@ -66,6 +66,7 @@ class FlowView(NamedTuple):
     reason: str  # why it is denied; "" otherwise
     said: tuple[int, int] = (0, 0)  # TCP: the sequence number behind the last that each end has sent, originator first
     heard: tuple[int, int] = (0, 0)  # TCP: the latest acknowledgement of each
+    shift: int = 0  # TCP: what is added to the numbers of replies on their way; `said` and `heard` are as the target has them
     liberal: bool = False  # TCP: nobody follows its numbers
 
 

@@ -58,6 +58,7 @@ cdef struct State:             # 64 bytes: what both directions share
     uint8_t tcp_flags          # of the first frame
     uint8_t flags
     uint8_t reason             # why it is denied
+    uint8_t spliced            # TCP: what passes has other numbers on the other side, see `splice.pxd`
 
 cdef struct Flow:              # three cache lines
     Half half[2]

@@ -173,6 +173,8 @@ cdef inline void first_passes(Engine *engine, uint32_t ref, const Frame *frame, 
     if train.counts:
         train.sequence = load_be32(frame.data + frame.parsed.l4_offset + 4) + (flags & TCP_FIN)
         train.sequence += frame.parsed.l3_length - (frame.parsed.payload_offset - frame.parsed.l3_offset)
+        if ref & 1 and flow.state.spliced:
+            train.sequence -= engine.table.connections[ref >> 1].splice.delta
 
 
 cdef inline void rename(Frame *frame, uint32_t identity) noexcept nogil:

@@ -6,6 +6,7 @@ from libc.stdint cimport uint64_t
 from appliance.flow.engine cimport Copied, Engine, Miss, Punt
 from appliance.flow.flows cimport flow_due
 from appliance.flow.key cimport Tuple, is_icmp
+from appliance.flow.splice cimport SPLICE_COOKIE, SPLICE_OPEN
 from appliance.flow.table cimport (
     CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, FLOW_LIBERAL, Flow, Half,
     State, unpack_key,
@@ -48,11 +49,18 @@ cdef str state_name(const Flow *flow):
     return "replied" if flow.state.cls == CLASS_ESTABLISHED else "unreplied"
 
 
-cdef object sequence_of(const Connection *connection, const Half *half, bint installed):
+cdef uint32_t shift_of(const State *state, const Connection *connection) noexcept:
+    """What the originator adds to the target's numbers: until that has said one, its first."""
+    if not state.spliced or not connection.splice.what & SPLICE_COOKIE:
+        return 0
+    return connection.splice.delta if connection.splice.what & SPLICE_OPEN else connection.splice.ours + 1
+
+
+cdef object sequence_of(const Connection *connection, const Half *half, const State *state, bint installed):
     """What both ends of a TCP connection have said and heard."""
     if not installed or half.key.protocol != PROTOCOL_TCP:
-        return (0, 0), (0, 0)
-    return (connection.side[0].end, connection.side[1].end), (connection.side[0].acked, connection.side[1].acked)
+        return (0, 0), (0, 0), 0
+    return (connection.side[0].end, connection.side[1].end), (connection.side[0].acked, connection.side[1].acked), shift_of(state, connection)
 
 
 cdef object flow_of(const Engine *engine, const Copied *copied):
@@ -66,5 +74,5 @@ cdef object flow_of(const Engine *engine, const Copied *copied):
         state.nic_out if installed else -1, unpack_key(&one.key), unpack_key(&two.key) if installed else (0, 0, 0, 0),
         state.rule, state.generation, state.service, state.target, (one.packets, two.packets), (one.bytes, two.bytes),
         state.created / 1e9, state.last_seen / 1e9, flow_due(engine, flow) / 1e9,
-        REASON_NAMES[state.reason] if state.cls == CLASS_DENIED else "", *sequence_of(&copied.connection, one, installed),
+        REASON_NAMES[state.reason] if state.cls == CLASS_DENIED else "", *sequence_of(&copied.connection, one, state, installed),
         liberal=installed and state.flags & FLOW_LIBERAL != 0)

@@ -14,6 +14,7 @@ receiver answers with a challenge ACK.
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
+from appliance.flow.splice cimport Splice
 from appliance.flow.tcp cimport SYN_RECEIVED, SYN_SENT
 from ena_dev.driver.rings cimport Frame
 from ena_dev.packet.headers cimport TCP_ACK, TCP_FIN, TCP_HEADER, TCP_RST, TCP_SYN, load_be16, load_be32
@@ -34,7 +35,7 @@ cdef enum:  # what a segment may do
     WINDOW_ACCEPTS = 2
 
 
-cdef struct Side:              # 32 bytes: what one end has sent
+cdef struct Side:              # 20 bytes: what one end has sent
     uint32_t end               # behind its last sequence number
     uint32_t limit             # the same as far as the other end's window allows
     uint32_t window            # the largest that it has offered, 0: nothing was seen of it
@@ -42,10 +43,11 @@ cdef struct Side:              # 32 bytes: what one end has sent
     uint8_t scale              # of its windows
     uint8_t scales             # its SYN said so
     uint8_t acks               # it has acknowledged something
-    uint8_t spare[13]
+    uint8_t spare
 
 cdef struct Connection:        # one cache line
     Side side[2]               # original, reply
+    Splice splice              # if the flow is spliced
 
 cdef struct Segment:
     uint32_t seq

@@ -1,11 +1,13 @@
 """Destination translation: which forward or service takes a flow that arrives at one of the appliance's doors."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from appliance.balancer.services import Pool
 from appliance.config.models import Forward, Service
+from appliance.config.protect import Handshakes
 from appliance.nat.layers import at, layered
+from appliance.policy.facts import TCP
 from appliance.policy.rules import Verdict
 from appliance.ranges import ends
 
@@ -23,7 +25,12 @@ class Door(NamedTuple):
     outer: int = -1  # the number of the zone that it is meant for; -1: all that it has
     hairpin: bool = False  # who would be answered around the appliance is hidden
     alone: bool = False  # others of the destination's class go elsewhere
+    guard: int = 0  # GUARD_*: whether handshakes are answered by cookies
+    proxy: bool = False  # the target reads first who its client is
 
+
+GUARDS: Final = {"off": 0, "under-pressure": 1, "always": 2}
+"""What `install` calls them."""
 
 Place = tuple[int, int, int, int]
 """(ingress zone, version, protocol, address): what the doors are filed under."""
@@ -62,12 +69,17 @@ class Doors:
             yield from ends((door.port, door.port) for door in listening if door is not None and door.port is not None)
 
 
+def _guard(protocol: int, protect: Handshakes) -> int:
+    return GUARDS[protect.syn_cookies] if protocol == TCP else 0
+
+
 def forward_doors(forward: Forward, outer: int, zones: Iterable[int], own: Iterable[tuple[int, int]]) -> Iterable[tuple[Place, Door]]:
     """The doors of one forward in some zones. `outer` is the zone that it is on, `own` the (version, address) pairs of that zone's nics,
     used when it names no address."""
     low, high = forward.ports
     rule = Verdict(True, f"forward {forward.name}", forward.line)
-    door = Door(low, high, rule, int(forward.to_address), forward.to_port, outer=outer, hairpin=forward.hairpin)
+    guard = _guard(forward.protocol, forward.protect)
+    door = Door(low, high, rule, int(forward.to_address), forward.to_port, outer=outer, hairpin=forward.hairpin, guard=guard)
     named = [(address.version, int(address)) for address in forward.addresses]
     for version, address in named or own:
         if version == forward.family:
@@ -81,6 +93,9 @@ def service_doors(service: Service, zones: Iterable[int], pools: Mapping[int, Po
     rule = Verdict(True, f"service {service.name}", service.line)
     for listen in service.listen:
         pool = pools[listen.address.version]
-        door = Door(listen.port, listen.port, rule, pool=pool, masquerade=service.masquerade, hairpin=service.hairpin)
+        door = Door(
+            listen.port, listen.port, rule, pool=pool, masquerade=service.hides_client, hairpin=service.hairpin,
+            guard=_guard(listen.protocol, service.protect), proxy=listen.protocol == TCP and service.client_ip == "proxy-v2",
+        )  # fmt: skip
         for zone in zones:
             yield (zone, listen.address.version, listen.protocol, int(listen.address)), door

@@ -74,6 +74,8 @@ class Decision(NamedTuple):
     liberal: bool = False  # TCP: any sequence numbers may pass
     audited: str = ""  # a rule under audit that would have decided, "" without one
     would: str = ""  # what it says: allow, deny or reject
+    guard: int = 0  # TCP: whether such handshakes are answered by SYN cookies: 0 never, 1 under pressure, 2 always
+    proxy: bool = False  # TCP: the target is told who its client is, by a header of the PROXY protocol
     outside: int = 0  # what the source becomes, or would if there were a port; 0: it stays
     pool: int = -1  # the number of the pool that this address is from
     keeps_port: bool = False  # a source that changes may have any port, below 1024 too

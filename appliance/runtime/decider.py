@@ -175,7 +175,7 @@ class Decider:
         return self._worker.install(
             miss.flow, miss.version, miss.protocol, decision.reply, egress, forward, back, self.rules.number(decision.rule),
             self.ruleset.generation, self.services.number(decision.service), target, decrement=self._host not in (egress, miss.nic),
-            liberal=decision.liberal, audit=audit, alike=alike, pool=pool,
+            liberal=decision.liberal, audit=audit, alike=alike, pool=pool, guard=decision.guard, proxy=decision.proxy,
         )  # fmt: skip
 
     def _audit(self, facts: Facts, decision: Decision) -> int:

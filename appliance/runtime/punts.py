@@ -119,10 +119,10 @@ class Punts:
         towards: list[int] = []
 
         def lookup(version: int, protocol: int, received: Ends, sequence: int | None) -> Ends | None:
-            found = self._worker.lookup(version, protocol, *received)
+            found = self._worker.lookup(version, protocol, *received[:4])
             if found is None or found[0].nic_out < 0 or _side(found) != nic:
                 return None
-            if sequence is not None and not in_flight(found[0], 1 - found[1], sequence):
+            if sequence is not None and not in_flight(found[0], 1 - found[1], sequence - (0 if found[1] else found[0].shift)):
                 return None
             towards.append(_other_side(found))
             return _other_ends(found)
@@ -149,7 +149,7 @@ class Punts:
         _, parsed = parse(punt.frame)
         packet = punt.frame[14 : 14 + parsed["l3_length"]]
         found = self._flow(punt.frame) if parsed["l4_offset"] else self._named(punt.flow, packet)
-        if found is None:
+        if found is None or found[0].shift:     # two handshakes made it: what it sends is rewritten where frames pass, or not at all
             return
         to = _other_ends(found).back
         packet = rewrite(packet if parsed["flags"] & Flag.FRAGMENT else finish(packet, parsed), parsed, to)
@@ -165,7 +165,7 @@ class Punts:
         if reason is not Reason.OK:
             return None
         there = ends(frame[parsed["l3_offset"] :], parsed)
-        found = self._worker.lookup(parsed["version"], parsed["protocol"], *(there.back if reverse else there))
+        found = self._worker.lookup(parsed["version"], parsed["protocol"], *(there.back if reverse else there)[:4])
         return found if found is not None and found[0].nic_out >= 0 else None
 
     def _named(self, handle: int, packet: bytes) -> tuple[FlowView, int] | None:
@@ -213,4 +213,4 @@ def _other_side(found: tuple[FlowView, int]) -> int:
 def _other_ends(found: tuple[FlowView, int]) -> Ends:
     """The tuple of the other direction's packets as they come in."""
     flow, direction = found
-    return Ends(*(flow.original if direction else flow.reply))
+    return Ends(*flow.original) if direction else Ends(*flow.reply, shift=-flow.shift)

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from appliance.config.models import Config, Listen
+from appliance.config.models import Config, Listen, Service
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
 from appliance.policy.facts import SELF
@@ -154,8 +154,17 @@ def _service(appliance: Running, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "listen": [_listen(listen) for listen in service.listen],
+        "syn-cookies": _cookies(appliance, service),
         "targets": [target(appliance, name, each.name) for each in service.targets],
     }
+
+
+def _cookies(appliance: Running, service: Service) -> dict[str, Any]:
+    """SYN cookies of a service since the start, and whether new clients get them now."""
+    (sent, accepted, refused), opening, pressed = appliance.worker.service_cookies(appliance.decider.services.number(service.name))
+    mode = service.protect.syn_cookies
+    pressed = pressed and mode == "under-pressure"
+    return {"mode": mode, "under-pressure": pressed, "half-open": opening, "sent": sent, "accepted": accepted, "refused": refused}
 
 
 def target(appliance: Running, service: str, name: str) -> dict[str, Any]:

@@ -33,6 +33,8 @@ def resets(flow: FlowView) -> Iterator[tuple[int, Tuple5, bytes]]:
         destination, source, dport, sport = arriving
         ends = address_of(flow.version, source), address_of(flow.version, destination)
         numbers = {flow.said[1 - receiver], flow.heard[receiver] or flow.said[1 - receiver]}
+        if receiver == 0:
+            numbers = {(number + flow.shift) % 2**32 for number in numbers}
         for number in sorted(numbers):
             packet = build.tcp(*ends, sport, dport, sequence=number, acknowledgment=flow.said[receiver], flags=RST | ACK, window=0)
             yield nic, (source, destination, sport, dport), packet

@@ -26,6 +26,7 @@ class Ends(NamedTuple):
     destination: int
     sport: int
     dport: int
+    shift: int = 0  # of TCP: what is added to the sequence numbers of who leaves under these
 
     @property
     def back(self) -> Ends:
@@ -59,6 +60,10 @@ def rewrite(packet: bytes, parsed: Parsed, to: Ends) -> bytes:
         ports = to.sport.to_bytes(2) + to.dport.to_bytes(2)
         old, new = old + bytes(data[l4 : l4 + 4]), new + ports
         data[l4 : l4 + 4] = ports
+        if to.shift and protocol == TCP and len(data) >= l4 + 8:
+            old += bytes(data[l4 + 4 : l4 + 8])
+            data[l4 + 4 : l4 + 8] = ((int.from_bytes(data[l4 + 4 : l4 + 8]) + to.shift) % 2**32).to_bytes(4)
+            new += bytes(data[l4 + 4 : l4 + 8])
     elif protocol in (ICMP, ICMPV6):
         identifier, pseudo = to.sport.to_bytes(2), protocol == ICMPV6
         old, new = old * pseudo + bytes(data[l4 + 4 : l4 + 6]), new * pseudo + identifier

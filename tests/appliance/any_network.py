@@ -63,6 +63,9 @@ def unless_empty(**keys):
     return {key: value for key, value in keys.items() if value}
 
 
+protections = st.sampled_from([{}, {"syn_cookies": "off"}, {"syn_cookies": "always"}])
+
+
 @st.composite
 def forwards(draw):
     version = draw(st.sampled_from([4, 4, 6]))
@@ -73,6 +76,7 @@ def forwards(draw):
         ports=draw(st.sampled_from(PORTS)),
         to_address=draw(st.sampled_from(SERVERS[version])),
         hairpin=draw(st.booleans()),
+        protect=draw(protections),
         **unless_empty(addresses=draw(some(OWN[version])), to_port=draw(st.sampled_from(TO_PORTS))),
     )
 
@@ -112,7 +116,8 @@ def services(draw, name):
         affinity=draw(st.sampled_from([None, None, {"timeout": "1m"}])),
         slow_start=draw(st.sampled_from([None, "30s"])),
         health=draw(st.sampled_from([None, Health(), Health(port=9000), Health(type="udp", send="?"), Health(type="icmp")])),
-        masquerade=draw(st.booleans()),
+        client_ip=draw(st.sampled_from(["preserve", "translate", "proxy-v2"])),
+        protect=draw(protections),
         hairpin=draw(st.booleans()),
     )
 

@@ -95,7 +95,8 @@ class Appliance:
         """Whether every frame that was received is accounted for."""
         status = self.status()
         totals = status["totals"]
-        return bool(totals["received"] == totals["sent"] + totals["punted"] + totals["parked"] + sum(status["drops"].values()))
+        gone = totals["sent"] + totals["punted"] + totals["parked"] + sum(status["drops"].values())
+        return bool(totals["received"] + totals["made"] == gone)
 
     def flows(self) -> list[dict[str, Any]]:
         """All flows."""

@@ -173,7 +173,7 @@ async def scenario(seed: int, steps: int) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     count = worker.counters()
     drops = sum(value for name, value in count.items() if name.startswith("drop:"))
-    assert count["received"] == count["sent"] + count["punted"] + count["parked"] + drops
+    assert count["received"] + count["made"] == count["sent"] + count["punted"] + count["parked"] + drops
     assert not count["drop:internal"]
     worker.close()
     for card in cards:

@@ -123,7 +123,7 @@ class ApplianceBench:
         assert not self._running.done(), "the appliance ended"
         assert self.appliance.decider.failures == 0
         count = self.counters
-        assert count["received"] == count["sent"] + count["punted"] + count["parked"] + sum(self.drops.values())
+        assert count["received"] + count["made"] == count["sent"] + count["punted"] + count["parked"] + sum(self.drops.values())
 
     async def elapse(self, seconds: float) -> None:
         """Let time pass while nobody looks at the wires."""

@@ -180,7 +180,7 @@ class Bench:
         """Every frame that came was sent, punted, dropped for one reason, or waits; every flow that began has ended once, or is there."""
         count, usage = self.worker.counters(), self.worker.usage()
         assert count["misses"] == count["ended"] + usage["used"] + usage["pending"] + usage["denied"]
-        assert count["received"] == count["sent"] + count["punted"] + count["parked"] + sum(self.drops().values())
+        assert count["received"] + count["made"] == count["sent"] + count["punted"] + count["parked"] + sum(self.drops().values())
 
     def states(self) -> Counter[str]:
         flows, cursor = self.worker.read(0, 100000)

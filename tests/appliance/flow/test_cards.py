@@ -92,7 +92,7 @@ async def running(threaded: bool) -> AsyncIterator[Router]:
         router.executor.detach()
     count = router.worker.counters()
     drops = sum(value for name, value in count.items() if name.startswith("drop:"))
-    assert count["received"] == count["sent"] + count["punted"] + count["parked"] + drops
+    assert count["received"] + count["made"] == count["sent"] + count["punted"] + count["parked"] + drops
     assert router.pool.free == router.pool.count and router.pool.mistakes == 0
 
 
