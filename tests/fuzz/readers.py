@@ -1,4 +1,4 @@
-"""What people and programs write: the YAML file, and lines on the control socket.
+"""What people and programs write: the YAML file, lists of addresses, and lines on the control socket.
 
 Whatever a file holds, the reader gives a configuration that compiles and decides, or mistakes with places in it. Whatever a caller says, it
 is answered line by line, and never with a failure inside.
@@ -12,6 +12,7 @@ import re
 import tempfile
 from contextlib import suppress
 from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -22,12 +23,14 @@ from appliance.control.interface import methods
 from appliance.control.messages import MAX_REQUEST, ControlError, read_response
 from appliance.control.server import ControlServer
 from appliance.decide import decide
+from appliance.objects.lists import ListError, parse_list
 from appliance.policy.facts import SELF, TCP, UDP, Facts
 from appliance.ruleset import compile_ruleset
 from tests.support.fake_appliance import FakeAppliance
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 5.0
+MOST_ENTRIES = 64
 CODES = {"bad-request", "bad-params", "unknown-version", "unknown-method", "too-long", "refused", "config"}
 FLOWS = [
     Facts(nic, version, protocol, int(ip_address(source)), int(ip_address(destination)), 40000, port, -1, 2 if protocol == TCP else 0)
@@ -70,6 +73,19 @@ def file(data: bytes) -> None:
     for facts in FLOWS:
         if facts.nic == SELF or facts.nic < len(config.nics):
             decide(facts, ruleset, Nothing())
+
+
+def lists(data: bytes) -> None:
+    """Any bytes as a list of addresses: ranges in order and apart, or the line of a mistake."""
+    try:
+        extent, entries = parse_list(data, MOST_ENTRIES)
+    except ListError as error:
+        assert 1 <= error.line <= data.count(b"\n") + 1 and error.what and error.hint
+        return
+    assert entries <= MOST_ENTRIES
+    for ranges in (extent.ranges(4), extent.ranges(6)):
+        assert all(first <= last for first, last in ranges)
+        assert all(one[1] + 1 < other[0] for one, other in pairwise(ranges))
 
 
 # -- the control socket ----------------------------------------------------------------------------------------------------
@@ -121,7 +137,9 @@ WRITTEN = ("*a", "&a ", "<<: ", "!!", "? ", "- ", "| ", "\\x0a  ", "{", "}", "["
 
 
 def words(target: str) -> list[str]:
-    """What the inputs of `file` and `control` are made of."""
+    """What the inputs of `file`, `lists` and `control` are made of."""
+    if target == "lists":
+        return ["192.0.2.", "/24", "-", "2001:db8::", "/64", "#", ";", "\\x0a"]
     if target == "control":
         return [*SAID, *(f'"{name}"' for name in methods(FakeAppliance()))]
     text = "".join(path.read_text() for path in (*ROOT.glob("configs/*.yaml"), ROOT / "README.md"))

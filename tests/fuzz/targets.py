@@ -10,7 +10,7 @@ from tests.fuzz.hostile_card import driver
 from tests.fuzz.packets import packets
 from tests.fuzz.program import program
 from tests.fuzz.punts import punts
-from tests.fuzz.readers import control, file
+from tests.fuzz.readers import control, file, lists
 from tests.fuzz.rings import addresses, rings
 from tests.fuzz.stream import stream
 
@@ -27,5 +27,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "packets": packets,
     "punts": punts,
     "file": file,
+    "lists": lists,
     "control": control,
 }
