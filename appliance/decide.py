@@ -8,10 +8,11 @@ Policy sees the original source and the translated destination, as netfilter's f
 from typing import Final
 
 from appliance import sanity
+from appliance.nat.bindings import Binding, keeps
 from appliance.nat.destination import Door
 from appliance.nat.ports import free_reply
 from appliance.nat.source import Outside, Source
-from appliance.policy.facts import ICMP, ICMPV6, NO_TUPLE, NOWHERE, SELF, TCP, Decision, Facts, Reason, StateView, Tuple5
+from appliance.policy.facts import ICMP, ICMPV6, NO_TUPLE, NOWHERE, SELF, TCP, UDP, Decision, Facts, Reason, StateView, Tuple5
 from appliance.policy.rules import Verdict
 from appliance.ranges import holds
 from appliance.ruleset import DEFAULT_DENY, CheckedTarget, Ruleset, compile_ruleset
@@ -46,6 +47,8 @@ def decide(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
 def _straight(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
     """Decide about a flow that comes to no door: it goes to its destination, or to the address that this stands for."""
     destination, dport = facts.destination, facts.dport
+    if facts.protocol in (TCP, UDP) and holds(ruleset.bound[facts.version], destination):
+        return _bound(facts, ruleset, view)
     static = ruleset.statics.find(ruleset.zone(facts.nic), facts.version, destination)
     if static is None:
         return _pass_on(facts, ruleset, view, None, destination, dport, None)
@@ -55,6 +58,24 @@ def _straight(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
     door = Door(0, 0, None, inside, None, outer=static.zone, hairpin=static.hairpin)
     made = _pass_on(facts, ruleset, view, door, inside, dport, None)
     return made if static.single else made._replace(alone=True)
+
+
+def _bound(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
+    """Decide about a flow to an address that inside ends are bound to: the appliance comes first, then who is bound to the port."""
+    nic, version, protocol, source, destination, _, dport, *_ = facts
+    made = _pass_on(facts, ruleset, view, None, destination, dport, None)
+    if made.allow or nic == SELF:
+        return made
+    binding = view.bindings.at(version, protocol, destination, dport)
+    entry = None if binding is None else ruleset.sources.binding.get(binding.entry)
+    if binding is None or entry is None or entry.rule is None:
+        return made._replace(alone=True)
+    door = Door(0, 0, entry.rule, binding.inside, binding.port, outer=entry.outer, hairpin=True, own=0 if entry.pool else destination)
+    peer = _pass_on(facts, ruleset, view, door, binding.inside, binding.port, None)
+    seen = peer.outside or source
+    if entry.admits == "address-dependent" and not view.bindings.knows(binding, seen):
+        return made._replace(alone=True)
+    return peer._replace(alone=True)
 
 
 def _starts(facts: Facts) -> bool:
@@ -103,7 +124,7 @@ def _pass_on(
     outside = None if egress == SELF else _outside(facts, ruleset, door, egress, (from_zone, to_zone), reply_hop == source)
     if outside is not None and outside.alone and outside.address is None:
         return _refuse(Reason.NO_ROUTE, rule, egress, service, target, audited)._replace(alone=True)
-    reply = _reply(facts, view, door, destination, dport, outside)
+    reply = _reply(facts, ruleset, view, door, destination, dport, outside)
     if reply is None:
         refused = _refuse(Reason.NAT_EXHAUSTED, rule, egress, service, target, audited)
         return refused if outside is None else refused._replace(outside=outside.address or 0)
@@ -143,23 +164,22 @@ def _outside(facts: Facts, ruleset: Ruleset, door: Door | None, egress: int, zon
             return own
         around = door.outer not in (-1, zones[0])
         entry = ruleset.sources.find(zones[0], door.outer, version, source) if around else None
-        outside = None if entry is None else _of_entry(entry, ruleset, version, source)
-        if outside is not None:
-            return outside
+        if entry is not None and (door.own or entry.pool is not None or entry.static is not None):
+            return _of_entry(entry, ruleset, version, source, Outside(door.own or None))
         if door.hairpin and egress == facts.nic and (around or on_link) and own.address is not None:
             return own
     entry = ruleset.sources.find(*zones, version, source)
-    return None if entry is None else _of_entry(entry, ruleset, version, source) or own
+    return None if entry is None else _of_entry(entry, ruleset, version, source, own)
 
 
-def _of_entry(entry: Source, ruleset: Ruleset, version: int, source: int) -> Outside | None:
-    """What an entry makes of a source; None: the egress nic's own address."""
+def _of_entry(entry: Source, ruleset: Ruleset, version: int, source: int, own: Outside) -> Outside:
+    """What an entry makes of a source. `own`: who masquerades."""
     if entry.static is not None:
         return Outside(entry.static.out(source), True, alone=not entry.static.single)
     if entry.pool is None:
-        return None
+        return own._replace(alone=entry.binds, entry=entry)
     address = entry.pool.address(source)
-    return Outside(address, address not in ruleset.local_addresses[version], entry.pool)
+    return Outside(address, address not in ruleset.local_addresses[version], entry.pool, entry.binds, entry)
 
 
 def _implied(facts: Facts, ruleset: Ruleset, door: Door | None) -> Verdict:
@@ -172,7 +192,9 @@ def _implied(facts: Facts, ruleset: Ruleset, door: Door | None) -> Verdict:
     return DEFAULT_DENY
 
 
-def _reply(facts: Facts, view: StateView, door: Door | None, destination: int, dport: int, outside: Outside | None) -> Tuple5 | None:
+def _reply(
+    facts: Facts, ruleset: Ruleset, view: StateView, door: Door | None, destination: int, dport: int, outside: Outside | None
+) -> Tuple5 | None:
     """The reply to expect; None if it can't be made unambiguous.
 
     Only two kinds of flow can share a reply with another: translated ones, and the appliance's own, whose address hidden flows use too.
@@ -184,7 +206,31 @@ def _reply(facts: Facts, view: StateView, door: Door | None, destination: int, d
         return free_reply(view, version, protocol, (source, destination, sport, dport), False)
     if outside.address is None:
         return None
+    if outside.entry is not None and outside.entry.binds and protocol in (TCP, UDP):
+        return _bind(facts, ruleset, view, destination, dport, outside)
     return free_reply(view, version, protocol, (outside.address, destination, sport, dport), not outside.keeps_port)
+
+
+def _bind(facts: Facts, ruleset: Ruleset, view: StateView, destination: int, dport: int, outside: Outside) -> Tuple5 | None:
+    """The reply to expect by the flow's inside end's own outside port; None if another flow expects it, or there is no such port."""
+    _, version, protocol, source, _, sport, *_ = facts
+    address, entry = outside.address or 0, outside.entry
+    binding = view.bindings.find(version, protocol, source, sport, address)
+
+    def fits(port: int) -> bool:
+        taken = any(ruleset.doors.find(zone, version, protocol, address, port) for zone in range(ruleset.self_zone))
+        return not taken and view.is_free(version, protocol, (destination, address, dport, port))
+
+    if binding is None and entry is not None:
+        wanted = Binding(version, protocol, source, sport, address, 0, entry.name)
+        binding = view.bindings.make(wanted, fits, keeps(sport, outside.keeps_port))
+    if binding is None:
+        return None
+    reply = destination, address, dport, binding.outside_port
+    if not view.is_free(version, protocol, reply):
+        return None
+    view.bindings.use(binding, reply)
+    return reply
 
 
 def _refuse(

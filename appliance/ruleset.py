@@ -19,11 +19,11 @@ from appliance.config.resolve import resolve
 from appliance.nat.destination import Door, Doors, Place, forward_doors, service_doors
 from appliance.nat.mapping import Statics, static_of
 from appliance.nat.pool import SourcePool
-from appliance.nat.source import Sources, source_pools
+from appliance.nat.source import Sources, let_in, source_pools
 from appliance.objects.schedule import Calendar
 from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Reason
 from appliance.policy.rules import Policy, Verdict
-from appliance.ranges import Extent, Ranges, holds, merged
+from appliance.ranges import Extent, Range, Ranges, holds, merged
 from appliance.route import LINK_LOCAL, LINK_LOCAL_MASK, Entry, RouteTable
 from ena_dev.errors import UsageError
 
@@ -62,6 +62,8 @@ class Ruleset:
     policy: Policy
     doors: Doors
     sources: Sources
+    bound: Mapping[int, Ranges]
+    """By IP version: addresses at which inside ends may have a port of their own."""
     statics: Statics
     probes: Mapping[tuple[int, int, int, int], Verdict]
     """(version, protocol, address, port or 0) of health checks -> their implied rule."""
@@ -140,6 +142,7 @@ def compile_ruleset(
         doors=doors,
         sources=Sources(changing, zones, hides, static),
         statics=statics,
+        bound=_bound(config, hides),
         probes={(t.version, protocol_of(t.health, t.version), t.address, t.port): _health_rule(config.services[t.service])
                 for t in checked if t.health},
         pools=tuple(pool for by_version in pools.values() for pool in by_version.values()),
@@ -153,6 +156,21 @@ def compile_ruleset(
         antispoof=tuple(zone.antispoof for zone in config.zones.values()),
         drops_bogons=tuple(zone.bogons == "drop" for zone in config.zones.values()),
     )
+
+
+def _bound(config: Config, pools: Mapping[tuple[str, int], SourcePool]) -> dict[int, Ranges]:
+    """The addresses that entries which bind hide sources behind."""
+    found: dict[int, list[Range]] = {4: [], 6: []}
+    primary = _primary(config)
+    for entry in config.nat:
+        if isinstance(entry, Snat) and entry.mapping == "endpoint-independent":
+            for version in (4, 6):
+                found[version] += pools[entry.name, version].ranges if (entry.name, version) in pools else ()
+        elif isinstance(entry, Masquerade) and entry.mapping == "endpoint-independent":
+            nics = (nic for name, zone in config.zones.items() if {name, "any"} & {*entry.to_zones} for nic in zone.nics)
+            addresses = (primary.get((config.nic_index(nic), entry.family)) for nic in nics)
+            found[entry.family] += [(address, address) for address in addresses if address is not None]
+    return {version: merged(ranges) for version, ranges in found.items()}
 
 
 def _outside(version: int, pools: Iterable[SourcePool], statics: Statics) -> Ranges:
@@ -239,6 +257,9 @@ def _rules(config: Config) -> Iterator[Verdict]:
     yield from map(Verdict.of, config.policy)
     forwards = {Verdict(True, f"forward {entry.name}", entry.line): None for entry in config.nat if isinstance(entry, Forward)}
     yield from forwards  # one to an object may have become two
+    for entry in config.nat:
+        if isinstance(entry, Masquerade | Snat) and (rule := let_in(entry)) is not None:
+            yield rule
     for service in config.services.values():
         yield Verdict(True, f"service {service.name}", service.line)
         if service.health is not None:

@@ -21,7 +21,12 @@ from appliance.config.objects import NAME, ObjectName, Places, object_name
 from appliance.config.protect import Handshakes
 from appliance.config.section import Section
 from appliance.config.timeouts import OwnTimeouts
-from appliance.config.values import OneOrMore, Segment, Some, Switch, Title, ZoneWords, scalar
+from appliance.config.values import OneOrMore, Segment, Some, Switch, Title, ZoneWords, only, scalar
+
+Mapping = Annotated[str, only("endpoint-independent", "address-and-port-dependent")]
+"""Whether all flows of an inside address and port leave under one outside address and port. Source: RFC 4787, section 4.1."""
+Filtering = Annotated[str, only("endpoint-independent", "address-dependent", "address-and-port-dependent")]
+"""Who may send to that: anybody, or addresses it has sent to, or only addresses and ports it has. Source: RFC 4787, section 5."""
 
 
 def _family(value: object) -> Literal[4, 6]:
@@ -67,6 +72,8 @@ class Masquerade(Section):
     to_zones: ZoneWords = Field(validation_alias="to")
     family: Annotated[Literal[4, 6], PlainValidator(_family)] = 4
     source: Places = ()
+    mapping: Mapping = "address-and-port-dependent"
+    filtering: Filtering = "address-and-port-dependent"
 
 
 class Snat(Section):
@@ -81,6 +88,8 @@ class Snat(Section):
     to_zones: ZoneWords = Field(validation_alias="to")
     source: Places = ()
     pool: Annotated[tuple[Addresses, ...], OneOrMore, Some]
+    mapping: Mapping = "address-and-port-dependent"
+    filtering: Filtering = "address-and-port-dependent"
 
     def size(self, version: int) -> int:
         """How many addresses of one family the pool has."""

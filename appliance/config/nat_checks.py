@@ -16,6 +16,7 @@ from appliance.ranges import Span
 
 MOST_OF_A_POOL = 65536
 LONGEST_NPTV6 = 64
+INDEPENDENT = "endpoint-independent"
 WITH_VERSION: Final = (IPv4Network, IPv6Network, Span, Relative)
 """Places that are no objects: those may mean addresses of both families, and only the right ones count."""
 
@@ -26,6 +27,9 @@ def check(scope: Scope) -> Iterator[Finding]:
         return  # which keys are gone isn't known by rule, and their defaults may not fit
     for index, rule in enumerate(scope.config.nat):
         path: Path = ("nat", index)
+        if isinstance(rule, Masquerade | Snat) and rule.mapping != INDEPENDENT and rule.filtering != "address-and-port-dependent":
+            hint = f"add `mapping: {INDEPENDENT}`, or remove it"
+            yield Finding((*path, "filtering"), "without a mapping that others could send to", hint, quoted(rule.filtering))
         match rule:
             case Masquerade():
                 yield from _masquerade(path, rule)

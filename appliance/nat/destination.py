@@ -25,6 +25,7 @@ class Door(NamedTuple):
     outer: int = -1  # the number of the zone that it is meant for; -1: all that it has
     hairpin: bool = False  # who would be answered around the appliance is hidden
     alone: bool = False  # others of the destination's class go elsewhere
+    own: int = 0  # the outside address of who masquerades to that zone
     guard: int = 0  # GUARD_*: whether handshakes are answered by cookies
     proxy: bool = False  # the target reads first who its client is
 

@@ -1,6 +1,7 @@
 """Source ports: choose one for which no other flow expects the same reply."""
 
-from itertools import chain
+from collections.abc import Iterator
+from random import Random
 from typing import Final
 
 from appliance.policy.facts import ICMP, ICMPV6, TCP, UDP, StateView, Tuple5
@@ -10,6 +11,27 @@ HIGHEST: Final = 65535
 RANDOM_TRIES: Final = 16
 SPAN: Final = 512
 """Ports tried in sequence after the random ones: with this many busy in a row, nearly all are."""
+
+
+def random_ports(random: Random, port: int, tries: int, span: int) -> Iterator[int]:
+    """Ports to try in place of one: some at random, then those that follow the first, with wrap-around. Even stays even, and odd odd, as
+    long as that may work.
+
+    Source: RFC 6056, section 3.3.2; RFC 4787, section 4.2.2, REQ-4 (parity).
+    """
+    first = _alike(random.randint(LOWEST, HIGHEST), port)
+    yield first
+    for _ in range(tries - 1):
+        yield _alike(random.randint(LOWEST, HIGHEST), port)
+    half = span // 2
+    for start in (first, first ^ 1):
+        for step in range(1, half + 1):
+            yield (start + 2 * step - LOWEST) % (HIGHEST - LOWEST + 1) + LOWEST
+
+
+def _alike(drawn: int, port: int) -> int:
+    """The port of a pair, of an even and the next odd one, that has the parity of another."""
+    return drawn & ~1 | port & 1
 
 
 def free_reply(view: StateView, version: int, protocol: int, original: Tuple5, hidden: bool) -> Tuple5 | None:
@@ -27,10 +49,7 @@ def free_reply(view: StateView, version: int, protocol: int, original: Tuple5, h
             return reply
     if not has_ports and not echo:
         return None
-    first = view.random.randint(LOWEST, HIGHEST)
-    tries = (view.random.randint(LOWEST, HIGHEST) for _ in range(RANDOM_TRIES - 1))
-    span = ((first + step - LOWEST) % (HIGHEST - LOWEST + 1) + LOWEST for step in range(1, SPAN + 1))
-    for port in chain((first,), tries, span):
+    for port in random_ports(view.random, sport, RANDOM_TRIES, SPAN):
         reply = (destination, source, port if echo else dport, port)
         if view.is_free(version, protocol, reply):
             return reply

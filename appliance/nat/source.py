@@ -9,6 +9,7 @@ from appliance.config.models import Masquerade, Netmap, Nptv6, OneToOne, Snat
 from appliance.nat.layers import at, layered
 from appliance.nat.mapping import Static
 from appliance.nat.pool import SourcePool
+from appliance.policy.rules import Verdict
 from appliance.ranges import BEYOND, Range, network_ranges
 
 EVERY_ADDRESS: Final[Range] = (0, BEYOND)
@@ -20,6 +21,10 @@ class Source(NamedTuple):
     name: str
     pool: SourcePool | None = None
     static: Static | None = None
+    binds: bool = False  # all flows of an inside address and port leave under one outside address and port
+    admits: str = ""  # who may send to that, in the words of the file
+    rule: Verdict | None = None  # of flows that are let in so
+    outer: int = -1  # the number of a zone that it leads to
 
 
 class Outside(NamedTuple):
@@ -29,6 +34,7 @@ class Outside(NamedTuple):
     keeps_port: bool = False  # below 1024, too: the address is nobody's own
     pool: SourcePool | None = None
     alone: bool = False  # others of its class have other addresses
+    entry: Source | None = None
 
 
 Translation = Masquerade | Snat | OneToOne | Netmap | Nptv6
@@ -42,7 +48,7 @@ class Sources:
     `pools` are those of snat entries, by name and version; `statics` static entries by name.
     """
 
-    __slots__ = ("_walls",)
+    __slots__ = ("_walls", "binding")
 
     def __init__(
         self, entries: Iterable[Translation], zones: Mapping[str, frozenset[int]], pools: Mapping[tuple[str, int], SourcePool],
@@ -56,11 +62,14 @@ class Sources:
                     layers.setdefault((zone, static.zone, static.version), []).append((static.inside, Source(entry.name, static=static)))
                 continue
             pairs = {(a, b) for before in entry.from_zones for a in zones[before] for after in entry.to_zones for b in zones[after]}
-            for version, source in _by_version(entry, pools):
+            outer = min((after for _, after in pairs), default=-1)
+            for version, source in _by_version(entry, pools, outer):
                 own = [(each, source) for each in network_ranges(entry.source, version)]
                 for from_zone, to_zone in pairs:
                     layers.setdefault((from_zone, to_zone, version), []).extend(own if entry.source else [(EVERY_ADDRESS, source)])
         self._walls = {place: layered(listed) for place, listed in layers.items()}
+        self.binding = {source.name: source for listed in layers.values() for _, source in listed if source is not None and source.binds}
+        """The entries that bind, by name."""
 
     def find(self, from_zone: int, to_zone: int, version: int, source: int) -> Source | None:
         """What hides a flow from this source; None: it leaves as it is."""
@@ -74,13 +83,21 @@ class Sources:
                 yield from numbers
 
 
-def _by_version(entry: Masquerade | Snat, pools: Mapping[tuple[str, int], SourcePool]) -> Iterator[tuple[int, Source]]:
+def _by_version(entry: Masquerade | Snat, pools: Mapping[tuple[str, int], SourcePool], outer: int) -> Iterator[tuple[int, Source]]:
+    source = Source(entry.name, None, None, entry.mapping == "endpoint-independent", entry.filtering, let_in(entry), outer)
     if isinstance(entry, Masquerade):
-        yield entry.family, Source(entry.name)
+        yield entry.family, source
         return
     for version in (4, 6):
         if entry.size(version):
-            yield version, Source(entry.name, pools[entry.name, version])
+            yield version, source._replace(pool=pools[entry.name, version])
+
+
+def let_in(entry: Masquerade | Snat) -> Verdict | None:
+    """The rule of flows that come in at what an entry binds; None if none do."""
+    if entry.mapping != "endpoint-independent" or entry.filtering == "address-and-port-dependent":
+        return None
+    return Verdict(True, f"{entry.kind} {entry.name}", entry.line)
 
 
 def source_pools(entries: Iterable[Translation], secret: bytes) -> dict[tuple[str, int], SourcePool]:

@@ -6,9 +6,12 @@ the running appliance that a decision depends on. Addresses are integers beside 
 
 from enum import StrEnum
 from random import Random
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from appliance.balancer.history import History
+
+if TYPE_CHECKING:
+    from appliance.nat.bindings import Bindings
 
 SELF: Final = 255
 """The nic index that stands for the appliance itself: its own Linux stack behind the TUN device."""
@@ -88,6 +91,8 @@ class StateView(Protocol):
     random: Random
     history: History
     """What balancing remembers."""
+    bindings: "Bindings"
+    """Inside ends with an outside port of their own."""
 
     def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
         """Whether no flow expects packets of this tuple yet."""

@@ -210,6 +210,7 @@ class Appliance:
             now = self._loop.time()
             self.adjacencies.settle()
             self.limits.look(now)
+            self.decider.view.bindings.tick()
             for neighbourhood in self.neighbourhoods.values():
                 neighbourhood.tick(now)
             due = [d for n in self.neighbourhoods.values() if (d := n.deadline()) is not None]
@@ -247,7 +248,7 @@ class Appliance:
         self._configure(ruleset)
         for neighbourhood in self.neighbourhoods.values():
             neighbourhood.announce()
-        judge = Judge(ruleset, self.host, self._target_of)
+        judge = Judge(ruleset, self.host, self._target_of, self.decider.view.bindings)
         result: Rejudged = await rejudge(self.worker, judge, ruleset.generation, self._loop.time)
         log.info(what, generation=ruleset.generation, judged=result.judged, ended=result.ended, seconds=round(result.seconds, 3), **facts)
         return result

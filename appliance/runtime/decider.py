@@ -23,13 +23,14 @@ from appliance.balancer.populate import WHOLE
 from appliance.decide import decide
 from appliance.flow.program import Worker
 from appliance.flow.records import Miss, Punt, Refused, Tuple5, Work
+from appliance.nat.bindings import Bindings
 from appliance.policy.facts import SELF, TCP, Decision, Facts, Reason
 from appliance.ruleset import Ruleset
 from appliance.runtime.adjacencies import HOST
 from appliance.runtime.commands import until_told
 from appliance.runtime.errors import RateLimit
-from appliance.runtime.megaflows import Megaflows
 from appliance.runtime.exhaustion import Exhaustion
+from appliance.runtime.megaflows import Megaflows
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.punts import Punts
 from appliance.runtime.resets import Resetter
@@ -78,11 +79,15 @@ class View:
         self.random, self.target_up, self.target_share, self.history = random, target_up, target_share, history
         self._worker, self._clock = worker, clock
         self._taken: dict[tuple[int, int, Tuple5], float] = {}
+        self.bindings = Bindings(self._expected, clock, random)
 
     def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
         """Whether no flow expects packets of this tuple, as far as is known: `install` has the last word."""
         until = self._taken.get((version, protocol, reply))
         return (until is None or until <= self._clock()) and self._worker.is_free(version, protocol, *reply)
+
+    def _expected(self, version: int, protocol: int, reply: Tuple5) -> bool:
+        return not self._worker.is_free(version, protocol, *reply)
 
     def taken(self, version: int, protocol: int, reply: Tuple5) -> None:
         """An install was refused because of this tuple."""
@@ -107,13 +112,14 @@ class Decider:
         """Who tells the ends of connections that were idle for too long. Set before the first `handle`."""
         self.rules, self.services = Names(), Names()
         self.failures = 0
+        self.exhaustion = Exhaustion()
         self._chosen: OrderedDict[int, tuple[int, Decision]] = OrderedDict()
         self._audits = RateLimit(*AUDITS_LOGGED)
 
     def configure(self, ruleset: Ruleset) -> None:
         """Decide by this ruleset from the next frame on."""
-        self.exhaustion = Exhaustion()
         self.ruleset = self.punts.ruleset = ruleset
+        self.view.bindings.keep(ruleset.sources.binding, ruleset.stands)
 
     async def handle(self, work: Work) -> None:
         """Decide all that one queue has to be decided. Neighbours first: flows wait for them."""

@@ -19,6 +19,7 @@ from appliance.balancer.populate import WHOLE
 from appliance.decide import decide
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView, Tuple5
+from appliance.nat.bindings import Bindings
 from appliance.policy.facts import SELF, TCP, UDP, Facts
 from appliance.ruleset import Ruleset
 from appliance.runtime.commands import until_told
@@ -49,6 +50,9 @@ class _AnyState:
 
     random = Random(0)
     history = History(lambda: 0.0, lambda service, target: 0)
+
+    def __init__(self, bindings: Bindings) -> None:
+        self.bindings = bindings
 
     def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
         return True
@@ -86,14 +90,15 @@ async def end_flows(
 class Judge:
     """Judges flows under one ruleset. `host`: the nic of the own stack; `target_of` names a flow's target, without its service."""
 
-    def __init__(self, ruleset: Ruleset, host: int, target_of: Callable[[FlowView], str | None]) -> None:
+    def __init__(self, ruleset: Ruleset, host: int, target_of: Callable[[FlowView], str | None], bindings: Bindings | None = None) -> None:
         self._ruleset, self._host, self._target_of = ruleset, host, target_of
+        self._view = _AnyState(bindings or Bindings(lambda version, protocol, reply: False, lambda: 0.0, Random(0)))
         self.judged = 0
 
     def __call__(self, flow: FlowView) -> str | None:
         """Why the flow has to end; None if it may go on."""
         self.judged += 1
-        decision = decide(self._facts(flow), self._ruleset, _AnyState())
+        decision = decide(self._facts(flow), self._ruleset, self._view)
         if not decision.allow:
             return str(decision.reason)
         if self._homeless(flow):
@@ -105,6 +110,12 @@ class Judge:
         """Whether its source is translated to an address that is not ours any more: answers would go elsewhere."""
         outside = flow.reply[1]
         return outside != flow.original[0] and not self._ruleset.stands(flow.version, outside)
+
+    def _facts(self, flow: FlowView) -> Facts:
+        nic = SELF if flow.nic_in == self._host else flow.nic_in
+        source, destination, sport, dport = flow.original
+        return Facts(nic, flow.version, flow.protocol, source, destination, sport, dport, ECHO.get(flow.protocol, -1),
+                     SYN if flow.protocol == TCP else 0, target=self._target_of(flow))
 
 
 def _behind(flow: FlowView, reply: Tuple5) -> tuple[int, int]:

@@ -116,6 +116,7 @@ def status(appliance: Running, now: float) -> dict[str, Any]:
         "decisions-failed": appliance.decider.failures,
         "unanswered": dict(appliance.decider.punts.ignored),
         "nat-exhausted": appliance.decider.exhaustion.rows(now),
+        "bindings": len(appliance.decider.view.bindings),
         "rules": _rules(appliance, now),
         "sets": appliance.circumstances.sets.status(),
         "neighbours": [

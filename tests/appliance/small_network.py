@@ -11,6 +11,7 @@ from random import Random
 from appliance.balancer.history import History
 from appliance.config.models import Config, Forward, Health, Masquerade, Nic, Route, Rule, Service, Zone
 from appliance.decide import compile_ruleset, decide
+from appliance.nat.bindings import Bindings
 from appliance.policy.facts import ICMP, ICMPV6, TCP, UDP, Facts
 
 WAN, LAN, DMZ = 0, 1, 2
@@ -78,6 +79,7 @@ class View:
     def __init__(self, down=(), taken=()):
         self.down, self.taken, self.random = set(down), set(taken), Random(5)
         self.history = History(lambda: 0.0, lambda service, target: 0)
+        self.bindings = Bindings(lambda version, protocol, reply: True, lambda: 0.0, self.random)
 
     def is_free(self, version, protocol, reply):
         return reply not in self.taken

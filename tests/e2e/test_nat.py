@@ -1,4 +1,4 @@
-"""Addresses that stand for others, between hosts with the kernel's stack: pools, one-to-one, prefixes, and the way round to one's own server.
+"""Addresses that stand for others, between hosts with the kernel's stack: pools, one-to-one, prefixes, and the way round.
 
     inside .9, .10, .20 --192.168.1.0/24-- lan [fw] wan --203.0.113.0/24-- outside .9
                           fd01:203:405:1::/64             2001:db8:2::/64

@@ -83,6 +83,8 @@ def test_sound_static_entries_are_taken_without_a_word(entry: str) -> None:
         (ONE + "}\n  - b: {" + static("one-to-one", "203.0.113.9", "192.168.10.8"),
          ["addresses outside are taken", 'nat rule "out" on line 5']),
         (ONE + "}\n  - b: {" + snat("203.0.113.8/30"), ["outside address of another entry"]),
+        (snat("203.0.113.40", ", filtering: address-dependent"), ["without a mapping", "add `mapping: endpoint-independent`"]),
+        (snat("203.0.113.40", ", mapping: symmetric"), ["unknown word", "endpoint-independent"]),
         ("snat: {pool: 203.0.113.40}, masquerade: {}", ["both `snat` and `masquerade`"]),
         ("snta: {pool: 203.0.113.40}", ["unknown kind of translation", "did you mean `snat`?"]),
     ],

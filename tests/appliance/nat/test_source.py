@@ -17,6 +17,7 @@ SOURCES = {4: ["10.0.0.0/8", "10.1.0.0/16", "192.0.2.1/32"], 6: ["2001:db8::/32"
 ADDRESSES = ["10.1.0.1", "10.2.0.1", "192.0.2.1", "192.0.2.2", "2001:db8:1::1", "2001:dead::1"]
 POOLS = {4: ["203.0.113.40-203.0.113.42", "203.0.113.7", "198.51.100.128/30"], 6: ["2001:db8:ff::40/127", "2001:db8:ff::50"]}
 SECRET = bytes(range(16))
+INDEPENDENT = "endpoint-independent"
 
 
 @st.composite
@@ -26,6 +27,7 @@ def entries(draw, name="out"):
     sources = draw(st.lists(st.sampled_from(SOURCES[family]), max_size=2, unique=True))
     keys = {"source": [ip_network(source) for source in sources]} if sources else {}
     keys |= {"name": name, "from_zones": draw(words), "to_zones": draw(words)}
+    keys |= draw(st.sampled_from([{}, {}, {"mapping": INDEPENDENT}, {"mapping": INDEPENDENT, "filtering": INDEPENDENT}]))
     if draw(st.booleans()):
         return Masquerade(family=family, **keys)
     pool = draw(st.lists(st.sampled_from(POOLS[family]), min_size=1, max_size=2, unique=True))
