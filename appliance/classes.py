@@ -62,6 +62,7 @@ class Alike(NamedTuple):
     vary: bool  # if the reply is expected already, another source port may be chosen
     hidden: bool  # the source is translated: a port below 1024 is not kept,
     keeps: bool = False  # unless this says so
+    draws: bool = False  # and no port is kept if this does
 
 
 def find_cuts(ruleset: Ruleset) -> Cuts:
@@ -103,4 +104,5 @@ def generalized(facts: Facts, decision: Decision) -> Alike | None:
         vary=translated or facts.nic == SELF,
         hidden=hidden,
         keeps=decision.keeps_port,
+        draws=decision.draws,
     )

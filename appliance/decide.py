@@ -148,7 +148,8 @@ def _handshake(facts: Facts, door: Door | None, liberal: bool) -> tuple[int, boo
 def _hidden(decision: Decision, outside: Outside) -> Decision:
     """The decision about a flow whose source is translated."""
     pool = -1 if outside.pool is None else outside.pool.number
-    return decision._replace(outside=outside.address or 0, pool=pool, keeps_port=outside.keeps_port, alone=outside.alone)
+    draws = outside.entry is not None and outside.entry.draws
+    return decision._replace(outside=outside.address or 0, pool=pool, keeps_port=outside.keeps_port, draws=draws, alone=outside.alone)
 
 
 def _outside(facts: Facts, ruleset: Ruleset, door: Door | None, egress: int, zones: tuple[int, int], on_link: bool) -> Outside | None:
@@ -206,9 +207,10 @@ def _reply(
         return free_reply(view, version, protocol, (source, destination, sport, dport), False)
     if outside.address is None:
         return None
+    draws = outside.entry is not None and outside.entry.draws
     if outside.entry is not None and outside.entry.binds and protocol in (TCP, UDP):
         return _bind(facts, ruleset, view, destination, dport, outside)
-    return free_reply(view, version, protocol, (outside.address, destination, sport, dport), not outside.keeps_port)
+    return free_reply(view, version, protocol, (outside.address, destination, sport, dport), not outside.keeps_port, draws)
 
 
 def _bind(facts: Facts, ruleset: Ruleset, view: StateView, destination: int, dport: int, outside: Outside) -> Tuple5 | None:
@@ -223,7 +225,7 @@ def _bind(facts: Facts, ruleset: Ruleset, view: StateView, destination: int, dpo
 
     if binding is None and entry is not None:
         wanted = Binding(version, protocol, source, sport, address, 0, entry.name)
-        binding = view.bindings.make(wanted, fits, keeps(sport, outside.keeps_port))
+        binding = view.bindings.make(wanted, fits, keeps(sport, outside.keeps_port) and not entry.draws)
     if binding is None:
         return None
     reply = destination, address, dport, binding.outside_port

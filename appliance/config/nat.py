@@ -25,6 +25,8 @@ from appliance.config.values import OneOrMore, Segment, Some, Switch, Title, Zon
 
 Mapping = Annotated[str, only("endpoint-independent", "address-and-port-dependent")]
 """Whether all flows of an inside address and port leave under one outside address and port. Source: RFC 4787, section 4.1."""
+SourcePorts = Annotated[str, only("keep", "random")]
+"""Whether a flow's source port stays, if nothing speaks against it. Source: RFC 4787, section 4.2; RFC 6056."""
 Filtering = Annotated[str, only("endpoint-independent", "address-dependent", "address-and-port-dependent")]
 """Who may send to that: anybody, or addresses it has sent to, or only addresses and ports it has. Source: RFC 4787, section 5."""
 
@@ -74,6 +76,7 @@ class Masquerade(Section):
     source: Places = ()
     mapping: Mapping = "address-and-port-dependent"
     filtering: Filtering = "address-and-port-dependent"
+    ports: SourcePorts = "keep"
 
 
 class Snat(Section):
@@ -90,6 +93,7 @@ class Snat(Section):
     pool: Annotated[tuple[Addresses, ...], OneOrMore, Some]
     mapping: Mapping = "address-and-port-dependent"
     filtering: Filtering = "address-and-port-dependent"
+    ports: SourcePorts = "keep"
 
     def size(self, version: int) -> int:
         """How many addresses of one family the pool has."""

@@ -34,16 +34,18 @@ def _alike(drawn: int, port: int) -> int:
     return drawn & ~1 | port & 1
 
 
-def free_reply(view: StateView, version: int, protocol: int, original: Tuple5, hidden: bool) -> Tuple5 | None:
+def free_reply(view: StateView, version: int, protocol: int, original: Tuple5, hidden: bool, draws: bool = False) -> Tuple5 | None:
     """The reply that a flow will expect, by a source port of which it is the only one; None if none was found.
 
     `original` is the flow with its addresses translated. Its port is kept if that works, but for a `hidden` source only from 1024 up: our
-    own address's lower ports are not for others. ICMP echo has its identifier in place of both ports; other protocols have nothing to vary.
+    own address's lower ports are not for others. `draws`: it isn't kept at all. ICMP echo has its identifier in place of both ports; other
+    protocols have nothing to vary.
     """
     source, destination, sport, dport = original
     echo = protocol in (ICMP, ICMPV6)
     has_ports = protocol in (TCP, UDP)
-    if not hidden or sport >= LOWEST or not has_ports:
+    may_stay = not hidden or sport >= LOWEST or not has_ports
+    if may_stay and not (draws and (has_ports or echo)):
         reply = (destination, source, dport, sport)
         if view.is_free(version, protocol, reply):
             return reply

@@ -25,6 +25,7 @@ class Source(NamedTuple):
     admits: str = ""  # who may send to that, in the words of the file
     rule: Verdict | None = None  # of flows that are let in so
     outer: int = -1  # the number of a zone that it leads to
+    draws: bool = False  # source ports are random
 
 
 class Outside(NamedTuple):
@@ -84,7 +85,8 @@ class Sources:
 
 
 def _by_version(entry: Masquerade | Snat, pools: Mapping[tuple[str, int], SourcePool], outer: int) -> Iterator[tuple[int, Source]]:
-    source = Source(entry.name, None, None, entry.mapping == "endpoint-independent", entry.filtering, let_in(entry), outer)
+    binds, draws = entry.mapping == "endpoint-independent", entry.ports == "random"
+    source = Source(entry.name, None, None, binds, entry.filtering, let_in(entry), outer, draws)
     if isinstance(entry, Masquerade):
         yield entry.family, source
         return

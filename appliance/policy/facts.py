@@ -82,6 +82,7 @@ class Decision(NamedTuple):
     outside: int = 0  # what the source becomes, or would if there were a port; 0: it stays
     pool: int = -1  # the number of the pool that this address is from
     keeps_port: bool = False  # a source that changes may have any port, below 1024 too
+    draws: bool = False  # it gets one at random
     alone: bool = False  # it hangs on more than the class of the flow, and says nothing of others
 
 

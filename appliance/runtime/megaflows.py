@@ -23,6 +23,7 @@ DIRECT: Final = 2
 REPLY_DIRECT: Final = 4
 VARY: Final = 8
 KEEPS: Final = 128
+DRAWN: Final = 256
 
 NOT_ALIKE: Final = 0, None
 
@@ -68,7 +69,7 @@ class Megaflows:
         if general is None:
             return NOT_ALIKE
         told = (general.direct, DIRECT), (general.reply_direct, REPLY_DIRECT), (general.vary, VARY), (general.keeps, KEEPS)
-        bits = ALIKE | sum(bit for holds, bit in told if holds)
+        bits = ALIKE | sum(bit for holds, bit in (*told, (general.draws, DRAWN)) if holds)
         if decision.pool >= 0:
             return self._hidden(bits, decision)
         if decision.target is None:

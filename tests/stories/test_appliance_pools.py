@@ -6,7 +6,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, UDPerror
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPerror6, IPv6
 from scapy.layers.l2 import ARP
 
-from tests.support.office import CLIENT, OFFICE, OTHER, SERVER, VERSIONS, back, ip, office
+from tests.support.office import CLIENT, OFFICE, OTHER, SERVER, VERSIONS, ip, office
 from tests.support.station import who_has
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
@@ -38,7 +38,8 @@ async def test_the_appliance_answers_for_the_addresses_of_the_pool(version: int)
         await o.bench.settle()
         wire = o.server.segment
         wire.seen()
-        for about, answered in [("203.0.113.47", 1), ("203.0.113.48", 0)] if version == 4 else [("2001:db8:2::2f", 1), ("2001:db8:2::30", 0)]:
+        last, beyond = ("203.0.113.47", "203.0.113.48") if version == 4 else ("2001:db8:2::2f", "2001:db8:2::30")
+        for about, answered in [(last, 1), (beyond, 0)]:
             o.server.send(who_has(about, o.server.mac, SERVER[version]))
             await o.bench.settle()
             told = [frame for frame in wire.seen() if frame.dst == o.server.mac]
@@ -71,6 +72,21 @@ async def test_an_error_about_a_flow_reaches_the_host_inside_translated(version:
         told = o.client.only()
         inner = told[IPerror] if version == 4 else told[IPerror6]
         assert (told.dst, inner.src, inner[UDPerror].sport) == (CLIENT[version], CLIENT[version], 5000)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_source_ports_may_be_random_and_keep_their_parity(version: int) -> None:
+    """RFC 4787, REQ-4, and RFC 6056; also of flows that compiled code begins."""
+    async with office(ONE.replace("pool:", "ports: random, pool:")) as o:
+        for port in range(3000, 3060):
+            o.client.send(ip(version, CLIENT[version], SERVER[version]) / UDP(sport=port, dport=7) / str(port).encode())
+            await o.bench.settle()
+        seen = {int(packet[UDP].payload.load): packet[UDP].sport for packet in o.server.received(UDP)}
+        assert len(set(seen.values())) == 60
+        assert all(port >= 1024 and port % 2 == inside % 2 for inside, port in seen.items())
+        assert sum(port == inside for inside, port in seen.items()) < 3
+        assert max(seen.values()) - min(seen.values()) > 20_000
+        assert o.bench.appliance.status()["totals"]["alike"] > 50
 
 
 async def test_nobody_is_let_in_at_an_address_of_the_pool() -> None:

@@ -28,6 +28,7 @@ def entries(draw, name="out"):
     keys = {"source": [ip_network(source) for source in sources]} if sources else {}
     keys |= {"name": name, "from_zones": draw(words), "to_zones": draw(words)}
     keys |= draw(st.sampled_from([{}, {}, {"mapping": INDEPENDENT}, {"mapping": INDEPENDENT, "filtering": INDEPENDENT}]))
+    keys |= draw(st.sampled_from([{}, {}, {"ports": "random"}]))
     if draw(st.booleans()):
         return Masquerade(family=family, **keys)
     pool = draw(st.lists(st.sampled_from(POOLS[family]), min_size=1, max_size=2, unique=True))
