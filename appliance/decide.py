@@ -27,6 +27,20 @@ NO_RULE: Final = Verdict(False, "", 0)
 
 def decide(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
     """Decide about the flow that `facts` begin. Never raises for what came from the wire."""
+    made = _decide(facts, ruleset, view)
+    return made._replace(alone=True) if _hangs_on_names(facts, ruleset, made) else made
+
+
+def _hangs_on_names(facts: Facts, ruleset: Ruleset, made: Decision) -> bool:
+    """Whether a rule was asked, or may have been, whose domain names may stand for something else the next time."""
+    if made.egress == NOWHERE:
+        return False
+    kind = ruleset.zone(facts.nic), ruleset.zone(made.egress), facts.version, facts.protocol
+    port = made.reply[2] if made.allow else None  # of a refused flow the translated one isn't known
+    return ruleset.policy.hangs(kind, port if facts.icmp_type < 0 else facts.icmp_type)
+
+
+def _decide(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
     bad = sanity.arrives(facts, ruleset)
     if bad is not None:
         return _refuse(bad, NO_RULE)
@@ -114,10 +128,10 @@ def _pass_on(
     from_zone, to_zone = ruleset.zone(nic), ruleset.zone(egress)
     selector = dport if icmp_type < 0 else icmp_type
     asked = (from_zone, to_zone, version, protocol), source, destination, selector
-    rule = ruleset.policy.match(*asked) or _implied(facts, ruleset, door)
+    rule = ruleset.policy.match(*asked, view) or _implied(facts, ruleset, door)
     if not (rule.pickup or _starts(facts)):
         return _refuse(Reason.NOT_A_START, NO_RULE, egress, service, target)
-    audited = ruleset.policy.audited(*asked) or NO_RULE
+    audited = ruleset.policy.audited(*asked, view) or NO_RULE
     if not rule.allow:
         return _refuse(Reason.REJECTED if rule.reject else Reason.POLICY, rule, egress, service, target, audited)
     reply_hop = 0 if nic == SELF else ruleset.routes.hop_on(nic, version, source)

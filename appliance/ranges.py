@@ -34,6 +34,8 @@ class Extent:
     six: Ranges
     sure: bool = True
     """Whether that is all of it: False while some of it isn't known."""
+    names: tuple[str, ...] = ()
+    """Objects whose addresses are those of domain names, and are in it, too."""
 
     def ranges(self, version: int) -> Ranges:
         """Those of one version."""

@@ -75,6 +75,19 @@ def reasons(as_json: AsJson = False) -> None:
     show("reasons", ("reason", "meaning"), MEANINGS.items())
 
 
+def names(socket: Socket = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Show what domain names stand for, as DNS has answered on the way."""
+    result = client(socket, config).call("names")
+    if as_json:
+        show_json(result)
+        return
+    from appliance.cli.tables import show
+
+    rows = [(each["name"], a["address"], a["of"], f"{a['left']:.0f} s") for each in result["objects"] for a in each["addresses"]]
+    show("names", ("object", "address", "of", "left"), rows)
+    typer.echo(f"{len(rows)} addresses of {len(result['objects'])} objects")
+
+
 def sets(socket: Socket = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Show the sets that are read from files: how many entries, and whether the file is still good."""
     result = client(socket, config).call("status")["sets"]

@@ -8,7 +8,7 @@ from typing import Final
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding, Scope
 from appliance.config.models import Config, Forward
-from appliance.config.objects import FileSet, Group, Host, ObjectName, Place, Relative
+from appliance.config.objects import Domains, FileSet, Group, Host, ObjectName, Place, Relative
 from appliance.config.places import Path, named
 from appliance.config.resolve import Meanings, completed, prefix_of, single_addresses
 from appliance.config.schedules import Schedule
@@ -29,6 +29,7 @@ def check(scope: Scope) -> Iterator[Finding]:
     yield from _relatives(scope)
     if not any(scope.lost(section) for section in ("objects", "nat", "nics")):
         yield from _forwards(scope.config)
+        yield from _named_sources(scope.config)
 
 
 def _schedules(config: Config) -> Iterator[Finding]:
@@ -115,10 +116,20 @@ def _forwards(config: Config) -> Iterator[Finding]:
         if isinstance(rule, Forward) and isinstance(rule.to_address, ObjectName):
             meaning = meanings.of(rule.to_address)
             several = any(ranges and ranges[0][0] != ranges[-1][1] for ranges in (meaning.four, meaning.six))
-            if several or (meaning.sure and not single_addresses(meaning)) or _in_a_file(config, rule.to_address):
+            if several or (meaning.sure and not single_addresses(meaning)) or _comes_and_goes(config, rule.to_address):
                 hint = "forward to an object with one address, or one of each family"
                 yield Finding(("nat", number, "to"), "object with more than one address", hint, quoted(rule.to_address))
 
 
-def _in_a_file(config: Config, name: str) -> bool:
-    return any(isinstance(config.objects.get(each), FileSet) for each in _reached(name, _groups(config)))
+def _named_sources(config: Config) -> Iterator[Finding]:
+    """Translations can't hang on domain names: a flow keeps its translation."""
+    meanings = Meanings(config)
+    for number, entry in enumerate(config.nat):
+        for index, place in enumerate(getattr(entry, "source", ())):
+            if isinstance(place, ObjectName) and meanings.of(place).names:
+                hint = "name networks: domain names are for rules of the policy"
+                yield Finding(("nat", number, "source", index), "object with domain names", hint, quoted(place))
+
+
+def _comes_and_goes(config: Config, name: str) -> bool:
+    return any(isinstance(config.objects.get(each), FileSet | Domains) for each in _reached(name, _groups(config)))

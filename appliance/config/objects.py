@@ -3,6 +3,7 @@
     nas:     {v4: 192.168.10.20, v6: "::20 via lan"}             host: an address or more of each family
     offices: [10.1.0.0/16, 192.0.2.10-192.0.2.20, nas]           group: networks, ranges, other objects; one alone without brackets
     bad:     {file: /etc/softena/drop.txt, max: 200k}            set: what is in a file
+    updates: {fqdn: [updates.example.org, .example.net]}         names: what DNS answers for them
     backup:  [tcp/10080-10082, udp/10080, ssh]                   ports
 
 `place` reads what may stand where an address may stand in a rule. Names are looked up while the file is read (`Names`); what they mean
@@ -30,6 +31,7 @@ from appliance.ranges import Extent, Span
 NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
 DEEPEST: Final = 32
 """Names for ports inside each other."""
+DOMAIN: Final = re.compile(r"\.?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 PLAIN: Final = re.compile(r"[0-9./]+")
 """What most are: IPv4 networks."""
 
@@ -169,9 +171,38 @@ class FileSet(Section):
     """What a file means that can't be read at the start."""
 
 
-OBJECT_KINDS: dict[str, type[Section]] = {"host": Host, "group": Group, "file": FileSet}
-Object = Annotated[Host | Group | FileSet, Field(discriminator="kind")]
 Places = Annotated[tuple[Annotated[Place, PlainValidator(place)], ...], OneOrMore]
+
+
+def _domain(value: object) -> str:
+    """`updates.example.org`, or `.example.org` for it and all below it; lower case."""
+    text = scalar(value, "updates.example.org").lower().removesuffix(".")
+    if not text.isascii():
+        raise BadValueError("not an ASCII domain name", "write it as it stands in DNS, with xn--")
+    if not DOMAIN.fullmatch(text) or len(text) > 253:
+        raise BadValueError("not a domain name", "write one such as updates.example.org, or .example.org for it and all below it")
+    return text
+
+
+class Domains(Section):
+    """Addresses of domain names, learned from the answers of DNS that pass."""
+
+    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
+
+    kind: Literal["fqdn"] = "fqdn"
+    name: Name
+    line: int = 0
+    fqdn: Annotated[tuple[Annotated[str, PlainValidator(_domain)], ...], OneOrMore, Some]
+    grace: Annotated[float, duration("0s", "1d")] = 300.0
+    """Seconds that an address counts beyond its time to live: clients keep it a little longer."""
+    most: Annotated[int, amount(1, 65_536)] = 4096
+    """Addresses, at most."""
+    resolvers: Places = ()
+    """Whose answers count; those of all, if there are none."""
+
+
+OBJECT_KINDS: dict[str, type[Section]] = {"host": Host, "group": Group, "file": FileSet, "fqdn": Domains}
+Object = Annotated[Host | Group | FileSet | Domains, Field(discriminator="kind")]
 
 
 # -- ports -------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Final
 
 from appliance.config.models import Config, Forward, Nic
 from appliance.config.nat import Translation
-from appliance.config.objects import FileSet, Group, Host, ObjectName, Place, Relative
+from appliance.config.objects import Domains, FileSet, Group, Host, ObjectName, Place, Relative
 from appliance.config.rules import Rule
 from appliance.ranges import Extent, merged, network_range
 
@@ -52,6 +52,8 @@ class Meanings:
                 return self.sum(group.members)
             case FileSet():
                 return self._sets.get(name, UNKNOWN)
+            case Domains():
+                return Extent((), (), sure=False, names=(name,))
         return UNKNOWN
 
     def sum(self, places: Iterable[Place]) -> Extent:
@@ -60,7 +62,8 @@ class Meanings:
         if len(parts) == 1:
             return parts[0]
         four, six = (merged(each for part in parts for each in part.ranges(version)) for version in (4, 6))
-        return Extent(four, six, all(part.sure for part in parts))
+        names = tuple(dict.fromkeys(name for part in parts for name in part.names))
+        return Extent(four, six, all(part.sure for part in parts), names)
 
     def place(self, place: Place) -> Extent:
         """The addresses of one place."""
@@ -80,7 +83,7 @@ class Meanings:
 def unresolved(config: Config) -> Iterator[str]:
     """What is written as an address by its end, and has no beginning at the moment."""
     for item in config.objects.values():
-        if not isinstance(item, FileSet):
+        if isinstance(item, Group | Host):
             places = item.members if isinstance(item, Group) else item.v6
             for place in places:
                 if isinstance(place, Relative) and completed(place, config.nics.get(place.nic)) is None:

@@ -27,7 +27,7 @@ from appliance.config.schedules import Schedule
 from appliance.config.section import Section
 from appliance.config.source import Source
 
-MARKED = ("file",)
+MARKED = ("file", "fqdn")
 """Kinds of objects that are told by a key of the same name."""
 OTHER_TYPES = re.compile(r"(?i:y|n|yes|no|on|off|true|false|null|~)|[0-9]+(:[0-5]?[0-9])+|0o?[0-7]+")  # in YAML 1.1 or 1.2, not text
 

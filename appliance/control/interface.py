@@ -79,6 +79,12 @@ class ControlledAppliance(Protocol):
         UsageError: no such nic.
         """
 
+    def names(self) -> Result:
+        """What domain names stand for: {objects: [{name, fqdn, refused, addresses: [{address, of, left}]}]}.
+
+        `of`: the name that was asked for; left: seconds; refused: addresses that found no room.
+        """
+
     def drain_target(self, service: str, target: str, seconds: float | None) -> Result:
         """Have a target take no new flows: as `status` shows it, now. UsageError: there is none.
 
@@ -101,6 +107,10 @@ def methods(appliance: ControlledAppliance) -> Methods:
     def status(params: Params) -> Result:
         params.finish()
         return appliance.status()
+
+    def names(params: Params) -> Result:
+        params.finish()
+        return appliance.names()
 
     def flows(params: Params) -> Result:
         limit, cursor = params.whole("limit", 1, MAX_FLOWS, 100), params.whole("cursor", 0, 2**63 - 1, 0)
@@ -127,4 +137,4 @@ def methods(appliance: ControlledAppliance) -> Methods:
         async with reloading:
             return await appliance.reload()
 
-    return {"status": status, "flows": flows, "ethtool": ethtool, "drain": drain, "restore": restore, "reload": reload}
+    return {"status": status, "names": names, "flows": flows, "ethtool": ethtool, "drain": drain, "restore": restore, "reload": reload}

@@ -49,6 +49,7 @@ cdef enum:  # Punt.reason
     PUNT_NO_NEIGHBOUR = 5      # maybe translated already, and one hop further
     PUNT_NO_ROUTE = 6
     PUNT_REJECTED = 7          # a copy: the frame itself is dropped
+    PUNT_DNS = 8               # translated already, and one hop further
 
 cdef enum:  # Miss.refused
     REFUSED_NOT = 0            # a new flow
@@ -200,6 +201,7 @@ cdef struct Engine:
     TcpTable tcp
     uint64_t timeouts[TIMEOUTS]    # ns
     uint64_t pending_time
+    uint8_t reads_dns          # messages of DNS that would pass are Python's first
     uint64_t reset_after       # ns; not before another flow that was idle may end by resets
     Nic nics[NICS]
     Adjacency adjacencies[NEIGHBOURS]

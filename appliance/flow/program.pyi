@@ -38,6 +38,7 @@ class Worker:
 
         mss: the largest segment of TCP that passes it, as SYNs announce it; 1: what both nics of a flow carry, 0: none is lowered.
         """
+    def read_dns(self, wanted: bool) -> None: ...
     def set_mtu(self, index: int, mtu: int) -> None: ...
     def set_profiles(self, default: Profile, rules: Mapping[int, Profile], services: Mapping[int, Profile]) -> None:
         """How flows are kept; those of some rules, and of some services where the rule has none. At most 256 different. Takes the barrier.

@@ -276,6 +276,10 @@ cdef class Worker:
         self.programs[index, queue] = (pair, program)
         return 0
 
+    def read_dns(self, bint wanted):
+        """Whether DNS that would pass is handed over first, translated: whoever takes it sends it on."""
+        self.engine.reads_dns = wanted
+
     def set_mtu(self, int index, uint32_t mtu):
         if not 0 <= index < NICS or not self.engine.nics[index].present or not 68 <= mtu <= 65535:
             raise UsageError(f"nic {index}: there is none, or it can't have an MTU of {mtu}")

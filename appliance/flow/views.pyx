@@ -18,7 +18,7 @@ from appliance.flow import records
 from appliance.flow.reasons import MEANINGS
 from appliance.flow.tcp import State as TcpState
 
-PUNT_NAMES = ("arp", "nd", "ttl", "too-big", "icmp-error", "no-neighbour", "no-route", "rejected")
+PUNT_NAMES = ("arp", "nd", "ttl", "too-big", "icmp-error", "no-neighbour", "no-route", "rejected", "dns")
 REFUSED_NAMES = ("", "taken", "table-full")
 REASON_NAMES = tuple(MEANINGS)
 CLASS_NAMES = {CLASS_PENDING: "pending", CLASS_OPENING: "opening", CLASS_UNREPLIED: "unreplied", CLASS_ESTABLISHED: "established",

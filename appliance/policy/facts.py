@@ -98,6 +98,9 @@ class StateView(Protocol):
     def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
         """Whether no flow expects packets of this tuple yet."""
 
+    def named(self, objects: tuple[str, ...], version: int, address: int) -> bool:
+        """Whether an address is of a domain name in one of these objects."""
+
     def target_up(self, service: str, target: str) -> bool:
         """Whether health checks let this target take new flows; always true for a service without checks."""
 

@@ -10,13 +10,13 @@ Rules under audit are told apart by vectors of their own: they decide nothing, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from appliance.config.models import Rule, ServiceMatch
+from appliance.config.objects import Place
 from appliance.policy.dimension import WORD, Dimension, Vector, common, vector
 from appliance.policy.facts import TCP, UDP
-from appliance.ranges import Ranges, merged, network_ranges
+from appliance.ranges import Extent, Ranges, holds, merged, network_ranges
 
 
 class Verdict(NamedTuple):
@@ -41,6 +41,30 @@ class Verdict(NamedTuple):
         return "allow" if self.allow else "reject" if self.reject else "deny"
 
 
+class Known(Protocol):
+    """Who knows what domain names stand for."""
+
+    def named(self, objects: tuple[str, ...], version: int, address: int) -> bool:
+        """Whether an address is in one of these objects."""
+
+
+class Guard(NamedTuple):
+    """The addresses of a rule with domain names, which no table holds: None for a side that has none."""
+
+    source: Extent | None
+    destination: Extent | None
+
+    def admits(self, version: int, source: int, destination: int, known: Known | None) -> bool:
+        """Whether the rule speaks of these addresses now."""
+        return _within(self.source, version, source, known) and _within(self.destination, version, destination, known)
+
+
+def _within(extent: Extent | None, version: int, address: int, known: Known | None) -> bool:
+    if extent is None or holds(extent.ranges(version), address):
+        return True
+    return known is not None and known.named(extent.names, version, address)
+
+
 Kind = tuple[int, int, int, int]
 """(from zone, to zone, version, protocol)."""
 
@@ -54,7 +78,10 @@ Looks = tuple[Vector, Dimension, Dimension, Dimension]
 class Policy:
     """All rules. Zones are numbers here; `zones` resolves a rule's word to them."""
 
-    __slots__ = ("_audited", "_deciding", "_destinations", "_from", "_kinds", "_services", "_sources", "_to", "_verdicts", "_zones")
+    __slots__ = (
+        "_audited", "_deciding", "_destinations", "_from", "_guarded", "_guards", "_kinds", "_services", "_sources", "_to",
+        "_verdicts", "_zones",
+    )  # fmt: skip
 
     def __init__(self, rules: Sequence[Rule], zones: Mapping[str, frozenset[int]]) -> None:
         self._verdicts = tuple(map(Verdict.of, rules))
@@ -67,23 +94,36 @@ class Policy:
         services = [rule.services for rule in rules]
         named = {match.protocol for matches in set(services) for match in matches if match.protocol is not None}
         self._services = {protocol: _selectors(services, protocol) for protocol in (*named, OTHER)}
+        self._guards = dict(_guards(rules))
+        self._guarded = vector(self._guards, len(rules))
         self._zones: dict[tuple[int, int], Vector] = {}
         self._kinds: dict[Kind, Looks] = {}
 
-    def match(self, kind: Kind, source: int, destination: int, selector: int) -> Verdict | None:
-        """The first rule that speaks of the flow and decides; None if none does. `selector` is the ICMP type, or the destination port."""
-        found = self._first(self._deciding, kind, source, destination, selector)
+    def match(self, kind: Kind, source: int, destination: int, selector: int, known: Known | None = None) -> Verdict | None:
+        """The first rule that speaks of the flow and decides; None if none does. `selector` is the ICMP type, or the destination port.
+
+        `known`: what domain names stand for; None: nothing.
+        """
+        found = self._first(self._deciding, kind, source, destination, selector, known)
         return None if found < 0 else self._verdicts[found]
 
-    def audited(self, kind: Kind, source: int, destination: int, selector: int) -> Verdict | None:
+    def hangs(self, kind: Kind, selector: int | None) -> bool:
+        """Whether some flow of a kind, with a selector if there is one, may be judged by what domain names stand for at the time."""
+        if not self._guards:
+            return False
+        (in_zones, zones), services, _, _ = self._kinds.get(kind) or self._look(kind)
+        left = common(self._guarded, (in_zones, zones))
+        return bool(left[0] if selector is None else common(left, services.rules(selector))[0])
+
+    def audited(self, kind: Kind, source: int, destination: int, selector: int, known: Known | None = None) -> Verdict | None:
         """The first rule under audit that would have decided instead of the one that does; None: there is none."""
         if not self._audited[0]:
             return None
-        found = self._first(self._audited, kind, source, destination, selector)
-        decides = self._first(self._deciding, kind, source, destination, selector)
+        found = self._first(self._audited, kind, source, destination, selector, known)
+        decides = self._first(self._deciding, kind, source, destination, selector, known)
         return None if found < 0 or 0 <= decides < found else self._verdicts[found]
 
-    def _first(self, among: Vector, kind: Kind, source: int, destination: int, selector: int) -> int:
+    def _first(self, among: Vector, kind: Kind, source: int, destination: int, selector: int, known: Known | None) -> int:
         """The first of some rules that speaks of the flow, -1 if none does."""
         (in_zones, zones), services, sources, destinations = self._kinds.get(kind) or self._look(kind)
         in_sources, from_it = sources.rules(source)
@@ -94,8 +134,11 @@ class Policy:
         while places:
             place = (places & -places).bit_length() - 1
             found = some[place] & zones[place] & from_it[place] & to_it[place] & of_it[place]
-            if found:
-                return place * WORD + (found & -found).bit_length() - 1
+            while found:
+                number = place * WORD + (found & -found).bit_length() - 1
+                if number not in self._guards or self._guards[number].admits(kind[2], source, destination, known):
+                    return number
+                found &= found - 1
             places &= places - 1
         return -1
 
@@ -135,9 +178,27 @@ def _by_zone(words: Sequence[Sequence[str]], zones: Mapping[str, frozenset[int]]
     return {zone: vector(rules, len(words)) for zone, rules in of_zone.items()}
 
 
-def _addresses(networks: Sequence[Sequence[IPv4Network | IPv6Network]], version: int) -> Dimension:
-    """A rule without networks speaks of every address; one with networks of the other version alone, of none."""
-    return Dimension(((rule, network_ranges(nets, version) if nets else None) for rule, nets in enumerate(networks)), len(networks))
+def _addresses(networks: Sequence[Sequence[Place]], version: int) -> Dimension:
+    """A rule without networks speaks of every address; one with networks of the other version alone, of none. Of one with domain names
+    nobody can tell yet.
+    """
+    reaches = ((rule, network_ranges(nets, version) if nets and not _names(nets) else None) for rule, nets in enumerate(networks))
+    return Dimension(reaches, len(networks))
+
+
+def _names(places: Sequence[Place]) -> tuple[str, ...]:
+    """The objects with domain names among places."""
+    if Extent not in map(type, places):
+        return ()
+    return tuple(name for place in places if isinstance(place, Extent) for name in place.names)
+
+
+def _guards(rules: Sequence[Rule]) -> Iterator[tuple[int, Guard]]:
+    for number, rule in enumerate(rules):
+        sides = [_names(rule.source), _names(rule.destination)]
+        if any(sides):
+            lists = zip((rule.source, rule.destination), sides, strict=True)
+            yield number, Guard(*(Extent(network_ranges(p, 4), network_ranges(p, 6), False, n) if n else None for p, n in lists))
 
 
 def _selectors(services: Sequence[Sequence[ServiceMatch]], protocol: int) -> Dimension:

@@ -145,8 +145,8 @@ class Appliance:
         self.targets = Targets(self.worker, self.health.up, self._number_of_target, self._loop.time)
         self.ejections = Ejections(self.worker, self.targets, self._number_of_target, self._loop.time)
         history = History(self._loop.time, self.targets.flows)
-        view = View(self.worker, self.targets.take_flows, self._random, self._loop.time, history, self.targets.share)
-        punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC)
+        view = View(self.worker, self.targets.take_flows, self._random, self._loop.time, history, self.targets.share, self.circumstances.names.holds)
+        punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC, self.circumstances.names)
         megaflows = Megaflows(self.worker.megaflows, view)
         self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts, megaflows)
         self.limits = Limits(self.worker.limits)
@@ -165,6 +165,7 @@ class Appliance:
         self.limits.configure(self.config, self.decider.rules.number, self.decider.services.number)
         self.health.configure(ruleset.targets())
         self.targets.configure(self.config.services)
+        self.worker.read_dns(bool(self.circumstances.names))
         self.ejections.configure(self.config.services)
         self.decider.megaflows.configure(ruleset)
         for index, nic in enumerate(self.config.nics.values()):
@@ -248,7 +249,7 @@ class Appliance:
         self._configure(ruleset)
         for neighbourhood in self.neighbourhoods.values():
             neighbourhood.announce()
-        judge = Judge(ruleset, self.host, self._target_of, self.decider.view.bindings)
+        judge = Judge(ruleset, self.host, self._target_of, self.decider.view.bindings, self.circumstances.names.held)
         result: Rejudged = await rejudge(self.worker, judge, ruleset.generation, self._loop.time)
         log.info(what, generation=ruleset.generation, judged=result.judged, ended=result.ended, seconds=round(result.seconds, 3), **facts)
         return result
@@ -302,6 +303,10 @@ class Appliance:
     def flows(self, limit: int, cursor: int) -> dict[str, Any]:
         """At most `limit` flows from a cursor, and the next cursor: 0 after the last."""
         return report.flows(self, limit, cursor, self._loop.time())
+
+    def names(self) -> dict[str, Any]:
+        """What domain names stand for, by what DNS has answered."""
+        return {"objects": self.circumstances.names.status(report.address)}
 
     def drain_target(self, service: str, target: str, seconds: float | None) -> dict[str, Any]:
         """Have a target take no new flows; those left after so many seconds, or what the file says, end. Raises UsageError for others."""

@@ -1,4 +1,5 @@
 """What rules hang on besides their file: what is in the files of sets, and the time. When that changes, they are compiled anew.
+What domain names stand for is asked flow by flow, and compiles nothing.
 
     prepare(config) -> compile(config) -> ruleset      at the start, at a reload, and whenever `run` says so
 
@@ -16,7 +17,9 @@ from typing import Final
 import structlog
 
 from appliance.config.models import Config
-from appliance.config.resolve import unresolved
+from appliance.config.objects import Domains
+from appliance.config.resolve import Meanings, unresolved
+from appliance.objects.names import NameTable
 from appliance.objects.schedule import Calendar
 from appliance.objects.sets import Sets
 from appliance.ruleset import Ruleset, compile_ruleset
@@ -31,7 +34,7 @@ class Circumstances:
     """Those of one appliance. `clock`: seconds of the event loop; `wall`: seconds since the epoch."""
 
     def __init__(self, clock: Callable[[], float], wall: Callable[[], float]) -> None:
-        self.sets = Sets(clock, wall)
+        self.sets, self.names = Sets(clock, wall), NameTable(clock)
         self._clock, self._wall = clock, wall
         self._compiled = 0.0  # when, by the wall
         self._calendar: Calendar
@@ -47,6 +50,9 @@ class Circumstances:
         self._calendar, self._compiled = Calendar(config), self._wall()
         self._turn = self._calendar.next_change(self._compiled)
         self._warn(config)
+        meanings = Meanings(config, self.sets.extents())
+        domains = {name: item for name, item in config.objects.items() if isinstance(item, Domains)}
+        self.names.configure(domains, {name: meanings.sum(item.resolvers) for name, item in domains.items() if item.resolvers})
         return compile_ruleset(config, generation, seed, sets=self.sets.extents(), instant=self._compiled)
 
     def _warn(self, config: Config) -> None:

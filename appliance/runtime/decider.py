@@ -75,7 +75,9 @@ class View:
     def __init__(
         self, worker: Worker, target_up: Callable[[str, str], bool], random: Random, clock: Callable[[], float], history: History,
         target_share: Callable[[str, str], int] = lambda service, target: WHOLE,
+        named: Callable[[tuple[str, ...], int, int], bool] = lambda objects, version, address: False,
     ) -> None:  # fmt: skip
+        self.named = named
         self.random, self.target_up, self.target_share, self.history = random, target_up, target_share, history
         self._worker, self._clock = worker, clock
         self._taken: dict[tuple[int, int, Tuple5], float] = {}

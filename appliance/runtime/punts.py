@@ -4,6 +4,7 @@
     ttl, too-big, no-route          an ICMP error to the sender; IPv4 that may be fragmented is
     no-neighbour                    the same, though the packet may be translated already
     rejected                        the same; to TCP, a RST
+    dns                             read, for what names stand for, and sent on
     icmp-error                      translated and passed on, if it is about a flow of ours
 
 All but ARP and ND is limited in rate, each kind by itself on each nic, so that no flood of one takes another's share. What can't be sent at
@@ -20,6 +21,7 @@ from typing import Final
 
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView, Punt
+from appliance.objects.names import NameTable
 from appliance.ruleset import Ruleset
 from appliance.runtime.errors import RateLimit, in_flight, refusal, router_error, translate_error
 from appliance.runtime.neighbours import Neighbourhood
@@ -44,7 +46,10 @@ ANSWER_RATE: Final = 200.0, 50
 class Punts:
     """Handles them for all queues of one worker. `ruleset` is swapped whole by a reload. `host`: the nic of the appliance's own stack."""
 
-    def __init__(self, worker: Worker, neighbourhoods: Mapping[int, Neighbourhood], host: int, host_mac: bytes) -> None:
+    def __init__(
+        self, worker: Worker, neighbourhoods: Mapping[int, Neighbourhood], host: int, host_mac: bytes, names: NameTable | None = None
+    ) -> None:
+        self._names = names
         self._worker, self._neighbourhoods, self._host, self._host_mac = worker, neighbourhoods, host, host_mac
         self.ruleset: Ruleset
         self.ignored: Counter[str] = Counter()
@@ -53,6 +58,7 @@ class Punts:
         self._handlers: Mapping[str, Callable[[Punt, float], None]] = {
             "arp": self._arp, "nd": self._nd, "icmp-error": self._icmp_error, "too-big": self._too_big,
             "no-neighbour": self._no_neighbour, "ttl": self._answer, "no-route": self._answer, "rejected": self._rejected,
+            "dns": self._dns,
         }  # fmt: skip
 
     def handle(self, punt: Punt, now: float) -> None:
@@ -134,6 +140,24 @@ class Punts:
             self.ignored["ttl"] += 1  # no error answers an error
         else:
             self._route(towards[0], error.version, error.destination, error.packet, now)
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def _dns(self, punt: Punt, now: float) -> None:
+        """Learn from a message of DNS, and send it on: its receiver finds the rules in step with it."""
+        _, parsed = parse(punt.frame)
+        found = self._flow(punt.frame, reverse=True)
+        if found is None:
+            self.ignored["unrelated"] += 1
+            return
+        version, packet = parsed["version"], finish(punt.frame[parsed["l3_offset"] :][: parsed["l3_length"]], parsed)
+        source, destination = addresses(packet, version)
+        message = punt.frame[parsed["payload_offset"] : parsed["l3_offset"] + parsed["l3_length"]]
+        if self._names is not None and found[1]:
+            self._names.query(punt.flow, message)
+        elif self._names is not None:
+            self._names.answer(punt.flow, (version, source), message)
+        self._route(_side(found), version, destination, packet, now)
 
     # -- packets that don't fit ----------------------------------------------------------------------------------------
 

@@ -36,6 +36,10 @@ ECHO: Final = {1: 8, 58: 128}
 UNDECIDED: Final = ("pending", "denied")
 
 
+Held = Callable[[tuple[str, ...], int, int], bool]
+"""Whether an address is, or was, of a domain name in one of some objects: a flow that began by it may go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejudged:
     """What became of the flows that a reload found: judged, ended, seconds it took."""
@@ -51,11 +55,14 @@ class _AnyState:
     random = Random(0)
     history = History(lambda: 0.0, lambda service, target: 0)
 
-    def __init__(self, bindings: Bindings) -> None:
-        self.bindings = bindings
+    def __init__(self, bindings: Bindings, held: Held) -> None:
+        self.bindings, self._held = bindings, held
 
     def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
         return True
+
+    def named(self, objects: tuple[str, ...], version: int, address: int) -> bool:
+        return self._held(objects, version, address)
 
     def target_up(self, service: str, target: str) -> bool:
         return True
@@ -90,9 +97,10 @@ async def end_flows(
 class Judge:
     """Judges flows under one ruleset. `host`: the nic of the own stack; `target_of` names a flow's target, without its service."""
 
-    def __init__(self, ruleset: Ruleset, host: int, target_of: Callable[[FlowView], str | None], bindings: Bindings | None = None) -> None:
+    def __init__(self, ruleset: Ruleset, host: int, target_of: Callable[[FlowView], str | None], bindings: Bindings | None = None,
+                 held: Held = lambda objects, version, address: False) -> None:
         self._ruleset, self._host, self._target_of = ruleset, host, target_of
-        self._view = _AnyState(bindings or Bindings(lambda version, protocol, reply: False, lambda: 0.0, Random(0)))
+        self._view = _AnyState(bindings or Bindings(lambda version, protocol, reply: False, lambda: 0.0, Random(0)), held)
         self.judged = 0
 
     def __call__(self, flow: FlowView) -> str | None:

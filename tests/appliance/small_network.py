@@ -84,6 +84,9 @@ class View:
     def is_free(self, version, protocol, reply):
         return reply not in self.taken
 
+    def named(self, objects, version, address):
+        return False
+
     def target_up(self, service, target):
         return target not in self.down
 

@@ -106,7 +106,8 @@ def test_rules_without_times_need_no_calendar() -> None:
         ("schedules: {a: {days: [mo]}}",
          '4:23: schedule "a": days: not a day of the week, found `mo`, '
          "write one of mon, tue, wed, thu, fri, sat, sun, or a range such as mon-fri"),
-        ("schedules: {a: {from: 24:00}}", '4:23: schedule "a": from: not a time of day, found `24:00`, write hours and minutes, such as 08:00'),
+        ("schedules: {a: {from: 24:00}}",
+         '4:23: schedule "a": from: not a time of day, found `24:00`, write hours and minutes, such as 08:00'),
         ("schedules: {a: {zone: europe/berln}}",
          '4:23: schedule "a": zone: unknown time zone, found `europe/berln`, did you mean `Europe/Berlin`?'),
         ("schedules: {a: {from: 08:00, to: 08:00}}",
@@ -118,7 +119,8 @@ def test_rules_without_times_need_no_calendar() -> None:
         ("policy: [a: {when: {dys: mon}, allow: any}]", '4:21: rule "a": when: unknown key, found `dys`, did you mean `days`?'),
         ("policy: [a: {until: tomorrow, allow: any}]",
          '4:21: rule "a": until: not a date, found `tomorrow`, write one such as 2026-12-31, or 2026-12-31 18:00 Europe/Berlin'),
-        ("policy: [a: {until: 2026-02-30, allow: any}]", '4:21: rule "a": until: no such date, found `2026-02-30`, write one such as 2026-12-31'),
+        ("policy: [a: {until: 2026-02-30, allow: any}]",
+         '4:21: rule "a": until: no such date, found `2026-02-30`, write one such as 2026-12-31'),
     ],
 )  # fmt: skip
 def test_a_mistake_with_times_is_pointed_at(addition: str, line: str) -> None:

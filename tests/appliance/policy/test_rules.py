@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from appliance.config.models import Rule
 from appliance.policy.rules import Policy, Verdict
+from appliance.ranges import Extent
 
 ZONES = ["home", "internet", "guests", "self"]
 NUMBERS = {name: frozenset((i,)) for i, name in enumerate(ZONES)} | {"any": frozenset((0, 1, 2))}
@@ -98,6 +99,41 @@ def test_rules_far_behind_others_are_found_as_well(rules, gaps, flows):
         spaced += [Rule(name="nobody", source=[f"198.51.{i}.0/24"], verdict="deny", services="udp/9") for i in range(gap)]
         spaced.append(rule)
     judge(spaced, flows)
+
+
+class Known:
+    """Object `names` stands for these addresses."""
+
+    def __init__(self, addresses):
+        self._addresses = {(address.version, int(address)) for address in addresses}
+
+    def named(self, objects, version, address):
+        return "names" in objects and (version, address) in self._addresses
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rules=policies(most=6), flows=st.lists(packets, min_size=1, max_size=12), known=st.sets(st.sampled_from(ADDRESSES)),
+    chosen=st.sets(st.tuples(st.integers(0, 5), st.sampled_from(["source", "destination"]))),
+)  # fmt: skip
+def test_a_domain_name_stands_for_what_is_known_of_it(rules, flows, known, chosen):
+    """Some lists of networks are joined by domain names; written out, they have the addresses that are known."""
+    addresses = [ip_address(text) for text in known]
+    named, written = list(rules), list(rules)
+    for number, side in chosen:
+        if number < len(rules) and getattr(rules[number], side):
+            networks = getattr(named[number], side)
+            named[number] = named[number].model_copy(update={side: (*networks, Extent((), (), False, ("names",)))})
+            written[number] = written[number].model_copy(update={side: (*networks, *map(ip_network, addresses))})
+    guarded, plain, view = Policy(named, NUMBERS), Policy(written, NUMBERS), Known(addresses)
+    for from_zone, to_zone, protocol, source, destination, port, icmp_type in flows:
+        source, destination = ip_address(source), ip_address(destination)
+        if source.version == destination.version:
+            kind = ZONES.index(from_zone), ZONES.index(to_zone), source.version, protocol
+            asked = kind, int(source), int(destination), icmp_type if protocol in (1, 58) else port
+            assert guarded.match(*asked, view) == plain.match(*asked)
+            assert guarded.audited(*asked, view) == plain.audited(*asked)
+            assert guarded.hangs(kind, asked[3]) or guarded.match(*asked, Known(())) == guarded.match(*asked, view)
 
 
 def test_every_bit_of_every_word_is_reached():
