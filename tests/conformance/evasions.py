@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
-from scapy.utils import wrpcap
+from scapy.utils import RawPcapReader, wrpcap
 
 from tests.conformance.captures import mac, own
 from tests.conformance.policy import BLOCKED, BLOCKED_UDP, OPEN, OPEN_UDP
@@ -64,24 +65,30 @@ def look(site: Site) -> Verdicts:
             for version, network in ((4, IP(src=WAN, dst=DMZ)), (6, IPv6(src=WAN6, dst=DMZ6))):
                 if version == 6 and case.startswith(ONLY_V4):
                     continue
-                for what, packet in packets(link / network, 20000 + 10 * number).items():
+                for what, packet in kinds(link / network, 20000 + 10 * number).items():
                     if "UDP" in what and case.startswith("TCP"):
                         continue
-                    told[f"{case}: {what}, v{version}"] = sent(site, Path(name), packet, rules)
+                    told[f"{case}: {what}, v{version}"] = sent(site, Path(name), [packet], rules)
+        twins = [link / IP(src=WAN, dst=DMZ, id=7) / UDP(sport=30000, dport=OPEN_UDP) / Raw(DATA)] * 2
+        told["fragments of 400, and once more with the same identification"] = sent(site, Path(name), twins, "ip_frag 400")
     trouble = site.trouble()
     return told | {"the device itself": Verdict("well" if not trouble else "in trouble", trouble)}
 
 
-def packets(network: Packet, port: int) -> dict[str, Packet]:
+def kinds(network: Packet, port: int) -> dict[str, Packet]:
     """A datagram and a SYN, to an open and a blocked port. The SYN is long enough to be cut."""
     usual = [("MSS", 1300), ("NOP", None), ("WScale", 7), ("SAckOK", b""), ("Timestamp", (1, 0))]
     syn = TCP(sport=port, flags="S", seq=1000, options=usual)
-    return {
+    found = {
         "UDP, open port": network / UDP(sport=port, dport=OPEN_UDP) / Raw(DATA),
         "UDP, blocked port": network / UDP(sport=port, dport=BLOCKED_UDP) / Raw(DATA),
         "SYN, open port": network / aimed(syn, OPEN),
         "SYN, blocked port": network / aimed(syn, BLOCKED),
     }
+    for number, packet in enumerate(found.values()):
+        if IP in packet:
+            packet[IP].id = port + number  # a packet's own: fragments of others don't get into it
+    return found
 
 
 def aimed(segment: Packet, port: int) -> Packet:
@@ -91,16 +98,18 @@ def aimed(segment: Packet, port: int) -> Packet:
     return copy
 
 
-def sent(site: Site, directory: Path, packet: Packet, rules: str) -> Verdict:
-    """One packet, one way: what the server's stack took."""
-    plain, turned, file = directory / "plain.pcap", directory / "turned.pcap", directory / "rules"
-    turned.unlink(missing_ok=True)
-    wrpcap(str(plain), [packet])
+def sent(site: Site, directory: Path, packets: Sequence[Packet], rules: str) -> Verdict:
+    """Packets one way: what the server's stack took."""
+    plain, cut, turned, file = (directory / name for name in ("plain.pcap", "cut.pcap", "turned.pcap", "rules"))
+    cut.unlink(missing_ok=True)
+    wrpcap(str(plain), packets)
     file.write_text(rules + "\n")
-    command = ["tcprewrite", f"--infile={plain}", f"--outfile={turned}", f"--fragroute={file}"]
+    command = ["tcprewrite", f"--infile={plain}", f"--outfile={cut}", f"--fragroute={file}"]
     told = subprocess.run(command, capture_output=True, text=True)
-    if told.returncode or not turned.exists():
+    if told.returncode or not cut.exists():
         return Verdict(NOT_TOLD, f"tcprewrite: {(told.stderr.strip().splitlines() or ['nothing'])[-1][-80:]}")
+    link = bytes(packets[0])[:12]  # which the engine makes up for IPv6
+    wrpcap(str(turned), [link + data[12:] for data, _ in RawPcapReader(str(cut))], linktype=1)  # type: ignore[misc]
     before = taken(site.dmz)
     say(site.wan, "tcpreplay", "-q", "-i", "wan", "-p", "1000", str(turned))
     say(site.wan, "ping", "-n", "-c1", "-W2", DMZ)  # whatever was sent before has been handled when this is answered

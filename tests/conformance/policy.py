@@ -41,6 +41,7 @@ nat:
 OPEN_YAML: Final = f"""{NICS}
 policy:
   - everything: {{from: any, to: any, allow: any, liberal: on, pickup: on}}
+  - me:         {{from: any, to: [self], allow: ping}}
 """
 
 INPUT: Final = """

@@ -21,7 +21,8 @@ PACKAGES: Final = {
     "turnserver": "coturn", "turnutils_natdiscovery": "coturn", "atk6-firewall6": "thc-ipv6",
     "atk6-fragmentation6": "thc-ipv6", "atk6-implementation6": "thc-ipv6", "frag6": "ipv6toolkit", "nmap": "nmap", "hping3": "hping3",
     "tcpreplay": "tcpreplay", "tcprewrite": "tcpreplay", "tshark": "tshark", "tcpdump": "tcpdump", "curl": "curl", "ssh": "openssh-client",
-    "sshd": "openssh-server", "dnsmasq": "dnsmasq-base", "dig": "bind9-dnsutils", "vsftpd": "vsftpd", "editcap": "wireshark-common",
+    "sshd": "openssh-server", "dnsmasq": "dnsmasq-base", "dig": "bind9-dnsutils", "vsftpd": "vsftpd",
+    "editcap": "wireshark-common", "mergecap": "wireshark-common",
 }  # fmt: skip
 """Debian's package of each program."""
 CAPTURES: Final = "/usr/share/gocode/src/github.com/google/gopacket"
