@@ -123,19 +123,21 @@ class Punts:
     def _pass_on(self, frame: bytes, nic: int, now: float) -> None:
         """Pass on an ICMP error that came in by `nic`, translated, if it is about a flow that sends there."""
         towards: list[int] = []
+        why = ["unrelated"]
 
         def lookup(version: int, protocol: int, received: Ends, sequence: int | None) -> Ends | None:
             found = self._worker.lookup(version, protocol, *received[:4])
             if found is None or found[0].nic_out < 0 or _side(found) != nic:
                 return None
             if sequence is not None and not in_flight(found[0], 1 - found[1], sequence - (0 if found[1] else found[0].shift)):
+                why.append("not-in-flight")
                 return None
             towards.append(_other_side(found))
             return _other_ends(found)
 
         error = translate_error(frame, lookup)
         if error is None:
-            self.ignored["unrelated"] += 1
+            self.ignored[why[-1]] += 1
         elif error.hops < 1 and towards[0] != self._host:
             self.ignored["ttl"] += 1  # no error answers an error
         else:

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 
 from hypothesis import strategies as st
 
+from appliance.config.exceptions import Exceptions
 from appliance.config.models import Config, Forward, Health, Netmap, Nic, Nptv6, OneToOne, Route, Rule, Section, Service, Zone
 from appliance.config.services import ALGORITHMS
 from appliance.policy.facts import ICMP, ICMPV6, SELF, TCP, UDP, Facts
@@ -140,6 +141,7 @@ def configs(draw):
         policy=[*draw(policies(most=4)), *draw(some(LAST))],
         nat=named(draw(st.lists(st.one_of(entries(), forwards(), forwards(), statics()), max_size=6))),
         services={name: draw(services(name)) for name in draw(some(["one", "two"]))},
+        exceptions=draw(st.sampled_from([Exceptions(), Exceptions(invalid="pass", mid_stream="reject")])),
     )
 
 

@@ -300,6 +300,22 @@ DIFFERENCES: Final = (
         after_opening(Step(back=True, error=(4, 0))),
     ),
     Deliberate(
+        "errors about what has arrived",
+        "an error that quotes TCP is about a segment that isn't acknowledged yet; netfilter asks whether there is such a connection",
+        "RFC 5927, 4.1",
+        lambda of: only_kernel(of) and of.step.error is not None and of.we_say == "punt: not-in-flight",
+        after_opening(
+            Step(flags=ACK, seq=1, ack=1, size=10), Step(back=True, flags=ACK, seq=1, ack=11), Step(back=True, error=(3, 4), info=1280),
+        ),
+    ),
+    Deliberate(
+        "unassigned errors",
+        "of ICMPv6 the four errors pass that have a meaning; netfilter relates all types below 128",
+        "RFC 4890, 4.3.4",
+        lambda of: only_kernel(of) and of.flow.version == 6 and of.step.error is not None and of.step.error[0] > 4,
+        after_opening(Step(back=True, error=(5, 0)), flow=PLAIN6),
+    ),
+    Deliberate(
         "short quotes",
         "an error has to quote eight bytes of what it is about behind the IP header",
         "RFC 792; RFC 1122, 3.2.2; RFC 4443, 2.4",

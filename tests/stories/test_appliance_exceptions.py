@@ -91,6 +91,16 @@ async def test_what_cannot_be_decided_is_dropped_and_told_only_where_the_file_sa
         o.bench.appliance.decider.failures = 0
 
 
+async def test_segments_alike_are_told_without_a_question() -> None:
+    async with office(HIDDEN + "exceptions: {mid-stream: reject}\n") as o:
+        for port in (5000, 5001, 5002):
+            o.client.send(ip(4, CLIENT[4], SERVER[4]) / TCP(sport=port, dport=80, flags="A", seq=7, ack=900))
+            await o.bench.settle()
+            reset = o.client.only(TCP)[TCP]
+            assert (reset.dport, str(reset.flags), reset.seq) == (port, "R", 900)
+        assert o.bench.counters["alike"] == 2 and o.bench.drops == {"not-a-start": 3}
+
+
 async def test_only_segments_of_tcp_are_told_that_they_belong_to_nothing() -> None:
     async with office(HIDDEN + "exceptions: {mid-stream: reject}\n") as o:
         o.client.send(ip(4, CLIENT[4], SERVER[4]) / ICMP(type=0, id=7))
