@@ -46,9 +46,11 @@ def leaves(facts: Facts, ruleset: Ruleset, egress: int, chosen: bool) -> Reason 
 
 
 def may_report(ruleset: Ruleset, nic: int, version: int, source: int) -> bool:
-    """Whether an ICMP error with this source may have come in by a nic. Routers have special-purpose addresses, too."""
+    """Whether an ICMP error with this source may have come in by a nic. Nothing may lead to a router on the way, and it may have a
+    special-purpose address; but nobody poses as a host that is elsewhere."""
     own = source in ruleset.local_addresses[version] or holds(ruleset.outside[version], source)
-    return not (own or never(ruleset, version, source) or spoofed(ruleset, nic, version, source))
+    elsewhere = bool(ruleset.routes.behind(version, source)) and spoofed(ruleset, nic, version, source)
+    return not (own or elsewhere or never(ruleset, version, source))
 
 
 def martian(facts: Facts, ruleset: Ruleset) -> bool:
