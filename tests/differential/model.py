@@ -49,12 +49,22 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
+class Static:
+    """What is `inside` is called `outside` on the wan, both ways: networks of the same size."""
+
+    version: int
+    outside: str
+    inside: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A firewall."""
 
     rules: tuple[Rule, ...] = ()
     hides: tuple[Hide, ...] = ()
     forwards: tuple[Forward, ...] = ()
+    statics: tuple[Static, ...] = ()
 
 
 # -- ours ------------------------------------------------------------------------------------------------------------------
@@ -71,10 +81,11 @@ def yaml(model: Model) -> str:
     lines += ["zones:", *(f"  {zone}: {{nics: [{nic}], antispoof: off}}" for zone, nic in ZONES.items())]
     if model.rules:
         lines += ["policy:", *(f"  - r{number}: {{{_rule(rule)}}}" for number, rule in enumerate(model.rules))]
-    if model.hides or model.forwards:
+    if model.hides or model.forwards or model.statics:
         lines.append("nat:")
         lines += [f"  - h{number}: {{masquerade: {{{_hide(hide)}}}}}" for number, hide in enumerate(model.hides)]
         lines += [f"  - f{number}: {{forward: {{{_forward(each)}}}}}" for number, each in enumerate(model.forwards)]
+        lines += [f"  - s{number}: {{{_static(each)}}}" for number, each in enumerate(model.statics)]
     return "\n".join(lines) + "\n"
 
 
@@ -102,6 +113,12 @@ def _forward(forward: Forward) -> str:
     return f'on: internet, address: "{WAN.address[forward.version]}", port: {forward.protocol}/{forward.port}, to: {to}, hairpin: off'
 
 
+def _static(static: Static) -> str:
+    outside, single, _ = static.outside.partition("/32")
+    kind, inside = ("one-to-one", static.inside.removesuffix("/32")) if single else ("netmap", static.inside)
+    return f'{kind}: {{on: internet, outside: "{outside}", inside: "{inside}", hairpin: off}}'
+
+
 # -- the kernel's ----------------------------------------------------------------------------------------------------------
 
 
@@ -110,6 +127,8 @@ def nft(model: Model) -> str:
     rules = "\n".join(f"    {line}" for rule in model.rules for line in _nft_rules(rule))
     hides = "\n".join(f"    {_nft_hide(hide)}" for hide in model.hides)
     forwards = "\n".join(f"    {_nft_forward(each)}" for each in model.forwards)
+    into = "\n".join(f"    {_nft_static(each, 'iif', 'daddr', 'dnat', each.outside, each.inside)}" for each in model.statics)
+    out = "\n".join(f"    {_nft_static(each, 'oif', 'saddr', 'snat', each.inside, each.outside)}" for each in model.statics)
     return f"""
 table inet fw {{
   chain forward {{
@@ -125,10 +144,12 @@ table inet fw {{
   chain before {{
     type nat hook prerouting priority -100;
 {forwards}
+{into}
   }}
   chain after {{
     type nat hook postrouting priority 100;
 {hides}
+{out}
   }}
 }}
 """
@@ -166,3 +187,9 @@ def _nft_hide(hide: Hide) -> str:
 def _nft_forward(forward: Forward) -> str:
     family, to = ("ip", f"{forward.to}:{forward.to_port}") if forward.version == 4 else ("ip6", f"[{forward.to}]:{forward.to_port}")
     return f'iifname "wan" {family} daddr {WAN.address[forward.version]} {forward.protocol} dport {forward.port} dnat {family} to {to}'
+
+
+def _nft_static(static: Static, way: str, side: str, word: str, old: str, new: str) -> str:
+    """One half of a static entry: the kernel's own netmap."""
+    family = "ip" if static.version == 4 else "ip6"
+    return f'{way}name "wan" {family} {side} {old} {word} {family} prefix to {family} {side} map {{ {old} : {new} }}'

@@ -9,7 +9,7 @@ import pytest
 from tests.differential.compare import Sequence, compare
 from tests.differential.differences import DIFFERENCES, Deliberate, known
 from tests.differential.kernel import Kernel, missing
-from tests.differential.model import Forward, Hide, Model, Rule, nft, yaml
+from tests.differential.model import Forward, Hide, Model, Rule, Static, nft, yaml
 from tests.differential.ours import Ours
 from tests.differential.packets import Flow, Step
 from tests.differential.run import run
@@ -26,6 +26,17 @@ HIDDEN = Model(
     (Rule(True, ("home",)),), (Hide("home", "internet", 4), Hide("home", "internet", 6)),
     (Forward(4, "tcp", 443, "10.3.0.20", 8443), Forward(6, "udp", 53, "2001:db8:3::20", 5353)),
 )  # fmt: skip
+MAPPED = Model(
+    (Rule(True),), (), (),
+    (
+        Static(4, "203.0.113.20/32", "10.1.7.12/32"), Static(4, "10.99.0.0/24", "10.1.0.0/24"),
+        Static(6, "2001:db8:aa::/64", "2001:db8:1::/64"),
+    ),
+)  # fmt: skip
+NAMED = {
+    4: (("10.1.7.12", "203.0.113.20"), ("10.1.0.10", "10.99.0.10"), ("10.1.0.11", "10.99.0.11")),
+    6: (("2001:db8:1::10", "2001:db8:aa::10"), ("2001:db8:1::712", "2001:db8:aa::712")),
+}  # fmt: skip
 LIFE = (
     Step(flags=SYN, scale=7, sack_permitted=True), Step(back=True, flags=SYN | ACK, ack=1, scale=2), Step(flags=ACK, seq=1, ack=1),
     Step(flags=ACK, seq=1, ack=1, size=500), Step(back=True, flags=ACK, seq=1, ack=501, size=1000),
@@ -51,6 +62,23 @@ async def test_a_life_of_each_protocol_through_nat_is_the_same(kernel: Kernel, v
             flow = Flow(version, protocol, "lan", client, "wan", server, 53)
             found = await compare(kernel, ours, Sequence((flow,), steps), number)
             assert found is None, told(found)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("inbound", [False, True], ids=["out", "in"])
+async def test_static_translation_is_the_kernels_netmap(kernel: Kernel, version: int, inbound: bool) -> None:
+    kernel.load(nft(MAPPED))
+    peer = "198.51.100.9" if version == 4 else "2001:db8:9::9"
+    async with Ours(yaml(MAPPED)) as ours:
+        for number, (inside, outside) in enumerate(NAMED[version]):
+            for step, (protocol, steps) in enumerate(((TCP, LIFE), (UDP, ASKING), (ECHO_PROTOCOL[version], ASKING))):
+                port = 0 if protocol == ECHO_PROTOCOL[version] else 53
+                flow = Flow(version, protocol, "lan", inside, "wan", peer, port, low=bool(number))
+                if inbound:
+                    flow = Flow(version, protocol, "wan", peer, "lan", inside, port, outside, port)
+                error = Step(back=True, error=(3, 3) if version == 4 else (1, 4))
+                found = await compare(kernel, ours, Sequence((flow,), (*steps, error)), 10 * number + step)
+                assert found is None, told(found)
 
 
 async def test_two_hundred_sequences_by_chance_show_nothing_that_is_not_on_purpose() -> None:
