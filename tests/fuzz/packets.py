@@ -47,6 +47,11 @@ services:
     listen: 203.0.113.1:53/udp
     algorithm: round-robin
     targets: [{name: n1, address: 192.168.1.9:53}, {name: n2, address: 192.168.1.10:53}]
+  shy:
+    listen: 203.0.113.1:5001/tcp
+    client-ip: proxy-v2
+    protect: {syn-cookies: always}
+    targets: [{name: s1, address: 192.168.1.10:25}]
 timeouts: {tcp-established: 60s, tcp-opening: 5s, tcp-closing: 5s, udp: 10s, udp-replied: 10s, icmp: 5s}
 limits: {flows: 1024}
 """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.fuzz.control import admin, registers
+from tests.fuzz.dns import dns
 from tests.fuzz.hostile_card import driver
 from tests.fuzz.packets import packets
 from tests.fuzz.program import program
@@ -26,6 +27,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "program": program,
     "packets": packets,
     "punts": punts,
+    "dns": dns,
     "file": file,
     "lists": lists,
     "control": control,
