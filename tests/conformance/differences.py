@@ -25,4 +25,75 @@ def explain(tester: str, case: str, kernel: Verdict, ours: Verdict) -> str:
     return f"{found.words} ({found.source})" if found else ""
 
 
-DIFFERENCES: Final[tuple[Deliberate, ...]] = ()
+def silent(case: str, kernel: Verdict, ours: Verdict) -> bool:
+    """The kernel answers, or lets an answer through, where we are silent."""
+    return ours.word in ("no answer", "stays out") and kernel.word != ours.word
+
+
+def among(*parts: str) -> Callable[[str], bool]:
+    """Cases whose name has one of these parts."""
+    return lambda case: any(part in case for part in parts)
+
+
+DIFFERENCES: Final = (
+    Deliberate(
+        "coturn-independent",
+        lambda case, kernel, ours: case == "filtering" and ours.word.startswith("Endpoint Independent"),
+        "what the file says; netfilter has one way of filtering",
+        "RFC 4787, 5",
+    ),
+    Deliberate(
+        "coturn-independent",
+        lambda case, kernel, ours: case == "hairpin" and ours.word == "comes back",
+        "a mapping for everybody is one for neighbours, too",
+        "RFC 4787, REQ-9",
+    ),
+    Deliberate(
+        "coturn-dependent",
+        lambda case, kernel, ours: case == "filtering" and ours.word.startswith("Address Dependent"),
+        "what the file says; netfilter has one way of filtering",
+        "RFC 4787, 5",
+    ),
+    Deliberate(
+        "nmap",
+        lambda case, kernel, ours: among("tiny fragments", "--mtu 8")(case) and ours.word == "80 81 82 filtered",
+        "a first fragment that ends within the TCP header is dropped; netfilter puts fragments together before it looks",
+        "RFC 1858, 3; RFC 3128",
+    ),
+    Deliberate(
+        "nmap",
+        lambda case, kernel, ours: "--ip-options" in case and ours.word == "80 81 82 filtered",
+        "packets with IPv4 options are dropped",
+        "RFC 7126, 3.2",
+    ),
+    Deliberate(
+        "evasions",
+        lambda case, kernel, ours: case.startswith("fragments of 24") and "SYN, open port, v6" in case and silent(case, kernel, ours),
+        "a first fragment that ends within the TCP header is dropped; netfilter puts fragments together before it looks",
+        "RFC 7112, 5",
+    ),
+    Deliberate(
+        "firewall6",
+        lambda case, kernel, ours: among("x atomic fragment")(case) and silent(case, kernel, ours),
+        "a packet has one fragment header at most; more are dropped, whoever would complain",
+        "RFC 8200, 4.1; RFC 7045, 2.1",
+    ),
+    Deliberate(
+        "firewall6",
+        lambda case, kernel, ours: among("130x dst hdr")(case) and silent(case, kernel, ours),
+        "headers before the transport have to be few and short enough to be looked at",
+        "RFC 7112, 5; RFC 8504, 5.3",
+    ),
+    Deliberate(
+        "firewall6",
+        lambda case, kernel, ours: among("frag type first #3", "frag type first #4")(case) and ours.word in ("TCP-SYN-ACK", "no answer"),
+        "an atomic fragment is a packet by itself, whatever fragments have its identification; netfilter puts them together",
+        "RFC 6946, 4",
+    ),
+    Deliberate(
+        "applications",
+        lambda case, kernel, ours: "record of the route" in case and ours.word == "0 of 3",
+        "packets with IPv4 options are dropped",
+        "RFC 7126, 3.2",
+    ),
+)

@@ -1,7 +1,7 @@
 """hping3's floods from the internet, while a connection from home goes on: what is left of its goodput, who still gets in, what stays.
 
 The flooder has as much of the machine as it gets: a device under test that works on its own account, as the appliance does, shares the
-CPUs with it, the kernel works on the flooder's. So goodput is told, and judged as bounds that either must keep.
+CPUs with it, the kernel works on the flooder's. So goodput is told, not compared: `tests/soak` has the bounds for it.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def survived(rates: list[float], seconds: int, packets: int) -> Verdict:
     calm, during = (sum(part) / max(1, len(part)) for part in (rates[:CALM], rates[CALM + 1 : CALM + FLOODED - 1]))
     after = rates[-1] if rates else 0.0
     told = f"{calm:.2f} Gbit/s, {during:.2f} during, {after:.2f} after; {packets / FLOODED / 1000:.0f} kpps"
-    return Verdict("goes on" if len(rates) >= seconds and during > 0 and after > 0.5 * calm else "suffers", told)
+    return Verdict("goes on" if len(rates) >= seconds and min(during, after) > 0 else "is cut", told)
 
 
 def connecting(site: Site) -> Verdict:

@@ -7,7 +7,7 @@ import tempfile
 from typing import Final
 
 from tests.conformance.programs import running, say
-from tests.conformance.site import LAN, LAN_TOO, WAN, WAN_TOO, Site
+from tests.conformance.site import LAN, LAN_TOO, WAN, WAN_TOO, Side, Site
 from tests.conformance.verdict import Tester, Verdict, Verdicts
 
 ASK: Final = "turnutils_natdiscovery"
@@ -63,4 +63,9 @@ def lifetime(text: str) -> Verdict:
     return Verdict("alive" if len(reflexive(text)) > 1 else "gone")
 
 
-TESTER: Final = Tester("coturn", "coturn's NAT discovery", ("turnserver", ASK), look)
+NEEDS: Final = ("turnserver", ASK)
+TESTERS: Final = (
+    Tester("coturn", "coturn's NAT discovery", NEEDS, look),
+    Tester("coturn-independent", "coturn's NAT discovery, filtering: endpoint-independent", NEEDS, look, Side.INDEPENDENT),
+    Tester("coturn-dependent", "coturn's NAT discovery, filtering: address-dependent", NEEDS, look, Side.DEPENDENT),
+)

@@ -38,6 +38,12 @@ nat:
   - door:     {{forward: {{on: internet, port: tcp/{DOOR}, to: "192.168.1.9:{OPEN}"}}}}
 """
 
+INDEPENDENT_YAML, DEPENDENT_YAML = (
+    FIREWALL_YAML.replace("to: [internet]}}", f"to: [internet], mapping: endpoint-independent, filtering: {filtering}}}}}")
+    for filtering in ("endpoint-independent", "address-dependent")
+)
+"""The masquerade as RFC 4787 has it for games and calls: one port outside for all, and who may send there."""
+
 OPEN_YAML: Final = f"""{NICS}
 policy:
   - everything: {{from: any, to: any, allow: any, liberal: on, pickup: on}}

@@ -6,6 +6,7 @@ A verdict is the state of each port; `open|filtered` is nmap's word for silence 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -35,22 +36,28 @@ DEVICE: Final = {
     "-sO protocols": ("-sO", "-p", PROTOCOLS),
 }  # fmt: skip
 USUAL: Final = ("-n", "-Pn", "--max-retries", "1", "--disable-arp-ping", "-oG", "-")
-ONLY_V4: Final = ("--ip-options", "-f tiny", "--mtu", "--badsum")
+ONLY_V4: Final = ("--ip-options", "-f tiny", "--mtu", "--badsum", "-D")
 """nmap can't, or does another thing, by IPv6."""
 
 
 def look(site: Site) -> Verdicts:
-    """All scans, a few at a time."""
-    told: dict[str, Verdict] = {}
+    """All scans, some at a time: they wait for what doesn't come."""
     open_ports = [(Caller, address, port, "tcp") for address in (DMZ, DMZ6) for port in (OPEN, BLOCKED)]
     open_udp = [(EchoDatagram, address, port, "udp") for address in (DMZ, DMZ6) for port in (OPEN_UDP, BLOCKED_UDP)]
-    with serving(site.dmz, *open_ports, *open_udp), serving(site.lan, (Caller, LAN, OPEN, "tcp")), ThreadPoolExecutor(4) as pool:
+    with serving(site.dmz, *open_ports, *open_udp), serving(site.lan, (Caller, LAN, OPEN, "tcp")), ThreadPoolExecutor(8) as pool:
         jobs = {f"{case}, v4": (*options, *USUAL, DMZ) for case, options in SCANS.items()}
         jobs |= {f"{case}, v6": ("-6", *options, *USUAL, DMZ6) for case, options in SCANS.items() if not case.startswith(ONLY_V4)}
         jobs |= {f"{case}, the device": (*options, *USUAL, OUTSIDE) for case, options in DEVICE.items()}
-        for case, text in zip(jobs, pool.map(lambda options: say(site.wan, "nmap", *options, patience=120), jobs.values()), strict=True):
-            told[case] = states(text)
+        # Any packet of a protocol tells -sO that it is there: so that is asked when nothing else is.
+        asked = {case: pool.submit(scan, site, options) for case, options in jobs.items() if "-sO" not in options}
+        seen = {case: run.result() for case, run in asked.items()}
+        told = {case: states(seen[case] if case in seen else scan(site, options)) for case, options in jobs.items()}
     return told
+
+
+def scan(site: Site, options: Sequence[str]) -> str:
+    """What nmap prints."""
+    return say(site.wan, "nmap", *options, patience=120)
 
 
 def states(text: str) -> Verdict:

@@ -18,7 +18,7 @@ from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Final
 
-from tests.conformance.policy import FIREWALL_NFT, FIREWALL_YAML, OPEN_NFT, OPEN_YAML
+from tests.conformance.policy import DEPENDENT_YAML, FIREWALL_NFT, FIREWALL_YAML, INDEPENDENT_YAML, OPEN_NFT, OPEN_YAML
 from tests.e2e.host import Host
 from tests.e2e.lab import Appliance, Lab
 from tests.perf.hosts import ip, run
@@ -56,9 +56,11 @@ _numbers = itertools.count()
 
 
 class Side(Enum):
-    """How both sides are set up: `policy` has the words."""
+    """How both sides are set up: `policy` has the words. The kernel has no other mapping or filtering than its own."""
 
     FIREWALL = (FIREWALL_YAML, FIREWALL_NFT, STRICT)
+    INDEPENDENT = (INDEPENDENT_YAML, FIREWALL_NFT, STRICT)
+    DEPENDENT = (DEPENDENT_YAML, FIREWALL_NFT, STRICT)
     OPEN = (OPEN_YAML, OPEN_NFT, LENIENT)
 
 
