@@ -143,7 +143,7 @@ def haproxy(directory: Path) -> list[str]:
     return ["haproxy", "-db", "-f", str(file)]
 
 
-MILLION: Final = "limits: {flows: 1020000}\ntimeouts: {udp: 1h}\n"
+MILLION: Final = "limits: {flows: 1020000}\ntimeouts: {udp: 1h, dns: 1h}\n"
 """One in 64 is reserved for the appliance's own flows."""
 KINDS_FROM, KINDS = 20_000, 10_000
 CHECKED: Final = ", health: {type: tcp, every: 200ms, timeout: 200ms, rise: 1, fall: 1}"
