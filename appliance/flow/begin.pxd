@@ -130,9 +130,10 @@ cdef inline bint decide(
 cdef inline uint32_t ask(Engine *engine, Lane *lane, uint32_t slot, Frame *frame) noexcept nogil:
     """The frame waits for a decision. 0, or a reason why it can't."""
     cdef State *state = &engine.table.flows[slot].state
+    cdef uint32_t reserve = engine.table.reserve if engine.nics[state.nic_in].is_self else 0
     if not miss_room(lane):
         return DROP_MISS_FULL
-    if engine.table.chain[<int> CLASS_PENDING].count > engine.table.pending_limit:
+    if engine.table.chain[<int> CLASS_PENDING].count > engine.table.pending_limit + reserve:
         return DROP_PENDING_FULL
     if not park(&engine.parking, engine.pool, &state.parked, frame, SHARE_DECISION, PARKED_EACH):
         return DROP_PARKING_FULL

@@ -33,11 +33,12 @@ cdef enum:
 
 
 cdef inline bint make_room(Engine *engine, uint32_t slot, uint8_t egress) noexcept nogil:
-    """Room among the decided flows. The reserve is for flows that begin or end at the appliance itself."""
+    """Room among the decided flows. The reserve is for flows that begin or end at the appliance itself; its last quarter for those that
+    begin there, so that nobody outside can keep health checks from being made."""
     cdef Table *table = engine.table
     cdef uint32_t limit = table.limit
-    if not engine.nics[table.flows[slot].state.nic_in].is_self and not engine.nics[egress].is_self:
-        limit -= table.reserve
+    if not engine.nics[table.flows[slot].state.nic_in].is_self:
+        limit -= table.reserve // 4 if engine.nics[egress].is_self else table.reserve
     return table_decided(table) < limit or evict(engine)
 
 

@@ -177,7 +177,7 @@ cdef class FlowTable:
         memcpy(&table.secret, <const char *> secret, 16)
         table.limit, table.reserve = flows, flows // 64
         table.pending_limit = table.denied_limit = max(64, flows // 8)
-        table.slots = flows + table.pending_limit + table.denied_limit
+        table.slots = flows + table.pending_limit + table.reserve + table.denied_limit
         while buckets * 8 * 5 < <uint64_t> table.slots * 2 * 8:
             buckets <<= 1
         table.mask = buckets - 1

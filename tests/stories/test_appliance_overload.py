@@ -1,10 +1,10 @@
 """More than can be decided, remembered or sent: bounded, counted, and none of the business of flows that are known."""
 
 import pytest
-from scapy.layers.inet import UDP
+from scapy.layers.inet import TCP, UDP
 
 from ena_dev.packet import build
-from tests.support.office import CLIENT, HIDDEN, OFFICE, SERVER, Office, back, ip, office
+from tests.support.office import CLIENT, HIDDEN, LAN, OFFICE, SERVER, WAN, Office, back, ip, office
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -105,3 +105,41 @@ async def test_with_a_thousand_hidden_flows_each_has_a_port_of_its_own() -> None
             await o.bench.settle(0.01)
         ports = [packet[UDP].sport for packet in o.server.received(UDP)]
         assert len(ports) == len(set(ports)) == 1000
+
+
+CROWDED = OFFICE.replace("policy:", "policy:\n  - checks: {from: [self], to: [internet], allow: tcp/9000}") + "limits: {flows: 1024}\n"
+
+
+def crowd(o: Office, kind: str, first: int, count: int) -> None:
+    """The first packets of flows that stay in the table as one kind."""
+    client, server = (bytes.fromhex(station.mac.replace(":", "")) for station in (o.client, o.server))
+    for port in range(first, first + count):
+        ends = CLIENT[4], SERVER[4], port, 9
+        packet = build.tcp(*ends, flags=2) if kind == "opening" else build.udp(*ends, b"x")
+        o.client.segment.wire.inject(build.ethernet(o.bench.mac("lan"), client, packet))
+    if kind == "established":
+        o.bench.appliance.executor.run_until_idle(o.bench.appliance._loop.time())
+        for port in range(first, first + count):
+            o.server.segment.wire.inject(build.ethernet(o.bench.mac("wan"), server, build.udp(SERVER[4], CLIENT[4], 9, port, b"y")))
+
+
+@pytest.mark.parametrize("kind", ["opening", "unreplied", "established"])
+async def test_with_a_table_full_of_any_kind_ssh_opens_and_health_checks_are_made(kind: str) -> None:
+    async with office(CROWDED) as o:
+        own = o.bench.station("self", LAN[4], WAN[4])
+        await o.open_udp(4)
+        o.client.segment.judging = o.server.segment.judging = False
+        for number in range(22):
+            crowd(o, kind, 10000 + number * 50, 50)
+            await o.bench.settle(0.005)
+        o.client.segment.judging = o.server.segment.judging = True
+        usage = o.bench.appliance.status()["flows"]
+        assert usage[kind] > 900 and usage["used"] == usage["limit"] - usage["self-reserve"]
+        o.server.received()
+        for attempt in range(12):
+            o.client.send(ip(4, CLIENT[4], LAN[4]) / TCP(sport=5000 + attempt, dport=22, flags="S"))
+            own.send(ip(4, WAN[4], SERVER[4]) / TCP(sport=6000 + attempt, dport=9000, flags="S"))
+            await o.bench.settle()
+        assert len(o.server.received(TCP)) == 12
+        assert len(own.received(TCP)) >= 2
+        assert o.bench.appliance.status()["flows"]["used"] <= usage["limit"]

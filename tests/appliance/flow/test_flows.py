@@ -220,6 +220,40 @@ def test_a_table_full_of_open_flows_refuses_all_but_the_appliances_own() -> None
     bench.close()
 
 
+def test_the_last_of_the_reserve_is_for_what_begins_at_the_appliance() -> None:
+    bench = Bench(flows=256)  # four of them reserved
+    fill(bench, 1000, 252, establish=True)
+    for sport in range(1, 5):
+        bench.receive(0, syn(sport))
+        [miss] = bench.misses()
+        bench.allow(miss, egress=2)
+        if sport < 4:
+            bench.receive(2, answer_of(sport))
+            bench.receive(0, IP(src=LAN, dst=WAN) / TCP(sport=sport, dport=80, flags="A", seq=1, ack=1))
+    assert bench.misses() == [] and bench.refused[-1].reason == "table-full"
+    bench.worker.delete(miss.flow, "deleted")
+    bench.round()
+    bench.receive(2, IP(src="10.0.0.99", dst=WAN) / TCP(sport=9, dport=9000, flags="S"))
+    [check] = bench.misses(2)
+    bench.allow(check, egress=1)
+    assert bench.worker.usage()["used"] == 256 and bench.drops().get("table-full", 0) == 0
+    bench.close()
+
+
+def answer_of(sport: int) -> Packet:
+    return IP(src=WAN, dst=LAN) / TCP(sport=80, dport=sport, flags="SA", seq=0, ack=1)
+
+
+def test_a_check_of_the_appliances_own_waits_for_its_decision_when_others_may_not() -> None:
+    bench = Bench(flows=64)
+    bench.receive(0, *[ask(sport=sport) for sport in range(1, 71)])
+    assert bench.drops() == {"pending-full": 6}
+    bench.receive(2, ask(sport=1, source="10.0.0.99"), ask(sport=2, source="10.0.0.99"))
+    assert len(bench.misses(2)) == 1 and bench.drops() == {"pending-full": 7}
+    bench.check_conservation()
+    bench.close()
+
+
 def test_pending_flows_have_a_bound_of_their_own() -> None:
     bench = Bench(flows=64)
     bench.receive(0, *[ask(sport=sport) for sport in range(1, 71)])
