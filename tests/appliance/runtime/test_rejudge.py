@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import pytest
 
 from appliance.flow.records import FlowView
 from appliance.ruleset import compile_ruleset
-from appliance.runtime.rejudge import ACTIVE, SLICE, Judge, end_flows, rejudge
+from appliance.runtime.rejudge import ACTIVE, AT_ONCE, SLICE, Judge, end_flows, rejudge
 from tests.appliance.small_network import CONFIG, LAN, WAN
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
@@ -33,9 +33,9 @@ class Flows:
     on_read: Callable[[], None] = lambda: None
     deaf: int = 0
 
-    def read(self, cursor: int, count: int) -> tuple[list[FlowView], int]:
+    def read(self, cursor: int, count: int, targets: Collection[int] = ()) -> tuple[list[FlowView], int]:
         self.on_read()
-        all_of_them = list(self.flows.values())
+        all_of_them = [flow for flow in self.flows.values() if not targets or flow.target in targets]
         following = cursor + count
         return all_of_them[cursor:following], following if following < len(all_of_them) else 0
 
@@ -118,7 +118,7 @@ async def test_more_than_a_slice_and_a_full_ring_change_nothing() -> None:
     flows = made(*(flow(number, now()) for number in range(3 * SLICE)))
     flows.deaf = 5
     kept = dict(flows.flows)
-    flows.read = lambda cursor, count: (list(kept.values())[cursor : cursor + count], (cursor + count) % len(kept))  # type: ignore[method-assign]
+    flows.read = lambda cursor, count, _: (list(kept.values())[cursor : cursor + count], (cursor + count) % len(kept))  # type: ignore
     assert await end_flows(flows, lambda flow: "policy" if flow.flow % 2 else None) == len(kept) // 2  # type: ignore[arg-type]
     assert [number for number, _ in flows.deleted] == list(range(1, len(kept), 2))
 
@@ -127,3 +127,28 @@ async def test_more_than_a_slice_and_a_full_ring_change_nothing() -> None:
 def test_a_flow_goes_on_only_the_way_that_was_judged(reply: int, reason: str | None) -> None:
     judge = Judge(compile_ruleset(CONFIG, NEW, b"seed", 2039), 3, lambda flow: None)
     assert judge(flow(1, 0.0, reply=reply)) == reason
+
+
+async def test_of_lost_targets_the_flows_alone_are_looked_at_and_others_get_their_turn_meanwhile() -> None:
+    worker = Flows({number: flow(number, 0.0)._replace(target=number % 3) for number in range(1, 301)})
+    seen: list[int] = []
+    turns = told = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def farewell(flow: FlowView) -> None:
+        nonlocal told
+        told += 1
+
+    def end(flow: FlowView) -> str:
+        seen.append(flow.target)
+        return "no-target"
+
+    busy = asyncio.create_task(others())
+    assert await end_flows(worker, end, farewell, {2}) == told == 100  # type: ignore[arg-type]
+    assert seen == [2] * 100 and turns >= 100 // AT_ONCE
+    busy.cancel()
