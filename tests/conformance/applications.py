@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.conformance.policy import DOOR, OPEN
+from tests.conformance.policy import DOOR, NARROW, OPEN
 from tests.conformance.programs import running, say
-from tests.conformance.site import DMZ, DMZ6, LAN, LAN6, OUTSIDE, WAN, WAN6, Site
+from tests.conformance.site import DMZ, DMZ6, LAN, LAN6, OUTSIDE, WAN, WAN6, Side, Site
 from tests.conformance.verdict import Tester, Verdict, Verdicts
 from tests.e2e.host import Host
 
@@ -169,7 +169,7 @@ def paths(site: Site, directory: Path, data: bytes) -> Verdicts:
         for way, options in ways.items():
             text = say(site.lan, "traceroute", family, "-n", "-q1", "-w2", "-m4", *options, far)
             told[f"traceroute by {way}, {case}"] = Verdict(hops(text))
-        told[f"tracepath, MTU 1400, {case}"] = path(say(site.lan, "tracepath", family, "-n", "-m4", narrow))
+        told[f"tracepath, MTU {NARROW}, {case}"] = path(say(site.lan, "tracepath", family, "-n", "-m4", narrow))
     odd: dict[str, tuple[Host, tuple[str, ...]]] = {
         "ping with a record of the route": (site.lan, ("-R", WAN)), "ping of the other side of the device": (site.lan, (OUTSIDE,)),
         "ping to home from the internet": (site.wan, (LAN6,)),
@@ -197,4 +197,4 @@ def path(text: str) -> Verdict:
 
 
 PARTS: Final[tuple[Callable[[Site, Path, bytes], Verdicts], ...]] = (http, ssh, dns, ftp, quic, paths)
-TESTER: Final = Tester("applications", "Programs that people use", NEEDS, look)
+TESTER: Final = Tester("applications", "Programs that people use", NEEDS, look, Side.NARROW)

@@ -19,7 +19,7 @@ DOOR: Final = 8080
 NICS: Final = """version: 1
 nics:
   lan: {address: [192.168.1.1/24, "2001:db8:1::1/64"]}
-  dmz: {address: [198.51.100.1/24, "2001:db8:3::1/64"], mtu: 1400}
+  dmz: {address: [198.51.100.1/24, "2001:db8:3::1/64"]}
   wan: {address: [203.0.113.1/24, "2001:db8:2::1/64"], gateway: [203.0.113.9, "2001:db8:2::9"]}
 zones:
   home: {nics: [lan]}
@@ -43,6 +43,10 @@ INDEPENDENT_YAML, DEPENDENT_YAML = (
     for filtering in ("endpoint-independent", "address-dependent")
 )
 """The masquerade as RFC 4787 has it for games and calls: one port outside for all, and who may send there."""
+
+NARROW: Final = 1400
+"""MTU of the servers' network in NARROW_YAML."""
+NARROW_YAML: Final = FIREWALL_YAML.replace('"2001:db8:3::1/64"]', f'"2001:db8:3::1/64"], mtu: {NARROW}')
 
 OPEN_YAML: Final = f"""{NICS}
 policy:

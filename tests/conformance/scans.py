@@ -51,8 +51,7 @@ def look(site: Site) -> Verdicts:
         # Any packet of a protocol tells -sO that it is there: so that is asked when nothing else is.
         asked = {case: pool.submit(scan, site, options) for case, options in jobs.items() if "-sO" not in options}
         seen = {case: run.result() for case, run in asked.items()}
-        told = {case: states(seen[case] if case in seen else scan(site, options)) for case, options in jobs.items()}
-    return told
+        return {case: states(seen[case] if case in seen else scan(site, options)) for case, options in jobs.items()}
 
 
 def scan(site: Site, options: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """The device under test between three hosts, each in a network namespace of its own, as is the device: the kernel, or the appliance.
 
     lan  192.168.1.9 .10   2001:db8:1::9 ::a  ---+
-    dmz  198.51.100.20     2001:db8:3::20     ---+--- device under test        mtu 1500; of dmz 1400
+    dmz  198.51.100.20     2001:db8:3::20     ---+--- device under test        mtu 1500; of dmz less, if so asked
     wan  203.0.113.9 .10   2001:db8:2::9 ::a  ---+    (the device's default gateway, which forwards nothing)
 
 The interface of a host has the host's name: a TAP of the appliance's, or one end of a veth pair, whose other end has the same name.
@@ -18,7 +18,16 @@ from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Final
 
-from tests.conformance.policy import DEPENDENT_YAML, FIREWALL_NFT, FIREWALL_YAML, INDEPENDENT_YAML, OPEN_NFT, OPEN_YAML
+from tests.conformance.policy import (
+    DEPENDENT_YAML,
+    FIREWALL_NFT,
+    FIREWALL_YAML,
+    INDEPENDENT_YAML,
+    NARROW,
+    NARROW_YAML,
+    OPEN_NFT,
+    OPEN_YAML,
+)
 from tests.e2e.host import Host
 from tests.e2e.lab import Appliance, Lab
 from tests.perf.hosts import ip, run
@@ -29,7 +38,6 @@ DMZ, DMZ6 = "198.51.100.20", "2001:db8:3::20"
 WAN, WAN_TOO, WAN6 = "203.0.113.9", "203.0.113.10", "2001:db8:2::9"
 INSIDE, OUTSIDE, OUTSIDE6 = "192.168.1.1", "203.0.113.1", "2001:db8:2::1"
 """The device itself, as lan and wan see it."""
-MTU: Final = {"lan": 1500, "dmz": 1400, "wan": 1500}
 ADDRESSES: Final = {
     "lan": ("192.168.1.9/24", "192.168.1.10/24", "2001:db8:1::9/64", "2001:db8:1::a/64"),
     "dmz": ("198.51.100.20/24", "2001:db8:3::20/64"),
@@ -61,7 +69,12 @@ class Side(Enum):
     FIREWALL = (FIREWALL_YAML, FIREWALL_NFT, STRICT)
     INDEPENDENT = (INDEPENDENT_YAML, FIREWALL_NFT, STRICT)
     DEPENDENT = (DEPENDENT_YAML, FIREWALL_NFT, STRICT)
+    NARROW = (NARROW_YAML, FIREWALL_NFT, STRICT)
     OPEN = (OPEN_YAML, OPEN_NFT, LENIENT)
+
+    def mtu(self, link: str) -> int:
+        """Of a link, in bytes."""
+        return NARROW if self is Side.NARROW and link == "dmz" else 1500
 
 
 class Site(ABC):
@@ -108,10 +121,10 @@ class KernelSite(Site):
             self.device.call(Path("/proc/sys", name).write_text, str(value))
         for link, host in self.hosts.items():
             gateways = [f"address add {each}/{PREFIX[ip_address(each).version]} dev {link}" for each in GATEWAYS[link]]
-            ip(self.device, f"link add {link} mtu {MTU[link]} type veth peer name {link} netns {host.name}")
+            ip(self.device, f"link add {link} mtu {side.mtu(link)} type veth peer name {link} netns {host.name}")
             ip(self.device, *gateways, f"link set {link} up")
             given = [ip_interface(each) for each in ADDRESSES[link]]
-            host.set_up(link, given, [ip_address(each) for each in GATEWAYS[link]], mtu=MTU[link])
+            host.set_up(link, given, [ip_address(each) for each in GATEWAYS[link]], mtu=side.mtu(link))
         ip(self.device, f"route add default via {WAN}", f"route add default via {WAN6}")
 
     def flows(self) -> int:
@@ -134,7 +147,7 @@ class OurSite(Site):
         super().__init__(lab)
         self.appliance: Appliance = lab.appliance(self.label, side.value[0])
         for link, host in self.hosts.items():
-            self.appliance.plug(link, host, ADDRESSES[link], GATEWAYS[link], MTU[link])
+            self.appliance.plug(link, host, ADDRESSES[link], GATEWAYS[link], side.mtu(link))
 
     def flows(self) -> int:
         return int(self.appliance.status()["flows"]["used"])
