@@ -41,6 +41,12 @@ FLOW: dict[str, Any] = {
 }  # fmt: skip
 
 
+NAMES: dict[str, Any] = {"objects": [{
+    "name": "updates", "fqdn": [".example.org"], "refused": 0,
+    "addresses": [{"address": "203.0.113.9", "of": "www.example.org", "left": 29.6}],
+}]}  # fmt: skip
+
+
 class FakeAppliance:
     """Set `error` to have everything fail with it."""
 
@@ -62,6 +68,10 @@ class FakeAppliance:
         if nic != "wan":
             raise UsageError(f"no nic is called {nic}")
         return {"text": f"view {kind} of {nic}", "data": {"kind": kind}}
+
+    def names(self) -> dict[str, Any]:
+        self._fail()
+        return NAMES
 
     def drain_target(self, service: str, target: str, seconds: float | None) -> dict[str, Any]:
         return self._told(service, target, "lame-duck" if seconds is None else "draining", seconds)

@@ -173,6 +173,12 @@ def test_every_reason_has_a_meaning_that_can_be_read(softena: Program) -> None:
     assert json.loads(softena("reasons", "--json").stdout)["result"] == {"reasons": MEANINGS}
 
 
+def test_names_tell_what_they_stand_for(softena: Program, socket: Path) -> None:
+    lines = softena("names", "--socket", socket).stdout.splitlines()
+    assert lines[3].split() == ["updates", "203.0.113.9", "www.example.org", "30", "s"] and lines[-1] == "1 addresses of 1 objects"
+    assert json.loads(softena("names", "--socket", socket, "--json").stdout)["result"]["objects"][0]["name"] == "updates"
+
+
 def test_sets_tell_how_they_are(softena: Program, socket: Path) -> None:
     lines = softena("sets", "--socket", socket).stdout.splitlines()
     assert lines[3].split()[:4] == ["bad", "/etc/softena/drop.txt", "kept", "1,234"] and lines[3].endswith("line 3: no")
