@@ -88,11 +88,11 @@ class Bindings:
     def use(self, binding: Binding, reply: Tuple5) -> None:
         """A flow of the binding begins."""
         binding.flows.pop(reply, None)
-        binding.flows[reply] = None
-        if len(binding.flows) > FLOWS:
+        if len(binding.flows) >= FLOWS:
             self._forget_dead(binding)
-            while len(binding.flows) > FLOWS:
-                del binding.flows[next(iter(binding.flows))]
+        while len(binding.flows) >= FLOWS:
+            del binding.flows[next(iter(binding.flows))]
+        binding.flows[reply] = None
 
     # -- inbound -------------------------------------------------------------------------------------------------------
 

@@ -126,8 +126,22 @@ async def test_a_forwarded_range_keeps_its_ports() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_forward_on_the_internet_side_is_none_for_those_at_home(version: int) -> None:
+async def test_a_forward_is_reached_from_home_by_its_outside_address_and_answers_come_back(version: int) -> None:
     async with office(FORWARD) as o:
+        inside = o.bench.station("lan", *INSIDE.values())
+        o.client.send(ip(version, CLIENT[version], WAN[version]) / TCP(sport=5000, dport=443, flags="S", seq=7))
+        await o.bench.settle()
+        opening = inside.only(TCP)
+        assert (opening.src, opening[TCP].dport) == (LAN[version], 8443)
+        inside.send(back(opening, flags="SA", seq=1, ack=8))
+        await o.bench.settle()
+        answer = o.client.only(TCP)
+        assert (answer.src, answer[TCP].sport, answer[TCP].dport, answer[TCP].flags) == (WAN[version], 443, 5000, "SA")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_forward_without_hairpin_is_none_for_those_at_home(version: int) -> None:
+    async with office(FORWARD.replace("{forward: {on", "{forward: {hairpin: off, on")) as o:
         inside, stack = o.bench.station("lan", *INSIDE.values()), o.bench.station("self")
         o.client.send(ip(version, CLIENT[version], LAN[version]) / TCP(sport=5000, dport=443, flags="S"))
         o.client.send(ip(version, CLIENT[version], WAN[version]) / TCP(sport=5000, dport=443, flags="S"))

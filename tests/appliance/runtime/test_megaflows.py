@@ -81,6 +81,7 @@ class Run:
         worker, now = self.bench.worker, lambda: self.bench.now
         self.free, history = Free(down), History(now, lambda service, target: 0)
         view = View(worker, lambda service, target: target not in down, Random(1), now, history, self.free.target_share)
+        self.free.bindings = view.bindings
         self.decider = Decider(worker, view, now, HOST, self.hoods, Unheard(), Megaflows(worker.megaflows, view))
         self.decider.configure(self.ruleset)
         self.decider.megaflows.configure(self.ruleset)
@@ -209,6 +210,8 @@ class Known:
         one, two = (decide(each, self._run.ruleset, self._run.free) for each in (facts, other))
         told = generalized(facts, one)
         if told is None or facts.source == facts.destination or other.source == other.destination or one.target != two.target:
+            return False
+        if one.pool >= 0 and one.outside != two.outside:
             return False
         varies = told.vary and other.protocol in (TCP, UDP, ICMP, ICMPV6)
         free = varies or not two.allow or self._run.bench.worker.is_free(other.version, other.protocol, *two.reply)
