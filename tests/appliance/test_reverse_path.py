@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Interface, IPv4Network, ip_address
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pyroute2 import IPRoute
@@ -33,8 +33,9 @@ LINKS = {
     "grc": ["10.1.2.129/26", "198.51.100.1/31", "172.16.0.1/12"],
 }
 FAR = ["10.0.0.0/8", "192.0.2.0/24", "203.0.113.128/25", "100.64.0.0/10", "10.1.2.0/25", "8.8.8.8/32", "128.0.0.0/1"]
+WORDS: tuple[Literal["off", "strict", "loose"], ...] = ("off", "strict", "loose")
 HOW = {"off": 0, "strict": 1, "loose": 2}
-REFUSALS = {errno.EXDEV: {Reason.SPOOFED}, errno.EINVAL: {Reason.SPOOFED, Reason.BAD_ADDRESS}, 0: {None}}
+REFUSALS: dict[int, set[Reason | None]] = {errno.EXDEV: {Reason.SPOOFED}, errno.EINVAL: {Reason.SPOOFED, Reason.BAD_ADDRESS}, 0: {None}}
 """What the kernel's error means; newer ones have one for all."""
 SOURCES = [
     "203.0.113.9", "203.0.113.200", "203.0.113.7", "203.0.113.255", "10.1.2.9", "10.1.2.130", "10.1.2.200", "10.1.200.9", "10.1.7.7",
@@ -49,8 +50,8 @@ def network(random: Random) -> Config:
     for name in NICS:
         addresses = [IPv4Interface(each) for each in random.sample(LINKS[name], random.randint(1, len(LINKS[name])))]
         near = next(iter(host for host in addresses[0].network.hosts() if host != addresses[0].ip))
-        nics[name] = Nic(name=name, address=addresses, gateway=(near,) if random.random() < 0.4 else ())
-    zones = {name: Zone(name=name, nics=[name], antispoof=random.choice(list(HOW))) for name in NICS}
+        nics[name] = Nic(name=name, address=tuple(addresses), gateway=(near,) if random.random() < 0.4 else ())
+    zones = {name: Zone(name=name, nics=(name,), antispoof=random.choice(WORDS)) for name in NICS}
     routes = []
     for each in random.sample(FAR, random.randint(0, 4)):
         link = random.choice([address for nic in nics.values() for address in nic.address])
@@ -60,8 +61,8 @@ def network(random: Random) -> Config:
         nearest = next(name for name, nic in nics.items() if any(a.network.prefixlen == longest and via in a.network for a in nic.address))
         taken = {address.network for nic in nics.values() for address in nic.address}
         if via not in {address.ip for address in own} and IPv4Network(each) not in taken:
-            routes.append(Route(to=each, via=via, nic=nearest))
-    return Config(nics=nics, zones=zones, routes=routes)
+            routes.append(Route(to=IPv4Network(each), via=via, nic=nearest))
+    return Config(nics=nics, zones=zones, routes=tuple(routes))
 
 
 def inside(config: Config, asked: list[tuple[str, str]]) -> list[int]:
@@ -79,7 +80,7 @@ def inside(config: Config, asked: list[tuple[str, str]]) -> list[int]:
         Path("/proc/sys/net/ipv4/conf/all/rp_filter").write_text("0")
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         for route in config.routes:
-            ip.route("add", dst=str(route.to), gateway=str(route.via), oif=index[route.nic])
+            ip.route("add", dst=str(route.to), gateway=str(route.via), oif=index[route.nic or ""])
         hops = [{"gateway": str(gateway), "oif": index[name]} for name, nic in config.nics.items() for gateway in nic.gateway]
         if hops:
             ip.route("add", dst="0.0.0.0/0", **({"multipath": hops} if len(hops) > 1 else hops[0]))
@@ -90,7 +91,7 @@ def _ask(route: Callable[..., Any], destination: str, source: str, index: int) -
     try:
         route("get", dst=destination, src=source, iif=index)
     except NetlinkError as error:
-        return error.code
+        return int(error.code)
     return 0
 
 

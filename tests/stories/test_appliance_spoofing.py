@@ -21,9 +21,9 @@ def datagram(version: int, source: str, destination: str, size: int = 10) -> Pac
 
 def pieces(version: int, packet: Packet) -> list[Packet]:
     if version == 4:
-        return [IP(bytes(each)) for each in fragment(packet, 800)]
+        return [IP(bytes(each)) for each in fragment(packet, 800)]  # type: ignore[no-untyped-call]
     whole = IPv6(src=packet.src, dst=packet.dst) / IPv6ExtHdrFragment(id=77) / packet.payload
-    return list(fragment6(whole, 900))
+    return list(fragment6(whole, 900))  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -132,9 +132,8 @@ def test_a_connection_is_given_back_when_tcp_has_closed_it(bench: Bench) -> None
     limit(bench, most_each=1)
 
     def segment(back: bool, flags: str, seq: int, ack: int = 0, sport: int = 4000) -> Packet:
-        ends = {"src": FAR, "dst": "10.0.0.1"} if back else {"src": "10.0.0.1", "dst": FAR}
-        ports = {"sport": 85, "dport": sport} if back else {"sport": sport, "dport": 85}
-        return IP(**ends) / TCP(**ports, flags=flags, seq=seq, ack=ack, window=1000)
+        there = IP(src="10.0.0.1", dst=FAR) / TCP(sport=sport, dport=85, flags=flags, seq=seq, ack=ack, window=1000)
+        return IP(src=FAR, dst="10.0.0.1") / TCP(sport=85, dport=sport, flags=flags, seq=seq, ack=ack, window=1000) if back else there
 
     assert begins(bench, segment(False, "S", 0)) and not begins(bench, segment(False, "S", 0, sport=4001))
     for back, flags, seq, ack in ((True, "SA", 0, 1), (False, "A", 1, 1), (False, "FA", 1, 1), (True, "A", 1, 2)):
