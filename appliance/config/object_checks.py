@@ -34,7 +34,7 @@ def check(scope: Scope) -> Iterator[Finding]:
 
 def _schedules(config: Config) -> Iterator[Finding]:
     """Schedules that begin when they end: nobody can tell whether that is always or never."""
-    found = {("schedules", name): schedule for name, schedule in config.schedules.items()}
+    found: dict[Path, Schedule] = {("schedules", name): schedule for name, schedule in config.schedules.items()}
     found |= {("policy", number, "when"): rule.when for number, rule in enumerate(config.policy) if isinstance(rule.when, Schedule)}
     for path, schedule in found.items():
         if schedule.begin == schedule.end:

@@ -125,7 +125,7 @@ def segment(value: object) -> int:
     if isinstance(value, str) and value.lower() in SWITCHES:
         return int(SWITCHES[value.lower()])
     try:
-        return int(whole(88, 9176).func(value))
+        return int(whole(88, 9176).func(value))  # type: ignore[call-arg]  # a reader that takes no more
     except BadValueError:
         raise BadValueError("no segment size", "write on, off, or bytes from 88 to 9176, such as 1360") from None
 
