@@ -1,4 +1,4 @@
-"""Cross checks of objects and schedules: groups that hold themselves, ends of addresses that no nic completes, forwards to many addresses."""
+"""Cross checks of objects and schedules: groups that hold themselves, ends of addresses that no nic completes, forwards to too many."""
 
 from __future__ import annotations
 

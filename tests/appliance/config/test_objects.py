@@ -55,7 +55,9 @@ LITERALS = ["10.0.0.0/30", "10.0.0.6", "10.0.0.9-10.0.0.12", "10.0.0.4/31", "200
 @given(st.lists(st.lists(st.sampled_from(LITERALS + NAMES), min_size=1, max_size=4), min_size=4, max_size=4))
 def test_a_group_is_the_union_of_what_it_leads_to(groups: list[list[str]]) -> None:
     """Later names only: what leads back is a mistake of its own."""
-    lists = {name: [each for each in group if each not in NAMES or each > name] or ["10.0.0.15"] for name, group in zip(NAMES, groups, strict=True)}
+    lists = {}
+    for name, group in zip(NAMES, groups, strict=True):
+        lists[name] = [each for each in group if each not in NAMES or each > name] or ["10.0.0.15"]
     config = Config(nics={}, zones={}, objects={n: {"kind": "group", "name": n, "members": members} for n, members in lists.items()})
 
     def inside(name: str, number: int, version: int) -> bool:
