@@ -24,6 +24,7 @@ from pathlib import Path
 from appliance.host.namespaces import sweep
 from tests.e2e.host import PREFIX
 from tests.perf import machine
+from tests.perf.process import be_nice
 from tests.soak.bars import Found, facts
 from tests.soak.cut import cut
 from tests.soak.flood import flood
@@ -41,11 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="of each, at most; of flood: under flood (%(default)s)")
     parser.add_argument("--size", type=float, default=1.0, help="of crowds, tables and rates, 1 as promised (%(default)s)")
     parser.add_argument("--json", type=Path, help="write everything to this file, too")
+    parser.add_argument("--nice", type=int, default=0, help="of all processes: -20 holds its own against neighbours (%(default)s)")
     given = parser.parse_args(argv)
     if unknown := set(given.soaks) - set(SOAKS):
         parser.error(f"no such soak: {', '.join(sorted(unknown))}")
     if os.geteuid():
         parser.error("it takes root: it makes network namespaces and TAP devices")
+    if given.nice:
+        os.nice(given.nice)
+        be_nice(os.getpid())
     many_descriptors()
     sweep(PREFIX)
     results = []

@@ -40,7 +40,7 @@ def cut(seconds: float, size: float = 1.0) -> Found:
                 before = ports(site)
                 site.fw.write(NEW)
                 watch.begin()
-                result = site.fw.ask("reload")
+                result = site.reload()
                 watch.join()
             judge(found, site, result, before)
             found.at_most("allowed connections that suffered", silent(kept))

@@ -31,7 +31,7 @@ MEMORY = 512 << 20
 RATE = 50_000
 """Frames a second."""
 SPEED, STREAMS = 25, 4
-"""Megabits a second of each established connection: a pace that leaves a core to the flood's sender."""
+"""Megabits a second of each established connection, which its kernel never exceeds to make up for what was lost."""
 TURNS = 10
 CALM = 0.25
 """Of a flood's length is the calm before it."""
@@ -148,7 +148,7 @@ def flooding(rig: Rig, rate: int, seed: int) -> Iterator[None]:
 @contextmanager
 def established(rig: Rig, seconds: float) -> Iterator[Any]:
     """Paced connections; how many bytes have come through so far is what the receiver's kernel acknowledged to the sender's."""
-    argv = "iperf3", "-c", SERVER, "-p", str(BULK_PORT), "-P", str(STREAMS), "-b", f"{SPEED}M", "-t", str(round(seconds) + 60)
+    argv = "iperf3", "-c", SERVER, "-p", str(BULK_PORT), "-P", str(STREAMS), "--fq-rate", f"{SPEED}M", "-t", str(round(seconds) + 60)
     sender = rig.spawn(rig.client, *argv)
     try:
         rig.wait(lambda: received(rig) > 1 << 20, "carried established connections", 30.0)

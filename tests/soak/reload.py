@@ -55,7 +55,7 @@ def run(found: Found, site: Site, seconds: float, most: int) -> None:
         if time.monotonic() - begun > seconds and number >= 2:
             break
         site.fw.write(TEXTS[(number + 1) % 2])
-        result = site.fw.ask("reload")
+        result = site.reload()
         took.append(result["seconds"])
         memory.append(site.resident())
         found.at_most("flows that a reload ended", result["ended"]) if result["ended"] else None

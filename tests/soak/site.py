@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
 
+from appliance.control.client import ControlClient
 from tests.e2e.host import Host
 from tests.e2e.lab import Appliance, Lab
 from tests.perf.process import resident
@@ -24,7 +25,7 @@ from tests.perf.programs import program
 
 CLIENT, SERVER = "10.0.1.9", "10.0.2.9"
 ECHO, BULK, PULSE = 7006, 7000, 7009
-PATIENCE = 30.0
+PATIENCE, LONGEST_RELOAD = 30.0, 600.0
 SO_RCVBUFFORCE = 33
 """Source: Linux, asm-generic/socket.h."""
 HEAD = """
@@ -56,6 +57,10 @@ class Site:
     def resident(self) -> int:
         """Bytes of memory of the appliance."""
         return resident(self.fw.child.process.pid)
+
+    def reload(self) -> dict[str, float]:
+        """Have it read its file again: flows judged and ended, and seconds it took."""
+        return ControlClient(self.fw.socket, LONGEST_RELOAD).call("reload")
 
     def drops(self) -> dict[str, int]:
         """Frames the appliance dropped so far, by reason."""
