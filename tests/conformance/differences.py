@@ -91,6 +91,42 @@ DIFFERENCES: Final = (
         "RFC 6946, 4",
     ),
     Deliberate(
+        "implementation6",
+        lambda case, kernel, ours: among("hop-by-hop headers", "fragmentation hop-by-hop")(case) and silent(case, kernel, ours),
+        "hop-by-hop options come first, and once: anything else is malformed, dropped and counted; nobody is told",
+        "RFC 8200, 4.1; RFC 1812, 4.3.2.7: filtering may be silent",
+    ),
+    Deliberate(
+        "implementation6",
+        lambda case, kernel, ours: "destination headers" in case and silent(case, kernel, ours),
+        "eight extension headers pass, not more: what can't be looked at can't be judged",
+        "RFC 7112, 5; RFC 8504, 5.3",
+    ),
+    Deliberate(
+        "implementation6",
+        lambda case, kernel, ours: among("source-rout", "source-route", "srcroute")(case) and silent(case, kernel, ours),
+        "a routing header with segments left is dropped, and nobody is told",
+        "RFC 5095, 4; RFC 1812, 4.3.2.7: filtering may be silent",
+    ),
+    Deliberate(
+        "implementation6",
+        lambda case, kernel, ours: "AH extension header" in case and silent(case, kernel, ours),
+        "no rule allows AH: what policy drops is not answered",
+        "RFC 7045, 2.2; RFC 1812, 4.3.2.7: filtering may be silent",
+    ),
+    Deliberate(
+        "implementation6",
+        lambda case, kernel, ours: "jumbo option" in case and silent(case, kernel, ours),
+        "a packet without a length is malformed: jumbograms are for links that this card has not",
+        "RFC 2675, 3",
+    ),
+    Deliberate(
+        "implementation6",
+        lambda case, kernel, ours: among("node information", "solicitation", "inverse")(case) and silent(case, kernel, ours),
+        "of ICMPv6 queries echo alone passes, and what policy drops is not answered",
+        "RFC 4890, 4.3 and 4.4",
+    ),
+    Deliberate(
         "applications",
         lambda case, kernel, ours: "record of the route" in case and ours.word == "0 of 3",
         "packets with IPv4 options are dropped",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from ipaddress import ip_address, ip_interface
@@ -50,7 +50,9 @@ GATEWAYS: Final = {
 }
 PREFIX: Final = {4: 24, 6: 64}
 
-KERNEL_SETTINGS: Final = {
+UNLIMITED: Final = {"net/ipv4/icmp_ratelimit": 0, "net/ipv6/icmp/ratelimit": 0}
+"""A kernel that always answers: no error is missing because of another one."""
+KERNEL_SETTINGS: Final = UNLIMITED | {
     "net/ipv6/conf/default/accept_dad": 0, "net/ipv6/conf/default/accept_ra": 0,
     "net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1,
     "net/ipv4/conf/all/send_redirects": 0, "net/ipv4/conf/default/send_redirects": 0, "net/ipv4/conf/all/accept_redirects": 0,
@@ -87,6 +89,8 @@ class Site(ABC):
         self.lab = lab
         self.lan, self.dmz, self.wan = (lab.host(f"{self.name}{number}{label}") for label in ADDRESSES)
         self.label = f"{self.name}{number}"
+        for host in self.hosts.values():
+            settle(host, UNLIMITED)
 
     @property
     def hosts(self) -> dict[str, Host]:
@@ -117,8 +121,7 @@ class KernelSite(Site):
         self.device = lab.host(self.label)
         run(self.device, "nft", rules)  # loads conntrack, whose settings follow
         lax = {f"net/netfilter/nf_conntrack_tcp_{name}": lenient for name in ("loose", "be_liberal")}
-        for name, value in (KERNEL_SETTINGS | lax).items():
-            self.device.call(Path("/proc/sys", name).write_text, str(value))
+        settle(self.device, KERNEL_SETTINGS | lax)
         for link, host in self.hosts.items():
             gateways = [f"address add {each}/{PREFIX[ip_address(each).version]} dev {link}" for each in GATEWAYS[link]]
             ip(self.device, f"link add {link} mtu {side.mtu(link)} type veth peer name {link} netns {host.name}")
@@ -161,6 +164,12 @@ class OurSite(Site):
             return f"ended with {child.process.returncode}: {child.text()[-2000:]}"
         wrong = [entry for entry in list(child.log) if entry.get("level") in ("error", "critical", "raw")]
         return f"says {wrong[0]}" if wrong else ""
+
+
+def settle(host: Host, settings: Mapping[str, int]) -> None:
+    """Kernel settings of a namespace."""
+    for name, value in settings.items():
+        host.call(Path("/proc/sys", name).write_text, str(value))
 
 
 @contextmanager

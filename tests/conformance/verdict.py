@@ -35,6 +35,8 @@ class Tester:
     the two sides take turns.
     """
 
+    __test__ = False  # to pytest
+
     name: str
     title: str
     needs: tuple[str, ...]
