@@ -14,8 +14,8 @@ from appliance.flow.installing cimport admit, drop_denied, make_room, settle, se
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.limits cimport Places
 from appliance.flow.megaflow cimport (
-    ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_DRAWN, ALIKE_HIDDEN, ALIKE_KEEPS, ALIKE_PORT, ALIKE_REPLY_DIRECT, ALIKE_VARY, Hop, MEGAFLOW_ASK, MEGAFLOW_DENY,
-    Megaflow, draw, hop_find,
+    ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_DRAWN, ALIKE_HIDDEN, ALIKE_KEEPS, ALIKE_PORT, ALIKE_REPLY_DIRECT, ALIKE_VARY, Hop, MEGAFLOW_ASK,
+    MEGAFLOW_DENY, Megaflow, draw, hop_find,
 )
 from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL
@@ -145,8 +145,8 @@ cdef inline uint32_t ask(Engine *engine, Lane *lane, uint32_t slot, Frame *frame
 cdef inline uint32_t begin_flow(
     Engine *engine, Lane *lane, Frame *frame, const Tuple *key, uint64_t hash, const Megaflow *found, const Splice *splice, uint64_t now
 ) noexcept nogil:
-    """The first frame of an unknown flow, of whose like was decided what was `found`. Returns slot << 1 if it may pass; otherwise it waits, or
-    is gone. Without room anywhere, only the frame is lost. `splice`: of a TCP flow; all zero, or a handshake that is over."""
+    """The first frame of an unknown flow, of whose like was decided what was `found`. Returns slot << 1 if it may pass; otherwise it
+    waits, or is gone. Without room anywhere, only the frame is lost. `splice`: of a TCP flow; all zero, or a handshake that is over."""
     cdef Table *table = engine.table
     cdef State *state
     cdef uint32_t slot, reason, passes = 0

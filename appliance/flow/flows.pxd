@@ -14,8 +14,8 @@ from appliance.flow.parking cimport SHARE_DECISION, park, unpark
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL, DROP_UNDECIDED
 from appliance.flow.splicing cimport splice_due, splice_give_up
 from appliance.flow.table cimport (
-    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED, FLOW_UNCOUNTED, Chain, Flow, State, Table,
-    flow_free, flow_move, flow_take, table_insert, table_remove,
+    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED,
+    FLOW_UNCOUNTED, Chain, Flow, State, Table, flow_free, flow_move, flow_take, table_insert, table_remove,
 )
 from appliance.flow.tcp cimport CLOSING, ESTABLISHED, SYN_RECEIVED
 from appliance.flow.trains cimport first_lost

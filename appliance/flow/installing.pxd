@@ -11,15 +11,15 @@ from appliance.flow.flows cimport class_of_tcp, evict, flow_end, flow_reclass, f
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.limits cimport Places, limits_admit, limits_take
 from appliance.flow.megaflow cimport (
-    ALIKE, ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_PORT, ALIKE_REPLY_DIRECT, Kind, MEGAFLOW_ASK, MEGAFLOW_PASS, MEGAFLOW_POOL, Megaflow,
-    hop_put, kind_of, megaflow_put,
+    ALIKE, ALIKE_ADDRESS, ALIKE_DIRECT, ALIKE_HIDDEN, ALIKE_PORT, ALIKE_REPLY_DIRECT, Kind, MEGAFLOW_ASK, MEGAFLOW_PASS, MEGAFLOW_POOL,
+    Megaflow, hop_put, kind_of, megaflow_put,
 )
 from appliance.flow.reasons cimport DROP_DELETED, DROP_NO_NEIGHBOUR, DROP_NO_ROUTE, DROP_OVER_LIMIT
 from appliance.flow.rewrite cimport rewrite_needed, rewrite_prepare
 from appliance.flow.splicing cimport splice_begin
 from appliance.flow.table cimport (
-    CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED, FLOW_OUTBOUND, FLOW_REWRITE, FLOW_TELL, Flow, State, Table, table_decided,
-    table_find, table_insert,
+    CLASS_DENIED, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED, FLOW_OUTBOUND, FLOW_REWRITE, FLOW_TELL, Flow, State, Table,
+    table_decided, table_find, table_insert,
 )
 from appliance.flow.tcp cimport ESTABLISHED, EVENT_SYN, SYN_SENT, tcp_event_of
 from appliance.flow.trains cimport first_lost

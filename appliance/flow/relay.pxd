@@ -29,8 +29,8 @@ from ena_dev.packet.headers cimport PARSED_FRAGMENT, TCP_ACK, TCP_RST, TCP_SYN, 
 
 
 cdef inline bint hear_originator(Engine *engine, uint32_t slot, Frame *frame) noexcept nogil:
-    """A TCP segment of the originator, from here on with the numbers that the target knows. The SYN that a header will follow is made anew:
-    with fewer options, and without data, for what comes first is ours to say. False: that is not possible."""
+    """A TCP segment of the originator, from here on with the numbers that the target knows. The SYN that a header will follow is made
+    anew: with fewer options, and without data, for what comes first is ours to say. False: that is not possible."""
     cdef const Tuple *key = &engine.table.flows[slot].half[0].key
     cdef Connection *connection = &engine.table.connections[slot]
     cdef const uint8_t *tcp = frame.data + frame.parsed.l4_offset

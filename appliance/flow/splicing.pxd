@@ -27,7 +27,8 @@ from ena_dev.packet.headers cimport PROTOCOL_TCP, TCP_ACK, TCP_PSH, TCP_RST, TCP
 cdef enum:
     SYN_PAUSE = 1000           # ms until a SYN is sent again, then twice that, and so on
     HEADER_PAUSE = 250
-    TRIES = 8
+    SYN_TRIES = 6              # then, some two minutes after the first, its originator is told
+    HEADER_TRIES = 8
 
 
 cdef inline void splice_begin(Engine *engine, uint32_t slot, const Command *command) noexcept nogil:
@@ -73,7 +74,7 @@ cdef inline void wait_for_answer(Engine *engine, uint32_t slot, uint32_t pause, 
     cdef State *state = &engine.table.flows[slot].state
     state.until = now + (<uint64_t> pause << splice.tries) * 1000000
     splice.tries += 1
-    if splice.tries > TRIES:
+    if splice.tries > HEADER_TRIES:
         state.until = 0
 
 
@@ -97,7 +98,7 @@ cdef inline void towards(Engine *engine, uint32_t slot, int direction, const Tup
 
 
 cdef inline bint splice_due(Engine *engine, uint32_t slot, uint64_t now) noexcept nogil:
-    """Send again what the target has not answered, if it is time. False: it isn't."""
+    """Send again what the target has not answered, if it is time. False: it isn't, or it was sent often enough."""
     cdef Flow *flow = &engine.table.flows[slot]
     cdef Connection *connection = &engine.table.connections[slot]
     cdef Splice *splice = &connection.splice
@@ -106,6 +107,8 @@ cdef inline bint splice_due(Engine *engine, uint32_t slot, uint64_t now) noexcep
     if not flow.state.flags & FLOW_INSTALLED or not flow.state.until or flow.state.until > now:
         return False
     if splice.what & SPLICE_COOKIE and not splice.what & SPLICE_OPEN:
+        if splice.tries > SYN_TRIES:
+            return False
         say_syn(splice, &says)
         wait_for_answer(engine, slot, SYN_PAUSE, now)
     else:

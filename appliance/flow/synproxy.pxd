@@ -37,22 +37,23 @@ cdef enum:
     LARGEST_MSS = 8940
 
 
-cdef inline bint pressed(Engine *engine, uint16_t number) noexcept nogil:
-    """Whether a service is under pressure. It ends when half of what made it is left."""
-    cdef Service *service = &engine.services[number]
+cdef inline bint pressed(const Engine *engine, uint16_t number) noexcept nogil:
+    """Whether a service is under pressure, if anybody asks now. It ends when half of what made it is left."""
+    cdef const Service *service = &engine.services[number]
     cdef const Table *table = engine.table
     cdef uint32_t most = min(table.limit // BACKLOG_SHARE, <uint32_t> BACKLOG), opening = table.chain[<int> CLASS_OPENING].count
     cdef uint32_t part = table.limit // TABLE_SHARE
     if service.pressed:
-        service.pressed = service.opening >= most // 2 or opening >= part // 2
-    else:
-        service.pressed = service.opening >= most or opening >= part
-    return service.pressed
+        return service.opening >= most // 2 or opening >= part // 2
+    return service.opening >= most or opening >= part
 
 
 cdef inline bint guarded(Engine *engine, uint8_t guard, uint16_t service) noexcept nogil:
     """Whether a cookie is due."""
-    return guard == GUARD_ALWAYS or (guard == GUARD_PRESSURE and pressed(engine, service))
+    if guard != GUARD_PRESSURE:
+        return guard == GUARD_ALWAYS
+    engine.services[service].pressed = pressed(engine, service)
+    return engine.services[service].pressed
 
 
 # -- SYN -------------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from appliance.config.limits import Protect
 from appliance.config.models import Health, Nic, Target
 from appliance.decide import compile_ruleset, decide
 from appliance.policy.facts import ICMP, NO_TUPLE, NOWHERE, SELF, UDP, Reason
@@ -204,3 +205,17 @@ def test_masquerade_without_an_address_of_the_family_is_refused():
     bare = compile_ruleset(CONFIG.model_copy(update={"nics": CONFIG.nics | {"wan": wan}}), 2, b"", 31)
     decision = decide(flow(LAN, "2001:db8:10:0:1::5", "2001:db8:ffff::1"), bare, View())
     assert (decision.reason, decision.rule, decision.egress) == ("nat-exhausted", "home out", WAN)
+
+
+@pytest.mark.parametrize(("keys", "guard", "proxy", "hidden"), [
+    ({}, 1, False, False),
+    ({"protect": Protect(syn_cookies="off"), "client_ip": "translate"}, 0, False, True),
+    ({"protect": Protect(syn_cookies="always"), "client_ip": "proxy-v2"}, 2, True, True),
+])  # fmt: skip
+def test_a_service_says_how_handshakes_go_and_what_its_targets_are_told(keys, guard, proxy, hidden):
+    service = CONFIG.services["web"].model_copy(update=keys)
+    ruleset = compile_ruleset(CONFIG.model_copy(update={"services": {**CONFIG.services, "web": service}}), 1, b"seed", 2039)
+    decision = decide(flow(WAN, "198.51.100.1", "203.0.113.10"), ruleset, View())
+    assert (decision.guard, decision.proxy, decision.reply[1] == number("10.0.1.1")) == (guard, proxy, hidden)
+    assert decide(flow(LAN, "192.168.10.50", "198.51.100.1"), ruleset, View()).guard == 0
+    assert decide(flow(WAN, "198.51.100.9", "203.0.113.8", 80), ruleset, View()).guard == 1, "a forward has its own"

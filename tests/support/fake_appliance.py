@@ -24,6 +24,7 @@ STATUS: dict[str, Any] = {
     }],
     "services": [{
         "name": "web", "listen": ["203.0.113.10:443/tcp"],
+        "syn-cookies": {"mode": "under-pressure", "under-pressure": True, "half-open": 5000, "sent": 12345, "accepted": 12, "refused": 3},
         "targets": [{"name": "w1", "address": "10.0.1.11", "port": 8443, "weight": 2, "state": "down", "phase": "unhealthy", "up": False,
                      "flows": 1200, "deadline": None, "share": 100, "ejected": None}],
     }],

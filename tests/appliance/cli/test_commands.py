@@ -152,6 +152,7 @@ def test_status_shows_every_part(softena: Program, socket: Path) -> None:
     assert done.returncode == 0
     shown = ["edge.yaml (generation 3)", "up 1 day, 2:03:04"]
     shown += ["1,234,567", "203.0.113.7/24", "down", "home out", "policy", "02:00:00:00:00:99"]
+    shown += ["under pressure, 12,345 sent, 12 accepted, 3 refused"]
     assert [text for text in shown if text not in done.stdout] == []
     assert "\x1b" not in done.stdout
 

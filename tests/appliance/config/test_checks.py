@@ -140,6 +140,11 @@ def test_wiring_that_cannot_work_is_pointed_at(old: str, new: str, line: str) ->
          'x.yaml:7:101: service "w": targets: address: address and port used twice, found `10.0.0.1:1`, change one; target `a` has them'),
         ("services: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.9:1}]}}",
          'x.yaml:7:69: service "w": targets: address: target is the service itself, found `10.0.0.9:1`, write the address of a server'),
+        ("services: {w: {listen: 10.0.0.9:1/udp, targets: [{name: a, address: 10.0.0.1:1}], client-ip: proxy-v2}}",
+         'x.yaml:7:24: service "w": listen: proxy-v2 is for TCP alone, found `10.0.0.9:1/udp`, '
+         "make it a service of its own, or write `client-ip: translate`"),
+        ("services: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}], client-ip: preserve, masquerade: on}}",
+         'x.yaml:7:94: service "w": client-ip: contradicts `masquerade`, found preserve, remove `masquerade`'),
         ("services: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}], health: {every: 1s, timeout: 1m}}}",
          'x.yaml:7:112: service "w": health: timeout: longer than `every`, found 60 s, with a check every 1 s, '
          "make it shorter, or `every` longer"),

@@ -14,7 +14,8 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from tests.appliance.flow.bench import Bench, tuple5
+from appliance.flow.records import Profile
+from tests.appliance.flow.bench import TIMEOUTS, Bench, tuple5
 
 PRESSURE, ALWAYS = 1, 2
 ALIKE, VARY = 1, 8
@@ -378,6 +379,19 @@ def test_a_syn_that_is_lost_is_sent_again_and_the_client_is_told_in_the_end(benc
     assert all(sound(packet)[TCP].seq == ISN and packet[TCP].options == first[TCP].options for _, packet in again)
     [reset] = [sound(sent.packet)[TCP] for sent in bench.sent(0)]
     assert (reset.flags, reset.ack) == ("RA", (ISN + 1) % 2**32) and bench.states() == {}
+
+
+def test_the_client_is_told_after_two_minutes_however_long_half_open_flows_may_last(bench: Bench) -> None:
+    bench.worker.set_profiles(Profile(tuple({**TIMEOUTS, "tcp-opening": 3600.0}.items())), {}, {})
+    Client(bench).accept()
+    times = []
+    for _ in range(300):
+        bench.round(1.0)
+        times += [round(bench.now - 1000.0) for sent in bench.sent(1)]
+        if told := bench.sent(0):
+            break
+    assert len(times) == 6 and 62 <= times[-1] <= 70 and 126 <= bench.now - 1000.0 <= 136
+    assert told[0].packet[TCP].flags == "RA" and bench.states() == {}
 
 
 def test_once_the_target_has_answered_nothing_is_sent_again(bench: Bench) -> None:

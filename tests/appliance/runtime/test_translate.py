@@ -32,7 +32,9 @@ def build(version: int, kind: str, tuple5: Ends, data: bytes) -> Packet:
     outer = IP(src=source, dst=destination, id=7, ttl=9) if version == 4 else IPv6(src=source, dst=destination)
     if kind == "echo":
         return outer / (ICMP if version == 4 else ICMPv6EchoRequest)(id=tuple5.sport, seq=1) / data
-    return outer / {"udp": UDP, "tcp": TCP}[kind](sport=tuple5.sport, dport=tuple5.dport) / data
+    if kind == "tcp":
+        return outer / TCP(sport=tuple5.sport, dport=tuple5.dport, seq=(0xFFFFFFFE + tuple5.shift) % 2**32) / data
+    return outer / UDP(sport=tuple5.sport, dport=tuple5.dport) / data
 
 
 @st.composite
@@ -40,6 +42,7 @@ def changes(draw: st.DrawFn) -> tuple[int, str, Ends, Ends, bytes]:
     version, kind = draw(st.sampled_from([4, 6])), draw(st.sampled_from(["udp", "tcp", "echo"]))
     addresses = ADDRESSES[version]
     old, new = (Ends(int(draw(addresses)), int(draw(addresses)), draw(PORT), draw(PORT)) for _ in range(2))
+    new = new._replace(shift=draw(st.sampled_from([0, 1, 5000, -5000, 2**32 - 1])))
     if kind == "echo":
         old, new = old._replace(dport=old.sport), new._replace(dport=new.sport)
     return version, kind, old, new, draw(DATA)
