@@ -1,10 +1,10 @@
 """Passive checks: a target whose new connections fail is ejected for a while, by what is seen of its flows alone. Sans-IO.
 
-Counters in, reasons out. A target is an outlier if within some time at least so many new connections failed as the file says, and no fewer
-than were answered: some of thousands is no sign of anything. Failed are those that it refused, and those on which it was silent.
+Counters in, reasons out. A target is an outlier if within some time at least as many new connections failed as the file says, and no
+fewer than were answered: some of thousands are no sign of anything. Failed are those that it refused, and those on which it was silent.
 
-Each ejection of a row lasts longer than the last, by the first one's time: a target that fails whenever it is back is left alone for
-longer and longer. Each such time that it is back without another one shortens the row. (So does Envoy, whose outlier detection this follows.)
+Each ejection of a row lasts longer than the last, by the first one's time: a target that fails whenever it is back is left alone for longer
+and longer. Each such time that it is back without another one shortens the row. (Envoy's outlier detection does so, too.)
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ FLOW_COLUMNS = (
 )  # fmt: skip
 RULE_COLUMNS = ("verdict", "packets", "bytes", "flows", "over limit", "last hit")
 STYLES = {
-    "up": "green", "down": "red", "active": "green", "unhealthy": "red", "reachable": "green", "established": "green", "failed": "red",
-    "denied": "red",
+    "up": "green", "down": "red", "active": "green", "unhealthy": "red", "ejected": "red", "reachable": "green", "established": "green",
+    "failed": "red", "denied": "red",
 }  # fmt: skip
 
 

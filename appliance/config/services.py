@@ -84,8 +84,8 @@ class Drain(Section):
 
 
 class Passive(Section):
-    """What is seen of a target's flows counts, too: it is ejected when within `within` at least `failures` new connections failed, and no fewer
-    than were answered."""
+    """What is seen of a target's flows counts, too: it is ejected when within `within` at least `failures` new connections failed, and no
+    fewer than were answered."""
 
     failures: Annotated[int, whole(1, 10000)] = 5
     within: Annotated[float, duration("2s", "10m")] = 10.0
