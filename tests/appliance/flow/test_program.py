@@ -185,7 +185,7 @@ def test_frames_pass_while_flows_are_shown(bench: Bench, monkeypatch: pytest.Mon
     bench.open(0, IP(src="10.0.0.1", dst="198.51.100.9") / UDP(sport=4000, dport=53))
     passed = []
 
-    def show(*fields: object) -> object:
+    def show(*fields: object, **named: object) -> object:
         step = Thread(target=lambda: bench.executor.round(bench.now), daemon=True)
         step.start()
         step.join(5.0)
