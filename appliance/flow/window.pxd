@@ -185,6 +185,8 @@ cdef inline int window_judge(Connection *connection, const Frame *frame, uint8_t
         return reset_fits(sender, receiver, &segment, state) if sender.window or receiver.window else WINDOW_ACCEPTS
     if segment.flags & TCP_SYN and not segment.flags & TCP_ACK and sender.window and (receiver.window or direction):
         return WINDOW_ACCEPTS if segment.end == sender.end else WINDOW_PASSES
+    if segment.flags & TCP_SYN and sender.acks:        # an answer to a SYN, again or made up
+        return WINDOW_PASSES if fits(sender, receiver, &segment) else WINDOW_REFUSES
     if sender.window == 0 or (state == SYN_SENT and not direction and segment.flags & TCP_SYN):
         if direction and state == SYN_SENT and not segment.flags & TCP_SYN:
             return WINDOW_PASSES               # of an older connection: the originator resets it

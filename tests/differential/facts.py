@@ -84,9 +84,17 @@ def refused(of: Difference) -> bool:
 
 
 def repeated(of: Difference) -> bool:
-    """Whether one end has sent FIN more than once, and the other never."""
+    """Whether an end has sent FIN more than once."""
     ends = [step.back for step in earlier(of) if step.flags & FIN and not step.flags & (SYN | RST)]
-    return len(ends) > 1 and len(set(ends)) == 1
+    return len(ends) > len(set(ends))
+
+
+def credited(of: Difference) -> bool:
+    """Whether old data follows some that the other end had not made room for by an ACK of its own, but only by its SYN."""
+    steps = earlier(of)
+    data = next((at for at, step in enumerate(steps) if step.back == of.step.back and step.seq > 0 and not step.flags & (SYN | RST)), len(steps))
+    answered = any(step.back != of.step.back and step.flags & ACK and not step.flags & SYN for step in steps[:data])
+    return data < len(steps) and not answered and of.step.seq <= 0
 
 
 def reopened(of: Difference) -> bool:

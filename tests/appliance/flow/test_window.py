@@ -195,6 +195,13 @@ def test_a_syn_into_a_connection_passes_to_be_challenged_and_changes_nothing(ben
     assert not segment(bench, "o", "A", 1 + (1 << 30), 1, 10)
 
 
+def test_an_answer_to_a_syn_in_a_connection_passes_to_be_challenged_and_changes_nothing(bench: Bench) -> None:
+    connect(bench)
+    assert segment(bench, "r", "SA", 0, 1) and segment(bench, "r", "SA", 500, 1)
+    assert not segment(bench, "o", "A", 1, 501), "nobody has sent what it acknowledges"
+    assert not segment(bench, "r", "SA", 2 + WINDOW, 1)
+
+
 def test_an_answer_to_a_syn_acknowledges_it(bench: Bench) -> None:
     assert segment(bench, "o", "S", 0)
     assert not segment(bench, "r", "SA", 0, 500) and not segment(bench, "r", "SA", 0, 2)
