@@ -23,7 +23,7 @@ from appliance.config.loader import load
 from appliance.config.models import Config, Nic
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
-from appliance.ruleset import Ruleset, compile_ruleset
+from appliance.ruleset import Ruleset
 from appliance.runtime import report
 from appliance.runtime.adjacencies import HOST, Adjacencies
 from appliance.runtime.cards import HOST_MAC, Card, host_card, nic_card
@@ -145,8 +145,9 @@ class Appliance:
         self.targets = Targets(self.worker, self.health.up, self._number_of_target, self._loop.time)
         self.ejections = Ejections(self.worker, self.targets, self._number_of_target, self._loop.time)
         history = History(self._loop.time, self.targets.flows)
-        view = View(self.worker, self.targets.take_flows, self._random, self._loop.time, history, self.targets.share, self.circumstances.names.holds)
-        punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC, self.circumstances.names)
+        names = self.circumstances.names
+        view = View(self.worker, self.targets.take_flows, self._random, self._loop.time, history, self.targets.share, names.holds)
+        punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC, names)
         megaflows = Megaflows(self.worker.megaflows, view)
         self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts, megaflows)
         self.limits = Limits(self.worker.limits)

@@ -92,9 +92,10 @@ def repeated(of: Difference) -> bool:
 def credited(of: Difference) -> bool:
     """Whether old data follows some that the other end had not made room for by an ACK of its own, but only by its SYN."""
     steps = earlier(of)
-    data = next((at for at, step in enumerate(steps) if step.back == of.step.back and step.seq > 0 and not step.flags & (SYN | RST)), len(steps))
-    answered = any(step.back != of.step.back and step.flags & ACK and not step.flags & SYN for step in steps[:data])
-    return data < len(steps) and not answered and of.step.seq <= 0
+    data = [at for at, step in enumerate(steps) if step.back == of.step.back and step.seq > 0 and not step.flags & (SYN | RST)]
+    if not data or of.step.seq > 0:
+        return False
+    return not any(step.back != of.step.back and step.flags & ACK and not step.flags & SYN for step in steps[: data[0]])
 
 
 def reopened(of: Difference) -> bool:

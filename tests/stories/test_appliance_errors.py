@@ -203,7 +203,8 @@ async def test_an_error_about_a_flow_reaches_who_began_it(version: int, text: st
 async def test_an_error_about_a_segment_that_is_not_on_its_way_is_a_forgery(version: int, text: str, sequence: int, passes: bool) -> None:
     async with office(text) as o:
         last = await o.open_tcp(version)
-        o.client.send(ip(version, CLIENT[version], SERVER[version]) / TCP(sport=5000, dport=80, flags="PA", seq=101, ack=901) / (b"x" * 100))
+        data = TCP(sport=5000, dport=80, flags="PA", seq=101, ack=901) / (b"x" * 100)
+        o.client.send(ip(version, CLIENT[version], SERVER[version]) / data)
         await o.bench.settle()
         o.server.only(TCP)
         about = ip(version, last.src, SERVER[version]) / TCP(sport=last[TCP].sport, dport=80, flags="A", seq=sequence, ack=901)

@@ -8,8 +8,8 @@ from typing import Any
 from ena_dev.errors import UsageError
 
 RULE: dict[str, Any] = {
-    "name": "home out", "line": 9, "allow": True, "verdict": "allow", "audit": False, "applies": True, "packets": 5, "bytes": 300, "flows": 1,
-    "idle": 65.5,
+    "name": "home out", "line": 9, "allow": True, "verdict": "allow", "audit": False, "applies": True, "packets": 5, "bytes": 300,
+    "flows": 1, "idle": 65.5,
 }  # fmt: skip
 IDLE_RULE: dict[str, Any] = RULE | {"name": "no games", "line": 10, "allow": False, "verdict": "deny", "audit": True} | {
     "packets": 0, "bytes": 0, "flows": 0, "idle": None,
@@ -30,7 +30,8 @@ STATUS: dict[str, Any] = {
     }],
     "flows": {"used": 2, "limit": 200000, "established": 1, "unreplied": 1},
     "drops": {"policy": 12}, "rules": [RULE, IDLE_RULE],
-    "sets": [{"name": "bad", "file": "/etc/softena/drop.txt", "state": "kept", "entries": 1234, "modified": 1000.0, "problem": "line 3: no"}],
+    "sets": [{"name": "bad", "file": "/etc/softena/drop.txt", "state": "kept", "entries": 1234, "modified": 1000.0,
+              "problem": "line 3: no"}],
     "neighbours": [{"nic": "wan", "address": "203.0.113.1", "mac": "02:00:00:00:00:99", "state": "reachable"}],
 }  # fmt: skip
 

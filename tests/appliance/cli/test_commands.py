@@ -17,9 +17,9 @@ import pytest
 
 from appliance.cli import main
 from appliance.config.errors import ConfigError, Mistake
+from appliance.config.words import WORDS
 from appliance.control.interface import methods
 from appliance.control.server import ControlServer
-from appliance.config.words import WORDS
 from appliance.flow.reasons import MEANINGS
 from tests.support.fake_appliance import IDLE_RULE, STATUS, FakeAppliance
 

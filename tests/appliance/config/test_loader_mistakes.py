@@ -71,7 +71,8 @@ zones:
          'x.yaml:8:14: rule "a": unknown key, found `rejct`, did you mean `reject`?'),
         ("policy: [a: {allow: any, verdict: deny}]",
          'x.yaml:8:26: rule "a": unknown key, found `verdict`, '
-         "use one of `allow`, `audit`, `deny`, `destination`, `from`, `liberal`, `pickup`, `reject`, `source`, `to`"),
+         "use one of `allow`, `audit`, `connections`, `deny`, `destination`, `from`, `liberal`, `mss-clamp`, `pickup`, `rate`, `reject`, "
+         "`source`, …"),
         ("policy: [a: {deny: any, liberal: on}]",
          'x.yaml:8:34: rule "a": liberal: only a rule that allows can have it, found `on`, remove it'),
         ("policy: [a: {allow: dns, pickup: on}, b: {allow: udp, pickup: on}]",
