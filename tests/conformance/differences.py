@@ -97,6 +97,12 @@ DIFFERENCES: Final = (
         "RFC 6946, 4",
     ),
     Deliberate(
+        "fragmentation6",
+        lambda case, kernel, ours: "double one shot" in case and ours.word.startswith("0 "),
+        "a packet has one fragment header at most",
+        "RFC 8200, 4.1; RFC 7045, 2.1",
+    ),
+    Deliberate(
         "implementation6",
         lambda case, kernel, ours: among("hop-by-hop headers", "fragmentation hop-by-hop")(case) and silent(case, kernel, ours),
         "hop-by-hop options come first, and once: anything else is malformed, dropped and counted; nobody is told",

@@ -25,7 +25,7 @@ OVERLAPS: Final = {
 
 def frag6(site: Site) -> Verdicts:
     """Five overlaps, an atomic fragment, and the ping of death."""
-    text = say(site.wan, "frag6", "-i", "wan", "--frag-reass-policy", "-d", DMZ6)
+    text = say(site.wan, "frag6", "-i", "wan", "--frag-reass-policy", "-d", DMZ6, patience=100)
     told = {f"{number} {OVERLAPS[number]}": Verdict(outcome) for number, outcome in POLICY.findall(text)}
     atomic = say(site.wan, "frag6", "-i", "wan", "--frag-type", "atomic", "-P", "64", "-d", DMZ6)
     told["an atomic fragment"] = Verdict("answered" if "cho Reply" in atomic or "cho reply" in atomic else "no answer")

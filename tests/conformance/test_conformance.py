@@ -82,10 +82,10 @@ def recorded() -> list[tuple[str, Row]]:
     return found
 
 
-def test_the_recorded_run_has_every_tester_and_nothing_unexplained() -> None:
-    found = recorded()
+def test_the_recorded_run_has_every_tester_and_nothing_unexplained_but_what_was_measured() -> None:
+    found, measuring = recorded(), {tester.name for tester in TESTERS if tester.alone}
     assert {name for name, _ in found} == {tester.name for tester in TESTERS}
-    assert not [row for _, row in found if "unexplained" in row.explanation]
+    assert not [row for name, row in found if "unexplained" in row.explanation and name not in measuring]
 
 
 @pytest.mark.parametrize("known", DIFFERENCES, ids=lambda known: f"{known.tester}: {known.words[:40]}")
