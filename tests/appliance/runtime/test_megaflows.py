@@ -95,10 +95,10 @@ class Run:
         five = facts.source, facts.destination, facts.sport, facts.dport
         if GROUPS[facts.version](facts.destination) or self.bench.worker.lookup(facts.version, facts.protocol, *five):
             return None
-        before = self.bench.worker.counters()["misses"]
+        before, cookies = self.bench.worker.counters()["misses"], self.cookies()
         self.bench.receive(nic, frame_of(facts))
         if self.bench.worker.counters()["misses"] == before:
-            return None
+            return None if self.cookies() == cookies else False
         work = self.bench.cards[nic][0].program.take()
         asked = bool(work.misses)
         while work.misses or work.refused:
@@ -106,6 +106,10 @@ class Run:
             self.bench.round()
             work = self.bench.cards[nic][0].program.take()
         return asked
+
+    def cookies(self):
+        """SYN cookies sent."""
+        return sum(self.bench.worker.service_cookies(service)[0][0] for service in range(len(self.decider.services.names)))
 
     def chosen_freely(self, facts):
         """The targets that such a flow may have got, if it is for a service whose choice hangs on more than the flow; otherwise none."""
@@ -121,27 +125,40 @@ class Run:
         return next((each for each in said if (each.rule, each.reason) == (self.decider.rules.names[flow.rule], flow.reason)), said[0])
 
     def right(self, facts):
-        """The flow is as `decide` says, and its frame went where that leads."""
+        """The flow is as `decide` says, and its frame went where that leads. Returns whether it has to prove itself first."""
         five = facts.source, facts.destination, facts.sport, facts.dport
-        flow, _ = self.bench.worker.lookup(facts.version, facts.protocol, *five)
+        found = self.bench.worker.lookup(facts.version, facts.protocol, *five)
+        if found is None:
+            return self.answered_by_a_cookie(facts)
+        flow, _ = found
         decision = self.decided(facts, flow)
         egress = HOST if decision.egress == SELF else decision.egress
         sent = {nic: [each.packet for each in self.bench.sent(nic)] for nic in range(HOST + 1)}
         if flow.reason == Reason.NAT_EXHAUSTED:
-            return  # its reply is another's, and it has nothing to vary
+            return False  # its reply is another's, and it has nothing to vary
         assert self.decider.rules.names[flow.rule] == decision.rule and flow.generation == 1
         if not decision.allow:
             assert (flow.state, flow.reason) == ("denied", decision.reason) and not any(sent.values())
-            return
+            return False
         assert flow.nic_out == egress and flow.reply[:2] == decision.reply[:2]
         assert flow.reply[2] == (flow.reply[3] if facts.icmp_type >= 0 else decision.reply[2])
         assert flow.reply[3] == facts.sport or flow.reply[3] >= 1024 or facts.nic == SELF
         assert self.decider.services.names[flow.service] == (decision.service or "")
         assert self.decider.services.names[flow.target].partition("/")[2] == (decision.target or "")
         self.arrived(sent[egress], egress, facts.version, decision.next_hop, facts.nic)
-        self.bench.receive(egress, answer(facts, flow.reply))
+        self.bench.receive(egress, answer(facts, flow.reply, sent[egress][0]))
         back = [each.packet for each in self.bench.sent(self.nic(facts))]
         self.arrived(back, self.nic(facts), facts.version, decision.reply_hop, decision.egress)
+        return False
+
+    def answered_by_a_cookie(self, facts):
+        """There is no flow before the client has proved to be there: it alone was answered."""
+        decision = decide(facts, self.ruleset, self.free)
+        assert decision.allow and decision.guard == 2, decision
+        [answer] = [each.packet for each in self.bench.sent(self.nic(facts))]
+        assert answer[layers.TCP].flags == "SA" and answer[layers.TCP].ack == 1
+        assert not any(self.bench.sent(nic) for nic in range(HOST + 1))
+        return True
 
     def arrived(self, packets, nic, version, hop, came_in):
         """One packet, one hop further, at the right neighbour."""
@@ -151,12 +168,13 @@ class Run:
         assert hops == (64 if nic == HOST or came_in == SELF else 63)
 
 
-def answer(facts, reply):
-    """What the other end says to the first packet."""
+def answer(facts, reply, arrived):
+    """What the other end says to the first packet, as it has arrived there."""
     source, destination, sport, dport = reply
     back = frame_of(facts._replace(source=source, destination=destination, sport=sport, dport=dport))
     if facts.protocol == TCP:
-        back[layers.TCP].flags, back[layers.TCP].ack = "SA", 1
+        begins = facts.flags & 0x02 != 0
+        back[layers.TCP].flags, back[layers.TCP].ack = "SA" if begins else "A", (arrived[layers.TCP].seq + begins) % (1 << 32)
     if facts.protocol == ICMP:
         back[layers.ICMP].type = 0
     if facts.protocol == ICMPV6:
@@ -234,8 +252,8 @@ def test_the_compiled_path_decides_as_python_would_and_asks_no_more_than_it_must
     async def meet(facts):
         asked = await run.meet(facts) if meant(facts) else None
         if asked is not None:
-            run.right(facts)
-            assert asked or not run.chosen_freely(facts)
+            proving = run.right(facts)
+            assert asked or proving or not run.chosen_freely(facts)
         if asked:
             known.hear(facts)
         return asked
