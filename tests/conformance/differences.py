@@ -97,6 +97,12 @@ DIFFERENCES: Final = (
         "RFC 6946, 4",
     ),
     Deliberate(
+        "frag6",
+        lambda case, kernel, ours: "Timed out" in kernel.word and "Time Exceeded" in ours.word,
+        "fragments go on one by one, what overlaps is dropped: so the server waits for the rest, and says so; netfilter waits itself",
+        "RFC 5722, 4; RFC 8200, 4.5",
+    ),
+    Deliberate(
         "fragmentation6",
         lambda case, kernel, ours: "double one shot" in case and ours.word.startswith("0 "),
         "a packet has one fragment header at most",
