@@ -78,15 +78,17 @@ DIFFERENCES: Final = (
         "old numbers",
         "a segment that its receiver would only answer with an ACK is dropped; netfilter calls it invalid and lets it pass",
         "van Rooij, 2001, II and IV; RFC 9293, 3.10.7.4; RFC 5961, 5.2",
-        lambda of: windows(of) and remarked(of, "SEQ is under lower bound", "ignored ACK under lower bound"),
+        lambda of: tcp(of) and only_kernel(of) and of.we_say in ("tcp-window", "tcp-invalid")
+        and remarked(of, "SEQ is under lower bound", "ignored ACK under lower bound"),
         after_opening(Step(flags=ACK, seq=-20000, ack=1, size=10)),
     ),
     Deliberate(
         "the window of a SYN",
-        "is room for data from the start; netfilter gives none before an ACK, and takes data for a larger window of its receiver, behind "
-        "which less is too old",
+        "is room for data from the start; netfilter gives none before an ACK: it drops what comes, or takes it for a larger window of its "
+        "receiver, behind which less is too old",
         "RFC 9293, 3.10.7.2 and 3.10.7.3: SND.WND is that of the SYN",
-        lambda of: windows(of) and not of.kernel_says and credited(of),
+        lambda of: (windows(of) and not of.kernel_says and not of.step.flags & (SYN | RST) and credited(of))
+        or (tcp(of) and only_ours(of) and unnoted(of)),
         said(Step(flags=SYN, window=1), OPEN[1], Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=ACK, ack=1)),
     ),
     Deliberate(
@@ -168,18 +170,10 @@ DIFFERENCES: Final = (
         said(OPEN[0], Step(back=True, flags=ACK), Step(back=True, flags=RST | ACK, ack=1), Step(flags=ACK, seq=1)),
     ),
     Deliberate(
-        "RST again",
-        "passes once more while the connection is remembered; netfilter forgets one that was never answered at its first",
-        "RFC 9293, 3.10.7.4",
-        lambda of: tcp(of) and only_ours(of) and bool(of.step.flags & RST) and remarked(of, "invalid new")
-        and any(each.flags & RST and each.back == of.step.back for each in earlier(of)),
-        said(OPEN[0], Step(flags=RST), Step(flags=RST | ACK, seq=1)),
-    ),
-    Deliberate(
         "a RST in the window",
         "changes nothing if its number isn't exact: its receiver answers with a challenge; netfilter closes what was opening",
         "RFC 5961, 3.2",
-        lambda of: (windows(of) or (tcp(of) and only_ours(of) and (not of.kernel_says or remarked(of, "invalid rst"))))
+        lambda of: (windows(of) or (tcp(of) and only_ours(of) and (not of.kernel_says or remarked(of, "invalid rst", "invalid new"))))
         and any(each.flags & RST for each in earlier(of)),
         said(*OPEN[:2], Step(back=True, flags=RST, seq=101), Step(flags=ACK, seq=1, ack=101)),
     ),
@@ -231,13 +225,6 @@ DIFFERENCES: Final = (
         lambda of: tcp(of) and (only_ours(of) or windows(of) or (only_kernel(of) and of.we_say == "not-a-start"))
         and any(each.back and each.flags & (SYN | ACK) == SYN for each in earlier(of)),
         said(OPEN[0], Step(back=True, flags=SYN), Step(flags=ACK, seq=1, ack=1)),
-    ),
-    Deliberate(
-        "data behind a SYN",
-        "with or behind SYN and ACK as much may come as the SYN offered, and be acknowledged; netfilter takes note of none",
-        "RFC 7413, 2; RFC 9293, 3.4",
-        lambda of: tcp(of) and only_ours(of) and unnoted(of),
-        said(*OPEN[:2], Step(back=True, flags=SYN | ACK, ack=1, size=20), Step(flags=ACK, seq=1, ack=21)),
     ),
     Deliberate(
         "whose FIN",

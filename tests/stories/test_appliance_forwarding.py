@@ -64,7 +64,7 @@ async def test_a_tcp_connection_opens_carries_data_and_closes(version: int) -> N
         await o.bench.settle()
         assert o.client.only(TCP)[TCP].flags == "A"
         assert [flow["state"] for flow in o.bench.flows] == ["time-wait"]
-        await o.bench.settle(150.0)
+        await o.bench.settle(250.0)
         assert o.bench.flows == []
 
 
