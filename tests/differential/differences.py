@@ -179,9 +179,9 @@ DIFFERENCES: Final = (
     ),
     Deliberate(
         "errors about segments out of the window",
-        "hops are looked at before numbers; netfilter doesn't translate what is invalid, so its answer is lost",
+        "hops are looked at before numbers; netfilter doesn't translate what is invalid, so its answer is lost, or not its own",
         "RFC 1812, 5.3.1",
-        lambda of: tcp(of) and only_ours(of) and lost([of.step]) and of.kernel_says != "",
+        lambda of: tcp(of) and bool(of.ours) and lost([of.step]) and of.kernel_says != "",
         Sequence((FORWARDED,), (*OPEN[:2], Step(flags=ACK, seq=1, ack=2, ttl=1))),
     ),
     Deliberate(
