@@ -5,7 +5,8 @@
     frame --flow (compiled)--> known: rewritten, sent | unknown --runtime--> decide --> flow entry
 
 * `config`                      what an operator may write, and every mistake in it
-* `policy`, `nat`, `balancer`, `route`, `ruleset`, `decide`   the decision engine: pure functions
+* `policy`, `nat`, `balancer`, `route`, `sanity`, `special`, `ruleset`, `decide`      the decision engine: pure functions
+* `objects`                     what names in rules stand for while it runs: sets from files, domain names, schedules
 * `classes`                     flows that the engine cannot tell apart: what it decided about one holds for all
 * `neighbour`                   the cache behind ARP and ND, sans-IO
 * `flow`                        the compiled fast path: table, tracking, rewrite, the burst program
