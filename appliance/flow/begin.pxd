@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from appliance.flow.engine cimport ADJACENCY_VALID, Adjacency, Command, Engine, Lane, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, drop
-from appliance.flow.flows cimport flow_arm
+from appliance.flow.flows cimport flow_arm, flow_end, is_over
 from appliance.flow.installing cimport admit, drop_denied, make_room, settle, settle_denied
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.limits cimport Places
@@ -18,7 +18,7 @@ from appliance.flow.megaflow cimport (
     MEGAFLOW_DENY, Megaflow, draw, hop_find,
 )
 from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
-from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL
+from appliance.flow.reasons cimport DROP_DELETED, DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL
 from appliance.flow.splice cimport Splice
 from appliance.flow.table cimport (
     CLASS_DENIED, CLASS_PENDING, State, Table, flow_free, flow_handle, flow_take, table_find, table_insert, table_remove,
@@ -76,7 +76,8 @@ cdef inline bint follow(Engine *engine, uint32_t slot, const Megaflow *found, Co
 
 
 cdef inline uint8_t claim_reply(Engine *engine, uint32_t slot, Tuple *reply, uint16_t alike) noexcept nogil:
-    """The flow's second key into the index: with its own source port, or with one by which the reply tells from all others."""
+    """The flow's second key into the index: with its own source port, or with one by which the reply tells from all others. When ports are
+    scarce, a connection that is over yields its port."""
     cdef Table *table = engine.table
     cdef bint echo = is_icmp(reply.version, reply.protocol)
     cdef bint ports = reply.protocol == PROTOCOL_TCP or reply.protocol == PROTOCOL_UDP
@@ -100,6 +101,9 @@ cdef inline uint8_t claim_reply(Engine *engine, uint32_t slot, Tuple *reply, uin
         taken = table_find(table, reply, hash)
         if taken and table.flows[taken >> 1].state.cls == CLASS_DENIED:
             return REFUSED_TAKEN               # it would have to end: that is for an install
+        if taken and n >= PORT_TRIES // 2 and is_over(&table.flows[taken >> 1]):
+            flow_end(engine, taken >> 1, DROP_DELETED)
+            taken = 0
         if not taken:
             table.flows[slot].half[1].key = reply[0]
             return REFUSED_NOT if table_insert(table, slot << 1 | 1, hash) else REFUSED_FULL

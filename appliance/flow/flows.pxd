@@ -17,7 +17,7 @@ from appliance.flow.table cimport (
     CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED,
     FLOW_UNCOUNTED, Chain, Flow, State, Table, flow_free, flow_move, flow_take, table_insert, table_remove,
 )
-from appliance.flow.tcp cimport CLOSING, ESTABLISHED, SYN_RECEIVED
+from appliance.flow.tcp cimport CLOSING, ESTABLISHED, SYN_RECEIVED, TIME_WAIT
 from appliance.flow.trains cimport first_lost
 from appliance.flow.wheel cimport wheel_arm, wheel_cancel, wheel_pop
 from appliance.flow.work cimport lane_of, push_ended
@@ -54,6 +54,11 @@ cdef inline uint64_t flow_due(const Engine *engine, const Flow *flow) noexcept n
         which = TIMEOUT_UDP_REPLIED if state.cls == CLASS_ESTABLISHED else TIMEOUT_UDP
     due = state.last_seen + profile_of(engine, state.rule, state.service).timeouts[which]
     return min(due, state.until) if state.spliced and state.until else due
+
+
+cdef inline bint is_over(const Flow *flow) noexcept nogil:
+    """Whether both ends of a connection have finished, or one has reset it."""
+    return flow.state.cls == CLASS_CLOSING and flow.state.tcp >= TIME_WAIT
 
 
 cdef inline int class_of_tcp(uint8_t tcp) noexcept nogil:

@@ -15,7 +15,7 @@ from scapy.packet import Packet
 from appliance.flow.megaflow import MOST_POOLS, MegaflowTable, spread_hash
 from ena_dev.bus.executor import Executor
 from ena_dev.errors import UsageError
-from tests.appliance.flow.bench import Bench, tuple5
+from tests.appliance.flow.bench import L4_GOOD, Bench, tuple5
 
 ALIKE, DIRECT, REPLY_DIRECT, VARY = 1, 2, 4, 8
 SOURCES = {4: [int(ip_address("10.0.0.0")), int(ip_address("10.0.1.0"))], 6: [int(ip_address("fd00:1::"))]}
@@ -189,6 +189,30 @@ def test_ports_of_hidden_sources_are_drawn_from_1024_up(bench: Bench) -> None:
     bench.receive(0, *[udp(f"10.0.0.{1 + n % 250}", sport=1 + n // 250) for n in range(500)])
     drawn = [sent.packet[UDP].sport for sent in bench.sent(1)]
     assert len(drawn) == len(set(drawn)) > 0 and min(drawn) >= 1024 and max(drawn) > 32768
+
+
+def test_connections_that_are_over_yield_their_ports_when_there_are_no_others() -> None:
+    bench = Bench(flows=70_000)
+    configure(bench)
+    there = IP(src="10.0.0.1", dst="192.0.2.1")
+    syn = bytearray(bench.frame(0, there / TCP(sport=1024, dport=85, flags="S", seq=7)))
+    answer = bytearray(bench.frame(1, IP(src="192.0.2.1", dst=OUTSIDE) / TCP(sport=85, dport=1024, flags="SA", seq=9, ack=8)))
+    reset = bytearray(bench.frame(0, there / TCP(sport=1024, dport=85, flags="R", seq=8)))
+    hidden(bench, IP(bytes(syn[14:])), 1024)
+    for first in range(1025, 65536, 16):
+        for port in range(first, min(first + 16, 65536)):
+            for nic, frame, at in ((0, syn, 34), (1, answer, 36), (0, reset, 34)):
+                frame[at : at + 2] = port.to_bytes(2)
+                bench.receive(nic, bytes(frame), flags=L4_GOOD)
+        bench.round()
+        bench.sent(0)
+        bench.sent(1)
+    assert bench.states() == {"closed": 64_511, "syn-sent": 1}
+    assert not asked(bench, IP(src="10.0.0.2", dst="192.0.2.1") / TCP(sport=5000, dport=85))
+    [sent] = bench.sent(1)
+    assert sent.packet[IP].src == OUTSIDE and sent.packet[TCP].sport > 1024
+    assert bench.states() == {"closed": 64_510, "syn-sent": 2}
+    bench.close()
 
 
 def test_a_port_that_may_not_change_is_asked_about_when_it_is_taken(bench: Bench) -> None:
