@@ -88,7 +88,7 @@ DIFFERENCES: Final = (
         "receiver, behind which less is too old",
         "RFC 9293, 3.10.7.2 and 3.10.7.3: SND.WND is that of the SYN",
         lambda of: (windows(of) and not of.kernel_says and not of.step.flags & (SYN | RST) and credited(of))
-        or (tcp(of) and only_ours(of) and unnoted(of)),
+        or (tcp(of) and only_ours(of) and unnoted(of) and not of.step.flags & RST and not lost([of.step])),
         said(Step(flags=SYN, window=1), OPEN[1], Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=ACK, ack=1)),
     ),
     Deliberate(
