@@ -24,13 +24,12 @@ def frames(path: Path) -> list[bytes]:
 async def test_the_file_grows_while_frames_pass_and_ends_with_the_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, wire, frame = tmp_path / "out.pcapng", WirePort(), udp(100)
     caplog.set_level(logging.INFO)
-    async with Recording(path, wire, "card") as recording:
-        async with Testbed(port=recording.port) as bench:
-            wire.inject(frame)
-            await asyncio.sleep(0.2)
-            assert frames(path) == [frame]
-            bench.adapter.pairs[0].send_nowait(frame)
-            bench.adapter.pairs[0].flush()
+    async with Recording(path, wire, "card") as recording, Testbed(port=recording.port) as bench:
+        wire.inject(frame)
+        await asyncio.sleep(0.2)
+        assert frames(path) == [frame]
+        bench.adapter.pairs[0].send_nowait(frame)
+        bench.adapter.pairs[0].flush()
     assert frames(path) == [frame, frame]
     assert "2 frames recorded, 0 passed unrecorded" in caplog.text
 
