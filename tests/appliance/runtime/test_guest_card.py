@@ -171,8 +171,8 @@ async def test_a_withheld_completion_is_withheld(path: Path, ram: Callable[[], G
     await until(lambda: ask(path, "stats"), lambda shown: shown["tx"]["packets"] == 1)
     assert guest.ram.peek(guest.tx_cq, 8) == bytes(8)
     await blocking(guest.send, FRAME)
-    assert await blocking(guest.io.wait)
-    assert guest.ram.peek(guest.tx_cq, 8) != bytes(8)
+    while guest.ram.peek(guest.tx_cq, 8) == bytes(8):  # an interrupt may be about the other way
+        assert await blocking(guest.io.wait)
 
 
 async def test_the_cable_is_pulled_and_plugged(path: Path) -> None:
