@@ -57,8 +57,7 @@ def test_streams_arrive_whole_over_loss_disorder_duplicates_and_delay(site: Site
 def test_a_delay_is_in_both_directions_of_every_round_trip(site: Site) -> None:
     out = site.client.output("ping", "-n", "-c5", "-i0.02", "-W2", "10.0.3.1")
     found = re.search(r"min/avg/max/mdev = ([\d.]+)/", out)
-    # Twice 20 ms, from when the round began that a frame was taken in: on a busy machine some ms ago. One way alone would be 20.
-    assert found is not None and float(found[1]) >= 30.0, out
+    assert found is not None and float(found[1]) >= 40.0, out
 
 
 def test_loss_and_duplicates_are_about_what_was_asked(site: Site) -> None:

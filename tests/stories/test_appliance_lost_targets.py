@@ -99,7 +99,7 @@ class Site:
         raise AssertionError(f"{name} is not {wanted}")
 
 
-@pytest.mark.parametrize(("lost", "number"), [("reset", 450), ("keep", 150), ("rebalance", 150)])
+@pytest.mark.parametrize(("lost", "number"), [("reset", 900), ("keep", 150), ("rebalance", 150)])
 async def test_only_the_flows_of_the_dead_suffer(lost: str, number: int) -> None:
     calls, talks = range(2000, 2000 + number), range(3000, 3000 + number // 9)
     async with office(BALANCED + f"    lost-flows: {lost}\n") as o:
