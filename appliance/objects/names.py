@@ -37,19 +37,29 @@ class _Learned:
         self.wanted, self.resolvers = wanted, resolvers
         self.places: OrderedDict[Place, tuple[float, str]] = OrderedDict()
         self.refused = 0
+        self._full_until = 0.0  # of a full table: nobody's time is over before
 
     def add(self, place: Place, until: float, name: str, now: float) -> None:
         """Each address once, until the latest of its ends. A full table gives up one whose time is over; or else takes no more."""
-        before = self.places.pop(place, (0.0, ""))
-        if len(self.places) >= self.wanted.most:
-            over = next((other for other, (end, _) in self.places.items() if end <= now), None)
-            if over is None:
-                self.refused += 1
-                if self.refused == 1:
-                    log.warning("an object has all the addresses that it may: others are not learned", object=self.wanted.name)
-                return
-            del self.places[over]
-        self.places[place] = max(until, before[0]), name
+        before = self.places.pop(place, None)
+        if before is None and len(self.places) >= self.wanted.most and not self._makes_room(now):
+            self.refused += 1
+            if self.refused == 1:
+                log.warning("an object has all the addresses that it may: others are not learned", object=self.wanted.name)
+            return
+        self.places[place] = until if before is None else max(until, before[0]), name
+        self._full_until = min(self._full_until, until)
+
+    def _makes_room(self, now: float) -> bool:
+        """One whose time is over goes. Without any, nobody looks again before the next one's is: answers come as often as others like."""
+        if now < self._full_until:
+            return False
+        over = next((place for place, (end, _) in self.places.items() if end <= now), None)
+        if over is None:
+            self._full_until = min(end for end, _ in self.places.values())
+            return False
+        del self.places[over]
+        return True
 
 
 class NameTable:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scapy.layers.dns import DNSRR
 
 from appliance.config.errors import ConfigError
@@ -117,6 +119,31 @@ def test_an_object_that_is_full_takes_no_more_until_something_is_over() -> None:
     bench.answer(one("198.51.100.3"))
     assert [bench.holds(f"198.51.100.{number}") for number in (1, 2, 3)] == [True, False, True]
     assert bench.table.status(lambda version, number: str(number))[0]["refused"] == 1
+
+
+def test_who_is_renewed_stays_in_an_object_that_holds_fewer_by_now() -> None:
+    bench = Bench("example.org", most=3, grace=0.0)
+    bench.answer(*(one(f"198.51.100.{number}") for number in (1, 2, 3)))
+    bench.configure("example.org", most=2, grace=0.0)
+    bench.answer(one("198.51.100.1"))
+    assert [bench.holds(f"198.51.100.{number}") for number in (1, 2, 3)] == [True, True, True]
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9), st.integers(0, 4)), max_size=60))
+def test_a_full_object_takes_another_just_when_the_time_of_one_is_over(steps: list[tuple[int, int, int]]) -> None:
+    """Against a table that looks at all it has, each time."""
+    bench, known = Bench("example.org", most=3, grace=0.0), dict[int, float]()
+    for number, ttl, pause in steps:
+        bench.now += pause
+        bench.answer(one(f"198.51.100.{number}", ttl))
+        before = known.pop(number, None)
+        over = next((other for other, until in known.items() if until <= bench.now), None)
+        if before is None and len(known) == 3 and over is not None:
+            del known[over]
+        if before is not None or len(known) < 3:
+            known[number] = max(bench.now + ttl, before or 0.0)
+        assert [bench.holds(f"198.51.100.{n}") for n in range(10)] == [known.get(n, 0.0) > bench.now for n in range(10)]
 
 
 def test_questions_are_remembered_within_bounds() -> None:
