@@ -23,6 +23,8 @@ LIMIT: Final = 65536
 """Bindings at most."""
 FLOWS: Final = 256
 """Flows of one binding that are remembered, the latest: any of them keeps it alive."""
+ROOM: Final = 64
+"""So many of them, the oldest, make room at once, so that not each new flow has all others looked at."""
 LOOK: Final = 10.0
 """Seconds between looks at whether a binding has a flow left."""
 LOOKS: Final = 256
@@ -90,8 +92,8 @@ class Bindings:
         binding.flows.pop(reply, None)
         if len(binding.flows) >= FLOWS:
             self._forget_dead(binding)
-        while len(binding.flows) >= FLOWS:
-            del binding.flows[next(iter(binding.flows))]
+            while len(binding.flows) > FLOWS - ROOM:
+                del binding.flows[next(iter(binding.flows))]
         binding.flows[reply] = None
 
     # -- inbound -------------------------------------------------------------------------------------------------------

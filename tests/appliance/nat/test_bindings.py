@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.nat.bindings import FLOWS, LOOK, Binding, Bindings
+from appliance.nat.bindings import FLOWS, LOOK, ROOM, Binding, Bindings
 from appliance.policy.facts import UDP
 
 OUTSIDE, PEER = 0xCB007107, 0xC6336401
@@ -15,8 +15,12 @@ class Site:
     """Bindings with a clock, and the replies that flows expect."""
 
     def __init__(self, limit=1000):
-        self.now, self.alive = 0.0, set()
-        self.bindings = Bindings(lambda version, protocol, reply: reply in self.alive, lambda: self.now, Random(3), limit)
+        self.now, self.alive, self.looks = 0.0, set(), 0
+        self.bindings = Bindings(self.lives, lambda: self.now, Random(3), limit)
+
+    def lives(self, version, protocol, reply):
+        self.looks += 1
+        return reply in self.alive
 
     def begin(self, inside, port, peer=PEER, dport=53, fits=lambda port: True, keep=True):
         """A flow begins; the port that it leaves by."""
@@ -78,11 +82,29 @@ def test_of_many_flows_the_latest_are_remembered():
     for dport in range(FLOWS + 50):
         site.begin(1, 5000, dport=dport)
     [binding] = site.bindings
-    assert len(binding.flows) == FLOWS
-    assert (PEER, OUTSIDE, FLOWS + 49, 5000) in binding.flows
-    site.alive = {(PEER, OUTSIDE, FLOWS + 49, 5000)}
-    site.begin(1, 5000, dport=1)
-    assert len(binding.flows) == 2
+    assert list(binding.flows) == [(PEER, OUTSIDE, dport, 5000) for dport in range(FLOWS + 50 - len(binding.flows), FLOWS + 50)]
+    assert FLOWS - ROOM < len(binding.flows) <= FLOWS
+
+
+def test_those_that_are_over_make_room_first():
+    site = Site()
+    for dport in range(FLOWS):
+        site.begin(1, 5000, dport=dport)
+    first, last = (PEER, OUTSIDE, 0, 5000), (PEER, OUTSIDE, FLOWS - 1, 5000)
+    site.alive = {first, last}
+    site.begin(1, 5000, dport=FLOWS)
+    [binding] = site.bindings
+    assert list(binding.flows) == [first, last, (PEER, OUTSIDE, FLOWS, 5000)]
+
+
+def test_a_flow_does_not_have_all_others_looked_at():
+    site = Site()
+    for dport in range(FLOWS):
+        site.begin(1, 5000, dport=dport)
+    site.looks = 0
+    for dport in range(FLOWS, 3 * FLOWS):
+        site.begin(1, 5000, dport=dport)
+    assert site.looks <= 2 * FLOWS * 2 * FLOWS // ROOM
 
 
 def test_a_peer_is_known_while_a_flow_goes_to_it():
