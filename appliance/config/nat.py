@@ -17,8 +17,8 @@ from pydantic import Field, PlainValidator, ValidationInfo
 
 from appliance.config.addresses import Address, Addresses, Network, Ports, endpoint, port, protocol_ports
 from appliance.config.errors import BadValueError
+from appliance.config.limits import Protect
 from appliance.config.objects import NAME, ObjectName, Places, object_name
-from appliance.config.protect import Handshakes
 from appliance.config.section import Section
 from appliance.config.timeouts import OwnTimeouts
 from appliance.config.values import OneOrMore, Segment, Some, Switch, Title, ZoneWords, only, scalar
@@ -62,55 +62,51 @@ def _half_of_target(index: int) -> PlainValidator:
     return PlainValidator(read)
 
 
-class Masquerade(Section):
-    """Flows between these zones leave with the egress nic's first address of the family as their source."""
+class _Entry(Section):
+    """What every one has."""
 
     from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
+
+    name: Title
+    line: int = 0
+
+
+class _Hiding(_Entry):
+    """Flows between these zones, of these sources if there are any, leave under another address."""
+
+    from_zones: ZoneWords = Field(validation_alias="from")
+    to_zones: ZoneWords = Field(validation_alias="to")
+    source: Places = ()
+    mapping: Mapping = "address-and-port-dependent"
+    filtering: Filtering = "address-and-port-dependent"
+    ports: SourcePorts = "keep"
+
+
+class Masquerade(_Hiding):
+    """They leave with the egress nic's first address of the family as their source."""
 
     kind: Literal["masquerade"] = "masquerade"
-    name: Title
-    line: int = 0
-    from_zones: ZoneWords = Field(validation_alias="from")
-    to_zones: ZoneWords = Field(validation_alias="to")
     family: Annotated[Literal[4, 6], PlainValidator(_family)] = 4
-    source: Places = ()
-    mapping: Mapping = "address-and-port-dependent"
-    filtering: Filtering = "address-and-port-dependent"
-    ports: SourcePorts = "keep"
 
 
-class Snat(Section):
-    """Flows between these zones leave with an address of `pool` of their family as their source: each inside address with its own one."""
-
-    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
+class Snat(_Hiding):
+    """They leave with an address of `pool` of their family as their source: each inside address with its own one."""
 
     kind: Literal["snat"] = "snat"
-    name: Title
-    line: int = 0
-    from_zones: ZoneWords = Field(validation_alias="from")
-    to_zones: ZoneWords = Field(validation_alias="to")
-    source: Places = ()
     pool: Annotated[tuple[Addresses, ...], OneOrMore, Some]
-    mapping: Mapping = "address-and-port-dependent"
-    filtering: Filtering = "address-and-port-dependent"
-    ports: SourcePorts = "keep"
 
     def size(self, version: int) -> int:
         """How many addresses of one family the pool has."""
         return sum(int(last) - int(first) + 1 for first, last in self.pool if first.version == version)
 
 
-class Forward(Section):
+class Forward(_Entry):
     """What arrives in `zone` for these ports goes to `to_address`. Empty `addresses`: every address of the zone's nics of that family.
 
     `hairpin`: so does what arrives for them in other zones, and replies come back through the appliance.
     """
 
-    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
-
     kind: Literal["forward"] = "forward"
-    name: Title
-    line: int = 0
     zone: Annotated[str, PlainValidator(lambda value: scalar(value, "internet"))] = Field(validation_alias="on")
     protocol: Annotated[int, _half_of_port(0)] = Field(validation_alias="port")
     ports: Annotated[Ports, _half_of_port(1)] = Field(validation_alias="port")
@@ -120,7 +116,7 @@ class Forward(Section):
     hairpin: Switch = True
     timeouts: OwnTimeouts = OwnTimeouts()
     mss_clamp: Segment = 0
-    protect: Handshakes = Handshakes()
+    protect: Protect = Protect()
 
     @property
     def family(self) -> int:
@@ -133,13 +129,9 @@ class Forward(Section):
         return (self.family,) if self.family else (4, 6)
 
 
-class _Static(Section):
+class _Static(_Entry):
     """What is called `inside` in all other zones is called `outside` in `zone`. `hairpin`: they may be reached by that name, too."""
 
-    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
-
-    name: Title
-    line: int = 0
     zone: Annotated[str, PlainValidator(lambda value: scalar(value, "internet"))] = Field(validation_alias="on")
     hairpin: Switch = True
 
@@ -157,10 +149,9 @@ class OneToOne(_Static):
         return ip_network(self.outside), ip_network(self.inside)
 
 
-class Netmap(_Static):
-    """Addresses of one prefix for those of another of the same length."""
+class _Prefixes(_Static):
+    """Prefixes of the same length."""
 
-    kind: Literal["netmap"] = "netmap"
     outside: Network
     inside: Network
 
@@ -170,10 +161,16 @@ class Netmap(_Static):
         return self.outside, self.inside
 
 
-class Nptv6(Netmap):
+class Netmap(_Prefixes):
+    """Addresses of one prefix for those of another: the host's bits stay."""
+
+    kind: Literal["netmap"] = "netmap"
+
+
+class Nptv6(_Prefixes):
     """The same for IPv6, with one more word changed, so that no checksum is. Source: RFC 6296."""
 
-    kind: Literal["nptv6"] = "nptv6"  # type: ignore[assignment]
+    kind: Literal["nptv6"] = "nptv6"
 
 
 NAT_KINDS: dict[str, type[Section]] = {

@@ -105,7 +105,7 @@ def _static(path: Path, rule: OneToOne | Netmap | Nptv6, scope: Scope) -> Iterat
         yield Finding(path, "prefixes of different lengths", hint, f"`{outside}` for `{inside}`")
     elif outside.overlaps(inside):
         yield Finding(path, "outside and inside overlap", "write two different prefixes, or remove it", f"`{outside}` for `{inside}`")
-    yield from _others((*path,), outside, rule, scope)
+    yield from _others(path, outside, rule, scope)
 
 
 def _others(path: Path, outside: IPv4Network | IPv6Network, rule: OneToOne | Netmap | Nptv6, scope: Scope) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import Final
 from appliance.config.errors import quoted
 from appliance.config.finding import Finding, Scope
 from appliance.config.models import Config, Forward
-from appliance.config.objects import Domains, FileSet, Group, Host, ObjectName, Place, Relative
+from appliance.config.objects import Domains, FileSet, Group, Host, Object, ObjectName, Place, Relative
 from appliance.config.places import Path, named
 from appliance.config.resolve import Meanings, completed, prefix_of, single_addresses
 from appliance.config.schedules import Schedule
@@ -43,8 +43,11 @@ def _schedules(config: Config) -> Iterator[Finding]:
 
 def _groups(config: Config) -> dict[str, list[ObjectName]]:
     """The objects in each group, in order."""
-    groups = {name: item.members if isinstance(item, Group) else () for name, item in config.objects.items()}
-    return {name: [member for member in members if isinstance(member, ObjectName)] for name, members in groups.items()}
+    return {name: [member for member in _members(item) if isinstance(member, ObjectName)] for name, item in config.objects.items()}
+
+
+def _members(item: Object) -> Sequence[Place]:
+    return item.members if isinstance(item, Group) else ()
 
 
 def _circles(config: Config) -> Iterator[Finding]:
@@ -60,7 +63,7 @@ def _circles(config: Config) -> Iterator[Finding]:
         for member in left[name]:
             if name in _reached(member, left):
                 hint = "remove it here, or there" if member != name else "remove it"
-                index = config.objects[name].members.index(member)  # type: ignore[union-attr]  # groups alone are left
+                index = _members(config.objects[name]).index(member)
                 yield Finding(("objects", name, "members", index), "group that holds itself, in the end", hint, quoted(member))
                 break
 

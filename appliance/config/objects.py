@@ -129,37 +129,34 @@ def _of(version: int) -> PlainValidator:
     return PlainValidator(read)
 
 
-class Host(Section):
-    """Addresses by family: `{v4: 192.168.10.20, v6: "2001:db8::20"}`."""
+class _Named(Section):
+    """What every object has."""
 
     from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
 
-    kind: Literal["host"] = "host"
     name: Name
     line: int = 0
+
+
+class Host(_Named):
+    """Addresses by family: `{v4: 192.168.10.20, v6: "2001:db8::20"}`."""
+
+    kind: Literal["host"] = "host"
     v4: Annotated[tuple[Annotated[Literally, _of(4)], ...], OneOrMore] = ()
     v6: Annotated[tuple[Annotated[Literally, _of(6)], ...], OneOrMore] = ()
 
 
-class Group(Section):
+class Group(_Named):
     """Networks, ranges and other objects together: a list, or one of them alone."""
 
-    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
-
     kind: Literal["group"] = "group"
-    name: Name
-    line: int = 0
     members: Annotated[tuple[Annotated[Place, PlainValidator(place)], ...], OneOrMore, Some]
 
 
-class FileSet(Section):
+class FileSet(_Named):
     """Addresses in a file, which is read again when it changes. What was good is kept while the file isn't."""
 
-    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
-
     kind: Literal["file"] = "file"
-    name: Name
-    line: int = 0
     file: Annotated[str, file_path("/etc/softena/drop.txt")]
     max: Annotated[int, amount(1, 2_000_000)] = 100_000
     """Entries, at most."""
@@ -184,14 +181,10 @@ def _domain(value: object) -> str:
     return text
 
 
-class Domains(Section):
+class Domains(_Named):
     """Addresses of domain names, learned from the answers of DNS that pass."""
 
-    from_loader: ClassVar[frozenset[str]] = frozenset({"kind", "name", "line"})
-
     kind: Literal["fqdn"] = "fqdn"
-    name: Name
-    line: int = 0
     fqdn: Annotated[tuple[Annotated[str, PlainValidator(_domain)], ...], OneOrMore, Some]
     grace: Annotated[float, duration("0s", "1d")] = 300.0
     """Seconds that an address counts beyond its time to live: clients keep it a little longer."""

@@ -9,7 +9,7 @@ compares rules with each other has to mind that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Interface, IPv6Network
 from typing import Final
 
 from appliance.config.models import Config, Forward, Nic
@@ -22,7 +22,7 @@ DEEPEST: Final = 100
 """Names inside each other that are followed: more than a sound file has."""
 UNKNOWN: Final = Extent((), (), sure=False)
 BY_NAME: Final = frozenset((ObjectName, Relative))
-UNIQUE_LOCAL: Final = ip_network("fc00::/7")
+UNIQUE_LOCAL: Final = IPv6Network("fc00::/7")
 """Source: RFC 4193, section 3.1."""
 
 
@@ -100,9 +100,8 @@ def completed(relative: Relative, nic: Nic | None) -> IPv6Network | None:
 
 def prefix_of(nic: Nic) -> IPv6Network | None:
     """The first global network of a nic; a unique local one, if it has no other."""
-    networks = [address.network for address in nic.addresses(6) if not address.ip.is_link_local]
-    networks.sort(key=lambda network: network.subnet_of(UNIQUE_LOCAL))  # type: ignore[arg-type]  # all of IPv6
-    return networks[0] if networks else None  # type: ignore[return-value]
+    networks = [address.network for address in nic.address if isinstance(address, IPv6Interface) and not address.ip.is_link_local]
+    return min(networks, key=lambda network: network.subnet_of(UNIQUE_LOCAL), default=None)
 
 
 def resolve(config: Config, sets: Mapping[str, Extent] | None = None) -> Config:

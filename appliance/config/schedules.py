@@ -32,7 +32,7 @@ def _days(value: object) -> frozenset[int]:
     if isinstance(value, frozenset):
         return value
     words = one_or_more(value)
-    return frozenset(day for word in words for day in _span(scalar(word, "mon-fri")))  # type: ignore[attr-defined]
+    return frozenset(day for word in words for day in _span(scalar(word, "mon-fri")))
 
 
 def _span(text: str) -> list[int]:

@@ -43,15 +43,15 @@ def scalar(value: object, example: str) -> str:
 
 def whole(low: int, high: int) -> PlainValidator:
     """Decimal integers from `low` to `high`."""
+    return PlainValidator(lambda value: _whole(value, low, high))
 
-    def read(value: object) -> int:
-        hint = f"write {low}" if low == high else f"write a number from {low} to {high}"
-        number = value if isinstance(value, int) and not isinstance(value, bool) else _decimal(scalar(value, str(high)), hint)
-        if not low <= number <= high:
-            raise BadValueError("out of range", hint)
-        return number
 
-    return PlainValidator(read)
+def _whole(value: object, low: int, high: int) -> int:
+    hint = f"write {low}" if low == high else f"write a number from {low} to {high}"
+    number = value if isinstance(value, int) and not isinstance(value, bool) else _decimal(scalar(value, str(high)), hint)
+    if not low <= number <= high:
+        raise BadValueError("out of range", hint)
+    return number
 
 
 def _decimal(text: str, hint: str) -> int:
@@ -125,7 +125,7 @@ def segment(value: object) -> int:
     if isinstance(value, str) and value.lower() in SWITCHES:
         return int(SWITCHES[value.lower()])
     try:
-        return int(whole(88, 9176).func(value))  # type: ignore[call-arg]  # a reader that takes no more
+        return _whole(value, 88, 9176)
     except BadValueError:
         raise BadValueError("no segment size", "write on, off, or bytes from 88 to 9176, such as 1360") from None
 
@@ -237,7 +237,7 @@ def mac_of(name: str) -> bytes:
     return b"\x02\x5e" + hashlib.blake2b(name.encode(), digest_size=4).digest()
 
 
-def one_or_more(value: object) -> object:
+def one_or_more(value: object) -> list[Any] | tuple[Any, ...]:
     """A single item stands for a list of one. A list without items says nothing: Python code passes an empty tuple for that."""
     if value == []:
         raise BadValueError("empty list", "write at least one item, or remove the key")

@@ -50,6 +50,6 @@ def test_the_keys_of_a_mapping_are_found_by_its_path() -> None:
     assert "policy" in keys_at(())
     assert "address" in keys_at(("nics", "lan"))
     assert "loss" in keys_at(("nics", "lan", "faults"))
-    assert keys_at(("nat", 0, "masquerade")) == ("from", "to", "family", "source", "mapping", "filtering", "ports")
+    assert keys_at(("nat", 0, "masquerade")) == ("from", "to", "source", "mapping", "filtering", "ports", "family")
     assert "weight" in keys_at(("services", "web", "targets", 0))
     assert "rise" in keys_at(("services", "web", "health"))
