@@ -7,8 +7,8 @@ next hops. Those numbers cut each dimension into intervals, its classes:
     destinations, ports                                                  likewise
 
 Flows are alike when they have the same ingress nic, version, protocol and ICMP type, all of them begin with a SYN, with a segment as it
-comes in the middle of a connection, or with neither, and their
-classes are equal: source, destination and, of TCP and UDP, destination port. Their decisions are the same, except that
+comes in the middle of a connection, or with neither, and their classes are equal: source, destination and, of TCP and UDP, destination
+port. Their decisions are the same, except that
 
 * a next hop is one number for all of them, or each flow's own: its translated destination, for replies its source,
 * so are the addresses and the port of the reply, where they are not translated; the reply's destination port is chosen for each flow,

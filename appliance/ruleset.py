@@ -117,9 +117,7 @@ def compile_ruleset(
     config = resolve(config if instant is None else Calendar(config).at(instant), sets)
     if len(seed) > 64:
         raise UsageError(f"a balancer's seed has at most 64 bytes, not {len(seed)}")
-    numbers = {name: number for number, name in enumerate(config.zones)}
-    zones = {name: frozenset((number,)) for name, number in numbers.items()}
-    zones |= {"any": frozenset(numbers.values()), "self": frozenset((len(numbers),))}
+    zones = _zones(config)
     pools = {service.name: _pools(service, seed, table_size) for service in config.services.values()}
     doors = Doors(_doors(config, zones, pools))
     own = {(address.version, int(address.ip)) for nic in config.nics.values() for address in nic.address}
@@ -128,12 +126,11 @@ def compile_ruleset(
     static = {entry.name: static_of(entry, zones) for entry in changing if not isinstance(entry, Masquerade | Snat)}
     statics = Statics(tuple(static.values()), zones["any"], own)
     hides = source_pools(changing, blake2b(digest_size=16, key=seed, person=b"snat").digest())
-    nic_zones = config.zones_of_nics()
     checked = tuple(_checked(config))
     return Ruleset(
         generation=generation,
-        zone_names=(*numbers, "self"),
-        zone_of_nic=tuple(numbers[nic_zones[nic]] for nic in config.nics),
+        zone_names=(*config.zones, "self"),
+        zone_of_nic=tuple(number for nic in config.nics for number in zones[config.zone_of(nic)]),
         local_addresses={version: frozenset(address for v, address in local if v == version) for version in (4, 6)},
         broadcasts=frozenset(_broadcasts(config)),
         primary=_primary(config),
@@ -143,8 +140,7 @@ def compile_ruleset(
         sources=Sources(changing, zones, hides, static),
         statics=statics,
         bound=_bound(config, hides),
-        probes={(t.version, protocol_of(t.health, t.version), t.address, t.port): _health_rule(config.services[t.service])
-                for t in checked if t.health},
+        probes=_probes(config, checked),
         pools=tuple(pool for by_version in pools.values() for pool in by_version.values()),
         source_pools=tuple(hides.values()),
         outside={version: _outside(version, hides.values(), statics) for version in (4, 6)},
@@ -156,6 +152,12 @@ def compile_ruleset(
         antispoof=tuple(zone.antispoof for zone in config.zones.values()),
         drops_bogons=tuple(zone.bogons == "drop" for zone in config.zones.values()),
     )
+
+
+def _zones(config: Config) -> dict[str, frozenset[int]]:
+    """The numbers of the zones that a word of the file means."""
+    zones = {name: frozenset((number,)) for number, name in enumerate(config.zones)}
+    return zones | {"any": frozenset(range(len(zones))), "self": frozenset((len(zones),))}
 
 
 def _bound(config: Config, pools: Mapping[tuple[str, int], SourcePool]) -> dict[int, Ranges]:
@@ -242,6 +244,11 @@ def _checked(config: Config) -> Iterator[CheckedTarget]:
             health = service.health
             port = target.port if health is None else 0 if health.type == "icmp" else health.port or target.port
             yield CheckedTarget(service.name, target.name, target.address.version, int(target.address), port, health)
+
+
+def _probes(config: Config, checked: Iterable[CheckedTarget]) -> dict[tuple[int, int, int, int], Verdict]:
+    rules = ((target, target.health, _health_rule(config.services[target.service])) for target in checked)
+    return {(t.version, protocol_of(health, t.version), t.address, t.port): rule for t, health, rule in rules if health is not None}
 
 
 def protocol_of(health: Health, version: int) -> int:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from appliance.balancer.services import Pool
+from appliance.config.limits import Protect
 from appliance.config.models import Forward, Service
-from appliance.config.protect import Handshakes
 from appliance.nat.layers import at, layered
 from appliance.policy.facts import TCP
 from appliance.policy.rules import Verdict
@@ -24,10 +24,10 @@ class Door(NamedTuple):
     masquerade: bool = False
     outer: int = -1  # the number of the zone that it is meant for; -1: all that it has
     hairpin: bool = False  # who would be answered around the appliance is hidden
-    alone: bool = False  # others of the destination's class go elsewhere
     own: int = 0  # the outside address of who masquerades to that zone
     guard: int = 0  # GUARD_*: whether handshakes are answered by cookies
     proxy: bool = False  # the target reads first who its client is
+    owner: str | None = None  # whose flows these are: the service, or "forward NAME"
 
 
 GUARDS: Final = {"off": 0, "under-pressure": 1, "always": 2}
@@ -35,7 +35,6 @@ GUARDS: Final = {"off": 0, "under-pressure": 1, "always": 2}
 
 Place = tuple[int, int, int, int]
 """(ingress zone, version, protocol, address): what the doors are filed under."""
-
 
 Wall = tuple[list[int], list[Door | None]]
 """All doors of a place: the ports at which it changes who listens, and who does from there on; nobody below the first."""
@@ -70,7 +69,7 @@ class Doors:
             yield from ends((door.port, door.port) for door in listening if door is not None and door.port is not None)
 
 
-def _guard(protocol: int, protect: Handshakes) -> int:
+def _guard(protocol: int, protect: Protect) -> int:
     return GUARDS[protect.syn_cookies] if protocol == TCP else 0
 
 
@@ -80,7 +79,9 @@ def forward_doors(forward: Forward, outer: int, zones: Iterable[int], own: Itera
     low, high = forward.ports
     rule = Verdict(True, f"forward {forward.name}", forward.line)
     guard = _guard(forward.protocol, forward.protect)
-    door = Door(low, high, rule, int(forward.to_address), forward.to_port, outer=outer, hairpin=forward.hairpin, guard=guard)
+    door = Door(
+        low, high, rule, int(forward.to_address), forward.to_port, outer=outer, hairpin=forward.hairpin, guard=guard, owner=rule.name,
+    )  # fmt: skip
     named = [(address.version, int(address)) for address in forward.addresses]
     for version, address in named or own:
         if version == forward.family:
@@ -97,6 +98,7 @@ def service_doors(service: Service, zones: Iterable[int], pools: Mapping[int, Po
         door = Door(
             listen.port, listen.port, rule, pool=pool, masquerade=service.hides_client, hairpin=service.hairpin,
             guard=_guard(listen.protocol, service.protect), proxy=listen.protocol == TCP and service.client_ip == "proxy-v2",
+            owner=service.name,
         )  # fmt: skip
         for zone in zones:
             yield (zone, listen.address.version, listen.protocol, int(listen.address)), door

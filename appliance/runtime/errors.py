@@ -19,7 +19,6 @@ from ena_dev.packet.parse import Reason, parse, parse_quote
 OF_OLD: Final = (4, 5)
 """Source quench, which nobody sends any more (RFC 6633), and redirects, which are for the reporter's own link alone (RFC 1122, 3.2.2.2)."""
 
-
 UNANSWERED: Final = 65535
 """What an end may have sent at most before it was answered."""
 
@@ -135,6 +134,7 @@ def _header(header: bytes, version: int, source: int, destination: int, ttl: int
     data[8:9], data[10:12] = hops, b"\0\0"
     data[10:12] = checksum(bytes(data)).to_bytes(2)
     return bytes(data)
+
 
 def _sound(packet: bytes, message: bytes, version: int) -> bool:
     if version == 4:
