@@ -3,19 +3,24 @@
 A flow keeps its translation and its target. Asked is only whether it may go on as it is: of the same function that let it begin, told
 which target it has. If that leads it elsewhere (other egress, other destination behind the translation) it ends, too: nobody judged
 the way it goes.
+
+The function is asked once for each kind of flows that it can't tell apart (`appliance/classes.py`), and for each flow that hangs on more.
 """
 
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Final
+from time import monotonic
+from typing import Final, NamedTuple
 
 from appliance.balancer.history import History
 from appliance.balancer.populate import WHOLE
+from appliance.classes import find_cuts, generalized
 from appliance.decide import decide
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView, Tuple5
@@ -27,6 +32,10 @@ from appliance.runtime.commands import until_told
 SLICE: Final = 512
 AT_ONCE: Final = 32
 """Flows that end, each with its farewells, before others get their turn."""
+TURN: Final = 0.005
+"""Seconds of judging before they do, too."""
+KINDS: Final = 1 << 16
+"""Kinds of flows that are remembered at most."""
 ACTIVE: Final = 10.0
 """Seconds since its last packet within which a flow counts as active."""
 PENDING: Final = 1.0
@@ -76,10 +85,11 @@ async def end_flows(
     targets: Collection[int] = (),
 ) -> int:  # fmt: skip
     """End each decided flow, or those of `targets`, for which `ends` gives a reason, after its `farewell`; how many. Yields to the loop
-    between slices, and after some that have ended."""
+    between slices, after some that have ended, and when its turn is over."""
     cursor = ended = 0
     while True:
         flows, cursor = worker.read(cursor, SLICE, targets)
+        over = monotonic() + TURN
         for flow in flows:
             reason = ends(flow) if flow.state not in UNDECIDED else None
             if reason is not None:
@@ -87,11 +97,21 @@ async def end_flows(
                 if farewell is not None:
                     await farewell(flow)
                 await until_told(partial(worker.delete, flow.flow, reason))
-                if ended % AT_ONCE == 0:
-                    await asyncio.sleep(0)
+            if monotonic() > over or (reason is not None and ended % AT_ONCE == 0):
+                await asyncio.sleep(0)
+                over = monotonic() + TURN
         if cursor == 0:
             return ended
         await asyncio.sleep(0)
+
+
+class _Way(NamedTuple):
+    """Where all flows of a kind may go on to, or why they may not."""
+
+    refused: str | None
+    egress: int
+    behind: int | None  # the address behind the translation; None: each flow's own destination
+    port: int | None  # the same of ports
 
 
 class Judge:
@@ -101,34 +121,56 @@ class Judge:
                  held: Held = lambda objects, version, address: False) -> None:
         self._ruleset, self._host, self._target_of = ruleset, host, target_of
         self._view = _AnyState(bindings or Bindings(lambda version, protocol, reply: False, lambda: 0.0, Random(0)), held)
+        self._cuts = find_cuts(ruleset)
+        self._ways: dict[tuple[int, ...], _Way] = {}
         self.judged = 0
 
     def __call__(self, flow: FlowView) -> str | None:
         """Why the flow has to end; None if it may go on."""
         self.judged += 1
-        decision = decide(self._facts(flow), self._ruleset, self._view)
-        if not decision.allow:
-            return str(decision.reason)
-        if self._homeless(flow):
-            return "deleted"
-        egress = self._host if decision.egress == SELF else decision.egress
-        return None if egress == flow.nic_out and _behind(flow, decision.reply) == _behind(flow, flow.reply) else "deleted"
+        kind = self._kind(flow)
+        refused, egress, behind, port = self._ways.get(kind) or self._ask(flow, kind)
+        if refused is not None:
+            return refused
+        _, destination, _, dport = flow.original
+        same = egress == flow.nic_out and flow.reply[0] == (destination if behind is None else behind)
+        if same and flow.protocol in (TCP, UDP):
+            same = flow.reply[2] == (dport if port is None else port)
+        return None if same and not self._homeless(flow) else "deleted"
 
     def _homeless(self, flow: FlowView) -> bool:
         """Whether its source is translated to an address that is not ours any more: answers would go elsewhere."""
         outside = flow.reply[1]
         return outside != flow.original[0] and not self._ruleset.stands(flow.version, outside)
 
+    def _kind(self, flow: FlowView) -> tuple[int, ...]:
+        """All that are alike have the same. A flow from an address to itself is like no other."""
+        (source, destination, _, dport), version, protocol = flow.original, flow.version, flow.protocol
+        return (
+            flow.nic_in, version, protocol, flow.target, bisect_right(self._cuts.sources[version], source),
+            bisect_right(self._cuts.destinations[version], destination),
+            bisect_right(self._cuts.ports, dport) if protocol in (TCP, UDP) else 0, source == destination,
+        )  # fmt: skip
+
+    def _ask(self, flow: FlowView, kind: tuple[int, ...]) -> _Way:
+        """What is decided of a flow; remembered if it holds for its kind. Who has no target would get one of its own."""
+        facts = self._facts(flow)
+        made = decide(facts, self._ruleset, self._view)
+        behind, _, port, _ = made.reply
+        way = _Way(
+            None if made.allow else str(made.reason), self._host if made.egress == SELF else made.egress,
+            None if behind == facts.destination else behind, None if port == facts.dport else port,
+        )  # fmt: skip
+        alike = made.target in (None, facts.target) and generalized(facts._replace(target=None), made) is not None
+        if alike and len(self._ways) < KINDS:
+            self._ways[kind] = way
+        return way
+
     def _facts(self, flow: FlowView) -> Facts:
         nic = SELF if flow.nic_in == self._host else flow.nic_in
         source, destination, sport, dport = flow.original
         return Facts(nic, flow.version, flow.protocol, source, destination, sport, dport, ECHO.get(flow.protocol, -1),
                      SYN if flow.protocol == TCP else 0, target=self._target_of(flow))
-
-
-def _behind(flow: FlowView, reply: Tuple5) -> tuple[int, int]:
-    """Who is behind the translation: the address that replies come from, and its port if it has one."""
-    return reply[0], reply[2] if flow.protocol in (TCP, UDP) else 0
 
 
 async def rejudge(worker: Worker, judge: Judge, generation: int, clock: Callable[[], float]) -> Rejudged:
