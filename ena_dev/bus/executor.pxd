@@ -1,5 +1,6 @@
 # cython: language_level=3
 from libc.stdint cimport uint32_t, uint64_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from ena_dev.bus.atomic cimport fence, load_acquire, store_release
 
@@ -16,6 +17,7 @@ cdef struct Exec:
     int bell                   # eventfd: wakes a sleeping executor
     int epoll
     uint64_t now               # of the round under way, ns
+    uint32_t live              # 1 while the thread runs rounds: time passes within them
 
 cdef struct Task:
     step_t step                # work done, at most `budget`; returning `budget` means: call me again
@@ -29,6 +31,17 @@ cdef struct Task:
 
 cdef extern from "sys/eventfd.h" nogil:
     int eventfd_write(int fd, uint64_t value)
+
+
+cdef inline uint64_t clock_now() noexcept nogil:
+    cdef timespec ts
+    clock_gettime(CLOCK_MONOTONIC, &ts)
+    return <uint64_t>ts.tv_sec * 1000000000ULL + <uint64_t>ts.tv_nsec
+
+
+cdef inline uint64_t exec_clock(const Exec *executor) noexcept nogil:
+    """The time at this moment, ns: a frame may have come long after its round began. Rounds by hand and of an event loop have one time."""
+    return clock_now() if executor.live else executor.now
 
 
 cdef inline void task_wake(Task *task) noexcept nogil:
@@ -60,7 +73,6 @@ cdef class Executor:
     cdef pthread_mutex_t lock
     cdef uint32_t waiting, stopping
     cdef int budget
-    cdef readonly bint threaded
     cdef object _thread, _loop, _timer, _owners
     cdef readonly uint64_t rounds
     cdef int add(self, Task *task, object owner) except -1

@@ -18,16 +18,10 @@ import threading
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
+from posix.time cimport timespec
 
 from ena_dev.bus.atomic cimport fence, fetch_add, load_acquire, store_release, exchange
 from ena_dev.errors import UsageError
-
-cdef extern from "time.h" nogil:
-    struct timespec:
-        long tv_sec
-        long tv_nsec
-    int clock_gettime(int clock, timespec *ts)
-    int CLOCK_MONOTONIC
 
 cdef extern from "sys/epoll.h" nogil:
     int epoll_create1(int flags)
@@ -74,12 +68,6 @@ NICE = -10
 """Niceness of the data thread: frames go before decisions when cores are short."""
 
 
-cdef inline uint64_t clock_now() noexcept nogil:
-    cdef timespec ts
-    clock_gettime(CLOCK_MONOTONIC, &ts)
-    return <uint64_t>ts.tv_sec * 1000000000ULL + <uint64_t>ts.tv_nsec
-
-
 cdef int wait_until(int epoll, epoll_event *events, uint64_t due) noexcept nogil:
     """Sleep until a descriptor is ready or `due` (ns) has come; moderation delays are shorter than epoll_wait's milliseconds."""
     cdef timespec timeout
@@ -98,9 +86,9 @@ cdef int wait_until(int epoll, epoll_event *events, uint64_t due) noexcept nogil
 cdef class Executor:
     """Steps tasks. `budget`: frames a task may handle in one turn."""
 
-    def __cinit__(self, int budget=64):
+    def __cinit__(self, int budget=32):
         memset(&self.exec, 0, sizeof(Exec))
-        self.budget, self.waiting, self.stopping, self.threaded = budget, 0, 0, False
+        self.budget, self.waiting, self.stopping = budget, 0, 0
         self._owners = {}
         pthread_mutex_init(&self.lock, NULL)
         self.exec.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
@@ -177,6 +165,7 @@ cdef class Executor:
         """Step what is ready or due, a few passes; returns the work done."""
         cdef int total = 0, work, pass_work
         cdef uint32_t i, n
+        cdef bint spent = False
         cdef Task *task
         self.exec.now = now
         for n in range(PASSES):
@@ -190,9 +179,10 @@ cdef class Executor:
                 work = task.step(task.ctx, now, self.budget)
                 if work >= self.budget:
                     store_release(&task.ready, 1)
+                    spent = True
                 pass_work += work + 1
             total += pass_work
-            if pass_work == 0:
+            if pass_work == 0 or spent:    # who floods has had its turn: others may have become ready
                 break
         self.rounds += 1
         return total
@@ -295,12 +285,16 @@ cdef class Executor:
 
     # -- in a thread ---------------------------------------------------------------------------------------------------
 
+    @property
+    def threaded(self):
+        return self.exec.live == 1
+
     def start(self):
         """Run rounds in a data thread until `stop`. The thread never takes the GIL and blocks all signals that others send."""
         if self._loop is not None or self.threaded:
             raise UsageError("the executor runs already")
         store_release(&self.stopping, 0)
-        self.threaded = True
+        self.exec.live = 1
         self._thread = threading.Thread(target=self._thread_main, name="softena-data", daemon=True)
         self._thread.start()
 
@@ -311,7 +305,7 @@ cdef class Executor:
         store_release(&self.stopping, 1)
         eventfd_write(self.exec.bell, 1)
         self._thread.join()
-        self.threaded, self._thread = False, None
+        self.exec.live, self._thread = 0, None
 
     def _thread_main(self):
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - FAULTS)

@@ -12,7 +12,7 @@ shared with Tx queues, so an index says nothing about the port.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from posix.uio cimport iovec
 
-from ena_dev.bus.executor cimport Exec, Task
+from ena_dev.bus.executor cimport Exec, Task, exec_clock
 from ena_dev.bus.interrupts cimport Vector, vector_notify
 from ena_dev.bus.memory cimport BUS_WRITE, Bus, bus_at
 from ena_dev.device.flow_steering cimport FlowTable
@@ -188,10 +188,10 @@ cdef inline void cq_notify(Cq *cq, uint64_t now, uint32_t kind) noexcept nogil:
 
 
 cdef inline bint card_impairs(Card *card, uint8_t way, uint16_t queue, const iovec *pieces, int count, uint32_t length,
-                              const PortMeta *meta, uint64_t now) noexcept nogil:
+                              const PortMeta *meta) noexcept nogil:
     """Whether a fault keeps the frame from going on: it is lost, or comes later."""
     cdef Counters *counters = &card.rx_total if way == WAY_IN else &card.tx_total
-    cdef int fate = line_take(card.line, way, queue, pieces, count, length, meta, now)
+    cdef int fate = line_take(card.line, way, queue, pieces, count, length, meta, exec_clock(card.exec))
     if fate == LINE_LOST:
         counters.drops[DROP_FAULT] += 1
     elif fate == LINE_FULL:

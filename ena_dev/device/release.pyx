@@ -35,7 +35,7 @@ cdef void release_shaped(void *ctx, Held *held, uint64_t now) noexcept nogil:
     piece.iov_base, piece.iov_len = held.data, held.length
     if held.way == WAY_IN:
         rx_arrive(card, &piece, 1, held.length, &held.meta, now)
-    elif card.line == NULL or not card_impairs(card, WAY_OUT, held.queue, &piece, 1, held.length, &held.meta, now):
+    elif card.line == NULL or not card_impairs(card, WAY_OUT, held.queue, &piece, 1, held.length, &held.meta):
         to_port(card, held, &piece)
 
 

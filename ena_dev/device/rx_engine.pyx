@@ -142,7 +142,7 @@ cdef int rx_deliver(void *ctx, const iovec *pieces, int count, const PortMeta *m
     cdef uint32_t length = chain_length(pieces, count)
     if count >= PORT_PIECES or length > SPILL_BYTES:
         return drop(card, DROP_TOO_LONG)
-    if card.line != NULL and card_impairs(card, WAY_IN, 0, pieces, count, length, meta, now):
+    if card.line != NULL and card_impairs(card, WAY_IN, 0, pieces, count, length, meta):
         return 0
     if card.shaper != NULL and card_shapes(card, WAY_IN, 0, pieces, count, length, meta, now) != SHAPER_PASSES:
         return 0
@@ -225,7 +225,7 @@ cdef int settle(Ingress *ingress, iovec *pieces, int count, uint32_t length, con
     elif ingress.large_ahead:
         ingress.large_ahead -= 1
     count = chain_cut(pieces, count, length)
-    if card.line != NULL and card_impairs(card, WAY_IN, 0, pieces, count, length, meta, now):
+    if card.line != NULL and card_impairs(card, WAY_IN, 0, pieces, count, length, meta):
         return 0
     if card.shaper != NULL and card_shapes(card, WAY_IN, 0, pieces, count, length, meta, now) != SHAPER_PASSES:
         return 0

@@ -56,7 +56,7 @@ cdef int send(TxQueue *q, const iovec *pieces, int count, uint32_t length, const
         pieces, count, length = padded, count + 1, PAD_BYTES
     if q.card.shaper != NULL and card_shapes(q.card, WAY_OUT, q.port_index, pieces, count, length, meta, now) != SHAPER_PASSES:
         return DROP_NONE
-    if q.card.line != NULL and card_impairs(q.card, WAY_OUT, q.port_index, pieces, count, length, meta, now):
+    if q.card.line != NULL and card_impairs(q.card, WAY_OUT, q.port_index, pieces, count, length, meta):
         return DROP_NONE
     reason = q.port.send(q.port.ctx, pieces, count, meta)
     if reason == PORT_SENT:

@@ -55,7 +55,7 @@ class Wishes:
     """How a NIC should be. Numbers above what the card offers are lowered to it, except the MTU, which is refused."""
 
     queues: int = 1
-    rx_depth: int = 1024  # entries, powers of two
+    rx_depth: int = 256  # entries, powers of two; so few that large packets' buffers come round while a core's cache still has them
     tx_depth: int = 1024
     mtu: int = 1500  # bytes without the Ethernet header
     checksum: bool = True
