@@ -8,12 +8,11 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Coroutine, Iterator
 from functools import partial
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import Any, Final
 
 import structlog
@@ -62,20 +61,21 @@ TICK: Final = 1.0
 class Appliance:
     """One running configuration. Made inside an event loop; `start`, then `run` until cancelled, then `stop`."""
 
-    def __init__(self, config: Config, path: Path, world: World, *, threaded: bool = True) -> None:
-        """`threaded`: the executor has a data thread of its own; otherwise it runs in the event loop, on its clock."""
+    def __init__(self, config: Config, path: Path, world: World, *, threaded: bool = True, random: Random | None = None) -> None:
+        """`threaded`: the executor has a data thread of its own; otherwise it runs in the event loop, on its clock. `random`: where keys
+        and choices come from; by default nobody can foresee them."""
         self.config, self.path = config, path
         self._world, self._threaded = world, threaded
         self.started = time.time()
         self._loop = asyncio.get_running_loop()
-        self._seed = secrets.token_bytes(32)
-        self._random = SystemRandom()
+        self._random = random or SystemRandom()
+        self._seed = self._random.randbytes(32)
         pairs = sum(nic.queues for nic in config.nics.values()) + 1
         self.memory = Memory((pairs * BUFFERS_A_PAIR + BUFFERS_SHARED) * 4096 + (pairs + 8) * (1 << 20))
         self.executor = Executor()
         self.pool = BufferPool(self.memory, pairs * BUFFERS_A_PAIR + BUFFERS_SHARED)
         timers = dict(profile(config.timeouts).timeouts)
-        self.worker = Worker(self.executor, self.pool, config.limits.flows, secrets.token_bytes(16), timers)
+        self.worker = Worker(self.executor, self.pool, config.limits.flows, self._random.randbytes(16), timers)
         self._ports: list[Port] = []
         self.cards: list[Card] = []
         self.guests: dict[str, Guest] = {}
