@@ -73,15 +73,19 @@ class Host(Namespace):
         return self.call(read)
 
     def stack_errors(self) -> dict[str, int]:
-        """Packets that the kernel's stack found damaged, by counter; only those that are not zero."""
+        """Packets that the kernel's stack found damaged, by counter; only those that are not zero.
+
+        It counts a SYN that it challenges as an error of TCP, too: one that came twice may well be sound.
+        """
         counters = self.call(_stack_counters)
+        counters["TcpInErrs"] -= min(counters["TcpInErrs"], counters["TcpExtTCPSYNChallenge"])
         return {name: value for name, value in counters.items() if value and name.endswith(("HdrErrors", "CsumErrors", "InErrs"))}
 
 
 def _stack_counters() -> dict[str, int]:
     """All counters of the calling thread's namespace: IpInHdrErrors, Udp6InCsumErrors..."""
     net = Path("/proc/thread-self/net")
-    lines = net.joinpath("snmp").read_text().splitlines()
+    lines = [line for table in ("snmp", "netstat") for line in net.joinpath(table).read_text().splitlines()]
     counters: dict[str, int] = {}
     for names, values in zip(lines[::2], lines[1::2], strict=True):
         group = names.partition(":")[0]
