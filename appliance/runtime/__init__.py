@@ -12,6 +12,7 @@
     commands      what is told to the compiled path when its ring may be full
     health        health of balancer targets: when to probe, and how they count
     targets       who takes new flows and who is leaving; resets: both ends of a connection are told that it ended
+    circumstances what rules hang on besides their file; waiting: for an event or a time
     world         TAPs, TUN and uplinks of the host, or what stands for them
     serve         `softena run`: signals, control socket, exit status
     report        what status, flows and ethtool show

@@ -22,11 +22,10 @@ from appliance.config.loader import load
 from appliance.config.models import Config, Nic
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
-from appliance.ruleset import Ruleset
 from appliance.runtime import report
 from appliance.runtime.adjacencies import HOST, Adjacencies
 from appliance.runtime.cards import HOST_MAC, Card, host_card, nic_card
-from appliance.runtime.circumstances import Circumstances
+from appliance.runtime.circumstances import Circumstances, Compiled
 from appliance.runtime.decider import Decider, View
 from appliance.runtime.ejections import Ejections
 from appliance.runtime.fixed import refuse_changes
@@ -109,7 +108,8 @@ class Appliance:
                 self.guests[nic.name].plug(self.cards[index])
         self.cards.append(host_card(self.host, self.config, self._ports[self.host], *host))
         await self.circumstances.prepare(self.config, self.path)
-        self.ruleset = self._compile(self.config)
+        compiled = self._compile(self.config)
+        self.ruleset = compiled.ruleset
         await self._world.connect(self.config, self._local_addresses())
         if self._threaded:
             self.executor.start()
@@ -123,7 +123,7 @@ class Appliance:
         self.worker.set_adjacency(HOST, self.host, HOST_MAC)
         self.health = HealthChecker(self._world.probe, self._probe_source, self._target_changed, self._random)
         self._make_decider()
-        self._configure(self.ruleset)
+        self._configure(compiled)
         for guest in self.guests.values():
             await guest.start()
 
@@ -154,13 +154,14 @@ class Appliance:
         self.targets.changed.append(megaflows.target_changed)
         self.targets.resetter = self.decider.resetter = Resetter(self.worker, self.decider, self.host, HOST_MAC)
 
-    def _compile(self, config: Config) -> Ruleset:
+    def _compile(self, config: Config) -> Compiled:
         self.generation += 1
         return self.circumstances.compile(config, self.generation, self._seed)
 
-    def _configure(self, ruleset: Ruleset) -> None:
+    def _configure(self, compiled: Compiled) -> None:
         """Everything that follows from a ruleset, swapped between bursts."""
-        self.ruleset = ruleset
+        ruleset = self.ruleset = compiled.ruleset
+        self.circumstances.adopt(compiled)
         self.decider.configure(ruleset)
         self.worker.set_profiles(*profiles(self.config, self.decider.rules.number, self.decider.services.number))
         self.limits.configure(self.config, self.decider.rules.number, self.decider.services.number)
@@ -168,7 +169,7 @@ class Appliance:
         self.targets.configure(self.config.services)
         self.worker.read_dns(bool(self.circumstances.names))
         self.ejections.configure(self.config.services)
-        self.decider.megaflows.configure(ruleset)
+        self.decider.megaflows.configure(ruleset, compiled.cuts)
         for index, nic in enumerate(self.config.nics.values()):
             stood_for = report.stood_for(self.config, ruleset, index)
             self.neighbourhoods[index].configure(nic.address, report.answered(self.config, ruleset, index), stood_for)
@@ -245,12 +246,13 @@ class Appliance:
             await self._swap(self.config, "rules changed", why=why)
 
     async def _swap(self, config: Config, what: str, **facts: str) -> Rejudged:
-        ruleset = await asyncio.to_thread(self._compile, config)
+        compiled = await asyncio.to_thread(self._compile, config)
         self.config = config
-        self._configure(ruleset)
+        self._configure(compiled)
         for neighbourhood in self.neighbourhoods.values():
             neighbourhood.announce()
-        judge = Judge(ruleset, self.host, self._target_of, self.decider.view.bindings, self.circumstances.names.held)
+        ruleset, bindings, held = compiled.ruleset, self.decider.view.bindings, self.circumstances.names.held
+        judge = Judge(ruleset, compiled.cuts, self.host, self._target_of, bindings, held)
         result: Rejudged = await rejudge(self.worker, judge, ruleset.generation, self._loop.time)
         log.info(what, generation=ruleset.generation, judged=result.judged, ended=result.ended, seconds=round(result.seconds, 3), **facts)
         return result

@@ -17,6 +17,7 @@ import structlog
 from appliance.balancer.health import HealthCheck, failing_open
 from appliance.config.models import Health
 from appliance.ruleset import CheckedTarget
+from appliance.runtime.waiting import woken
 
 log = structlog.get_logger("health")
 
@@ -75,11 +76,7 @@ class HealthChecker:
                         self._probes.add(task)
                         task.add_done_callback(self._probes.discard)
                 due = min((d for _, check in self._checks.values() if (d := check.deadline()) is not None), default=None)
-                try:
-                    async with asyncio.timeout_at(due):
-                        await self._changed.wait()
-                except TimeoutError:
-                    pass
+                await woken(self._changed, None if due is None else due - loop.time())
         finally:
             for task in self._probes:
                 task.cancel()

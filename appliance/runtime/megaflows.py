@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-from appliance.classes import find_cuts, generalized
+from appliance.classes import Cuts, generalized
 from appliance.flow.megaflow import MOST_POOLS, MegaflowTable
 from appliance.nat.pool import SourcePool
 from appliance.policy.facts import Decision, Facts, StateView
@@ -38,9 +38,8 @@ class Megaflows:
         self._hides: Sequence[SourcePool] = ()
         self._first_hide = 0
 
-    def configure(self, ruleset: Ruleset) -> None:
-        """Forget what was decided by another ruleset."""
-        cuts = find_cuts(ruleset)
+    def configure(self, ruleset: Ruleset, cuts: Cuts) -> None:
+        """Forget what was decided by another ruleset. `cuts`: those of this one."""
         pools = ruleset.pools[:MOST_POOLS]
         hides = ruleset.source_pools[: MOST_POOLS - len(pools)]
         self._numbers = {(pool.service, pool.version): number for number, pool in enumerate(pools)}

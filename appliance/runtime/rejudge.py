@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from appliance.balancer.history import History
 from appliance.balancer.populate import WHOLE
-from appliance.classes import find_cuts, generalized
+from appliance.classes import Cuts, generalized
 from appliance.decide import decide
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView, Tuple5
@@ -115,13 +115,16 @@ class _Way(NamedTuple):
 
 
 class Judge:
-    """Judges flows under one ruleset. `host`: the nic of the own stack; `target_of` names a flow's target, without its service."""
+    """Judges flows under one ruleset, whose classes begin at `cuts`. `host`: the nic of the own stack; `target_of` names a flow's target,
+    without its service."""
 
-    def __init__(self, ruleset: Ruleset, host: int, target_of: Callable[[FlowView], str | None], bindings: Bindings | None = None,
-                 held: Held = lambda objects, version, address: False) -> None:
+    def __init__(
+        self, ruleset: Ruleset, cuts: Cuts, host: int, target_of: Callable[[FlowView], str | None], bindings: Bindings | None = None,
+        held: Held = lambda objects, version, address: False,
+    ) -> None:  # fmt: skip
         self._ruleset, self._host, self._target_of = ruleset, host, target_of
         self._view = _AnyState(bindings or Bindings(lambda version, protocol, reply: False, lambda: 0.0, Random(0)), held)
-        self._cuts = find_cuts(ruleset)
+        self._cuts = cuts
         self._ways: dict[tuple[int, ...], _Way] = {}
         self.judged = 0
 

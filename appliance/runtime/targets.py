@@ -23,6 +23,7 @@ from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
 from appliance.runtime.rejudge import end_flows
 from appliance.runtime.resets import Resetter
+from appliance.runtime.waiting import woken
 from ena_dev.errors import UsageError
 
 log = structlog.get_logger("targets")
@@ -181,11 +182,7 @@ class Targets:
             self._wake.clear()
             self._look(self._clock())
             await self._cut()
-            try:
-                async with asyncio.timeout(self._pause()):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await woken(self._wake, self._pause())
 
     def _look(self, now: float) -> None:
         for key, life in self._lives.items():

@@ -84,7 +84,7 @@ class Run:
         self.free.bindings = view.bindings
         self.decider = Decider(worker, view, now, HOST, self.hoods, Unheard(), Megaflows(worker.megaflows, view))
         self.decider.configure(self.ruleset)
-        self.decider.megaflows.configure(self.ruleset)
+        self.decider.megaflows.configure(self.ruleset, find_cuts(self.ruleset))
 
     def nic(self, facts):
         return HOST if facts.nic == SELF else facts.nic

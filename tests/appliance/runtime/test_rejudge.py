@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from appliance.classes import find_cuts
 from appliance.flow.records import FlowView
 from appliance.ruleset import compile_ruleset
 from appliance.runtime.rejudge import ACTIVE, AT_ONCE, SLICE, Judge, end_flows, rejudge
@@ -125,7 +126,8 @@ async def test_more_than_a_slice_and_a_full_ring_change_nothing() -> None:
 
 @pytest.mark.parametrize(("reply", "reason"), [(FAR, None), (FAR + 1, "deleted")])
 def test_a_flow_goes_on_only_the_way_that_was_judged(reply: int, reason: str | None) -> None:
-    judge = Judge(compile_ruleset(CONFIG, NEW, b"seed", 2039), 3, lambda flow: None)
+    ruleset = compile_ruleset(CONFIG, NEW, b"seed", 2039)
+    judge = Judge(ruleset, find_cuts(ruleset), 3, lambda flow: None)
     assert judge(flow(1, 0.0, reply=reply)) == reason
 
 

@@ -84,7 +84,7 @@ def test_flows_judged_by_kinds_end_as_they_would_if_each_were_judged_by_itself(c
     now, random = Now(compile_ruleset(config, 2, b"seed", 31)), Random(seed)
     flows = Flows(config, now.ruleset.local_addresses, random)
     likes = Likes(flows, find_cuts(now.ruleset), random)
-    judge = Judge(now.ruleset, HOST, target_of, now.view.bindings)
+    judge = Judge(now.ruleset, find_cuts(now.ruleset), HOST, target_of, now.view.bindings)
     for _ in range(DRAWS):
         drawn, target = flows.draw(), random.choice([0, 0, *range(len(TARGETS))])
         for facts in (judged_again(each, target) for each in (drawn, likes.draw(drawn), likes.draw(drawn), flows.draw())):
@@ -96,7 +96,8 @@ def test_flows_judged_by_kinds_end_as_they_would_if_each_were_judged_by_itself(c
 def test_a_thousand_flows_of_one_kind_are_decided_once(monkeypatch):
     asked = []
     monkeypatch.setattr(rejudge, "decide", lambda facts, *rest: asked.append(facts) or decide(facts, *rest))
-    judge = Judge(compile_ruleset(CONFIG, 2, b"seed", 31), HOST, target_of)
+    ruleset = compile_ruleset(CONFIG, 2, b"seed", 31)
+    judge = Judge(ruleset, find_cuts(ruleset), HOST, target_of)
     for number in range(1000):
         source, far = 0xC0A80A09 + number % 200, 0xC6336401 + number
         facts = Facts(LAN, 4, UDP, source, far, 5000 + number, 53, -1, 0)
@@ -106,7 +107,7 @@ def test_a_thousand_flows_of_one_kind_are_decided_once(monkeypatch):
 
 def test_flows_of_a_service_that_carry_no_target_are_each_led_to_their_own():
     now = Now(compile_ruleset(CONFIG, 2, b"seed", 31))
-    judge, verdicts = Judge(now.ruleset, HOST, target_of), set()
+    judge, verdicts = Judge(now.ruleset, find_cuts(now.ruleset), HOST, target_of), set()
     for port in range(40000, 40032):
         facts = flow(WAN, "198.51.100.9", "203.0.113.10", sport=port)
         made, to_w1 = now.decided(facts), (0x0A00010B, facts.source, 8443, port)
@@ -118,6 +119,7 @@ def test_flows_of_a_service_that_carry_no_target_are_each_led_to_their_own():
 
 def test_kinds_beyond_the_bound_are_judged_one_by_one(monkeypatch):
     monkeypatch.setattr(rejudge, "KINDS", 0)
-    judge = Judge(compile_ruleset(CONFIG, 2, b"seed", 31), HOST, target_of)
+    ruleset = compile_ruleset(CONFIG, 2, b"seed", 31)
+    judge = Judge(ruleset, find_cuts(ruleset), HOST, target_of)
     facts = Facts(LAN, 4, UDP, 0xC0A80A09, 0xC6336401, 5000, 53, -1, 0)
     assert [judge(flow_of(facts, 0, reply=(0xC6336401, 0xCB007107, 53, 5000))) for _ in range(2)] == [None, None]
