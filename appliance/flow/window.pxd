@@ -172,7 +172,9 @@ cdef inline int reset_fits(const Side *sender, const Side *receiver, const Segme
         return WINDOW_REFUSES if segment.flags & TCP_ACK or state == SYN_SENT else WINDOW_PASSES
     if not in_window(sender, receiver, segment) or (receiver.acks and beyond(receiver.acked, segment.seq)):
         return WINDOW_REFUSES
-    return WINDOW_ACCEPTS if segment.seq == receiver.acked or segment.seq == sender.end else WINDOW_PASSES
+    if segment.seq == sender.end or (receiver.acks and segment.seq == receiver.acked):
+        return WINDOW_ACCEPTS
+    return WINDOW_PASSES if beyond(sender.limit, segment.seq) else WINDOW_REFUSES
 
 
 cdef inline int window_judge(Connection *connection, const Frame *frame, uint8_t state, int direction) noexcept nogil:

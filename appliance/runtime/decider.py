@@ -209,7 +209,8 @@ class Decider:
         if decision is not None:
             self.view.taken(refused.miss.version, refused.miss.protocol, decision.reply)
             if attempt >= ATTEMPTS:
-                self.exhaustion.refused(refused.miss.version, decision.outside, refused.miss.destination, self._clock())
+                outside = decision.outside or refused.miss.source
+                self.exhaustion.refused(refused.miss.version, outside, refused.miss.destination, self._clock())
         return attempt + 1, Reason.NAT_EXHAUSTED if attempt >= ATTEMPTS else ""
 
     def _adjacency(self, nic: int, version: int, next_hop: int, now: float, asker: int) -> int | None:

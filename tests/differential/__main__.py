@@ -1,6 +1,7 @@
 """The appliance beside netfilter: the same packets through both, and what leaves compared byte by byte.
 
     python -m tests.differential --sequences 100000 [--seed N] [--processes N]          takes root; prints, and records in RESULTS.md
+    python -m tests.differential --model N.PROCESS.MODEL                                what one of its firewalls found; records nothing
 
     model       a small firewall, written as our YAML and as an nft ruleset
     generate    models and sequences by chance         packets   flows and steps; their frames on each side       wire   bytes
@@ -23,7 +24,7 @@ from pathlib import Path
 from appliance.host.namespaces import sweep
 from tests.differential.differences import DIFFERENCES
 from tests.differential.kernel import PREFIX, missing
-from tests.differential.run import Result, part_of_run
+from tests.differential.run import EACH, Result, part_of_run
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -35,12 +36,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-record", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--model", metavar="N.PROCESS.MODEL", help="one model alone, by the numbers that a failure is told with")
     options = parser.parse_args()
     if lacking := missing():
         print(lacking, file=sys.stderr)
         return 2
     sweep(PREFIX)  # what killed runs left
     begun = time.monotonic()
+    if options.model:
+        seed, _, number = options.model.rpartition(".")
+        one = part_of_run(seed, EACH, begun, int(number))
+        print("\n", *one.failures, sep="\n\n")
+        return 1 if one.failures else 0
     result = Result()
     parts = [(f"{options.seed}.{part}", options.sequences // options.processes, begun) for part in range(options.processes)]
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:

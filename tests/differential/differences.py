@@ -14,6 +14,8 @@ from typing import Final
 from tests.differential.compare import Difference, Sequence
 from tests.differential.facts import (
     answered,
+    arrived,
+    asked_oddly,
     credited,
     earlier,
     elsewhere,
@@ -21,14 +23,17 @@ from tests.differential.facts import (
     only_kernel,
     only_ours,
     opened,
+    readdressed,
     refused,
     remarked,
     reopened,
     repeated,
     replace_back,
+    stopped,
     tcp,
     unnoted,
     windows,
+    within_syn,
 )
 from tests.differential.packets import Flow, Step
 from tests.differential.wire import ACK, FIN, ICMP, RST, SYN, TCP, UDP, URG
@@ -88,7 +93,8 @@ DIFFERENCES: Final = (
         "receiver, behind which less is too old",
         "RFC 9293, 3.10.7.2 and 3.10.7.3: SND.WND is that of the SYN",
         lambda of: (windows(of) and not of.kernel_says and not of.step.flags & (SYN | RST) and credited(of))
-        or (tcp(of) and only_ours(of) and unnoted(of) and not of.step.flags & RST and not lost([of.step])),
+        or (tcp(of) and only_ours(of) and unnoted(of) and not lost([of.step])
+            and (not of.step.flags & RST or (remarked(of, "SEQ is") and within_syn(of)))),
         said(Step(flags=SYN, window=1), OPEN[1], Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=ACK, ack=1)),
     ),
     Deliberate(
@@ -104,7 +110,7 @@ DIFFERENCES: Final = (
         "RFC 9293, 3.10.7.3 and 3.10.7.4",
         lambda of: windows(of) and (
             remarked(of, "ignored, state")
-            or (not of.kernel_says and any(each.flags & SYN and each.seq for each in (*earlier(of), of.step)))
+            or (not of.kernel_says and any(each.flags & SYN and each.seq for each in (*arrived(of), of.step)))
         ),
         said(*OPEN[:2], Step(back=True, flags=SYN | ACK, ack=500)),
     ),
@@ -130,14 +136,14 @@ DIFFERENCES: Final = (
         "a flow begins when policy allows it, though its first packet may have no hop left, or be too big",
         "none: netfilter confirms a flow by a packet that left",
         lambda of: bool(of.ours) and (remarked(of, "invalid new") or not of.kernel_says)
-        and (lost(earlier(of)[:1]) or (lost(earlier(of)) and not tcp(of))),
+        and (lost([step for step in stopped(of)[:1] if step is earlier(of)[0]]) or (lost(stopped(of)) and not tcp(of))),
         said(Step(flags=SYN, ttl=1), Step(back=True, flags=SYN | ACK, ack=1)),
     ),
     Deliberate(
         "packets that go nowhere",
         "change no connection: their receiver has not seen them. netfilter has tracked a packet before it looks at its hops",
         "RFC 9293, 3.10.7: what counts is what a receiver got",
-        lambda of: tcp(of) and (only_kernel(of) or only_ours(of)) and lost(earlier(of)),
+        lambda of: tcp(of) and (only_kernel(of) or only_ours(of)) and lost(stopped(of)),
         after_opening(Step(back=True, flags=ACK, seq=1, ack=1, size=10, ttl=1), Step(flags=ACK, seq=1, ack=11)),
     ),
     # RST
@@ -173,8 +179,10 @@ DIFFERENCES: Final = (
         "a RST in the window",
         "changes nothing if its number isn't exact: its receiver answers with a challenge; netfilter closes what was opening",
         "RFC 5961, 3.2",
-        lambda of: (windows(of) or (tcp(of) and only_ours(of) and (not of.kernel_says or remarked(of, "invalid rst", "invalid new"))))
-        and any(each.flags & RST for each in earlier(of)),
+        lambda of: tcp(of) and any(each.flags & RST for each in arrived(of)) and (
+            windows(of) or (only_kernel(of) and of.we_say == "tcp-invalid" and not of.step.flags & SYN)
+            or (only_ours(of) and (not of.kernel_says or remarked(of, "invalid rst", "invalid new")))
+        ),
         said(*OPEN[:2], Step(back=True, flags=RST, seq=101), Step(flags=ACK, seq=1, ack=101)),
     ),
     Deliberate(
@@ -223,14 +231,14 @@ DIFFERENCES: Final = (
         "an ACK may end it, not a SYN and ACK alone",
         "RFC 9293, 3.10.7.4: SYN-RECEIVED",
         lambda of: tcp(of) and (only_ours(of) or windows(of) or (only_kernel(of) and of.we_say == "not-a-start"))
-        and any(each.back and each.flags & (SYN | ACK) == SYN for each in earlier(of)),
+        and any(each.back and each.flags & (SYN | ACK) == SYN for each in arrived(of)),
         said(OPEN[0], Step(back=True, flags=SYN), Step(flags=ACK, seq=1, ack=1)),
     ),
     Deliberate(
         "whose FIN",
         "one that is said again is not the other end's: the connection is half closed still; netfilter counts them",
         "RFC 9293, 3.6",
-        lambda of: tcp(of) and (only_kernel(of) or only_ours(of)) and repeated(of),
+        lambda of: of.flow.protocol == TCP and (only_kernel(of) or only_ours(of)) and repeated(of),
         after_opening(
             Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=FIN | ACK, seq=2, ack=1),
             Step(back=True, flags=ACK, seq=3, ack=1), Step(back=True, flags=SYN, seq=503),
@@ -259,6 +267,13 @@ DIFFERENCES: Final = (
         said(Step(flags=ACK, ttl=1)),
     ),
     Deliberate(
+        "who reports",
+        "an error of our own comes from our address on that nic; netfilter hides it behind the address that the flow hides behind",
+        "RFC 1812, 4.3.2.4",
+        readdressed,
+        said(Step(back=True, flags=SYN), OPEN[0], Step(back=True, flags=SYN | ACK, ack=1, ttl=1), flow=FORWARDED),
+    ),
+    Deliberate(
         "low ports",
         "below 1024 the appliance's address keeps its ports for itself: who hides behind it gets another; netfilter lets them have these",
         "RFC 4787, 4.2.1 (port preservation is a matter of choice); REQ-3a recommends netfilter's way",
@@ -279,7 +294,7 @@ DIFFERENCES: Final = (
         "a flow belongs to the nic that it came in by: answers leave there, nothing else changes it; netfilter routes each "
         "packet for itself",
         "RFC 3704, 2.3 (multihoming)",
-        lambda of: elsewhere(of) or any(each.nic for each in earlier(of)),
+        lambda of: elsewhere(of) or any(each.nic for each in arrived(of)),
         said(Step(nic="dmz"), Step(back=True), flow=PING),
     ),
     Deliberate(
@@ -296,6 +311,13 @@ DIFFERENCES: Final = (
         "RFC 1812, 5.2.2 (a router checks the IP header); RFC 1624",
         lambda of: only_ours(of) and remarked(of, "icmp checksum", "ICMPv6 checksum failed"),
         said(Step(broken=True, size=4), flow=PING),
+    ),
+    Deliberate(
+        "the code of an echo",
+        "tells no flow from another: some answer a code that isn't 0 by 0; to netfilter that answers nothing",
+        "RFC 792 (the reply's code is 0); RFC 5508, 3 (queries are known by their identifier)",
+        lambda of: only_ours(of) and not of.step.error and not of.step.kind and asked_oddly(of),
+        said(Step(kind=(8, 1)), Step(back=True), flow=PING),
     ),
     Deliberate(
         "source quench and redirects",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from tests.differential.compare import OWN, Difference
-from tests.differential.packets import Step
-from tests.differential.wire import ACK, ETHERNET, FIN, RST, SYN, TCP, read
+from tests.differential.compare import Difference, answer
+from tests.differential.packets import Flow, Step
+from tests.differential.wire import ACK, ECHO_PROTOCOL, ECHOES, ETHERNET, FIN, RST, SYN, TCP, read
 
 
 def only_kernel(of: Difference) -> bool:
@@ -27,10 +27,7 @@ def remarked(of: Difference, *words: str) -> bool:
 
 def answered(of: Difference) -> bool:
     """Whether the kernel's only answer was an ICMP error of its own."""
-    if len(of.kernel) != 1:
-        return False
-    found = read(of.kernel[0][1], ETHERNET)
-    return found.is_error and found.source in OWN
+    return answer(of.kernel)
 
 
 def tcp(of: Difference) -> bool:
@@ -45,16 +42,35 @@ def windows(of: Difference) -> bool:
 
 def opened(of: Difference) -> bool:
     """Whether the other end has ever said something in this connection, as we know it: SYN or SYN and ACK."""
-    before = of.sequence.steps[: of.at]
-    return any(each.flow == of.step.flow and each.back != of.step.back and each.flags & SYN and not each.error for each in before)
+    return any(each.back != of.step.back and each.flags & SYN for each in arrived(of))
 
 
 def earlier(of: Difference) -> list[Step]:
     """What was sent of the same flow before, and meant."""
+    return [step for step, _ in _before(of)]
+
+
+def arrived(of: Difference) -> list[Step]:
+    """What of it left on both sides."""
+    return [step for step, left in _before(of) if left]
+
+
+def stopped(of: Difference) -> list[Step]:
+    """What of it didn't."""
+    return [step for step, left in _before(of) if not left]
+
+
+def _before(of: Difference) -> list[tuple[Step, bool]]:
     return [
-        step for step in of.sequence.steps[: of.at]
-        if step.flow == of.step.flow and not (step.error or step.broken or step.kind or step.source or step.destination)
+        (step, left) for step, left in zip(of.sequence.steps, of.arrived, strict=False)
+        if step.flow == of.step.flow and not (step.error or step.broken or step.kind) and _between_ends(step, of.flow)
     ]  # fmt: skip
+
+
+def _between_ends(step: Step, flow: Flow) -> bool:
+    """Whether it goes from one end of its flow to the other."""
+    source, destination = (flow.server, flow.client) if step.back else (flow.client, flow.server)
+    return step.source in ("", source) and step.destination in ("", destination)
 
 
 def unnoted(of: Difference) -> bool:
@@ -66,6 +82,12 @@ def unnoted(of: Difference) -> bool:
     return (int(found[2]) - of.flow.first[sender] + 0x20000) & 0xFFFFFFFF <= 0x20003
 
 
+def within_syn(of: Difference) -> bool:
+    """Whether a segment's number is in the window that the other end's SYN has offered."""
+    theirs, own = ([each for each in arrived(of) if each.flags & SYN and (each.back == of.step.back) is mine] for mine in (False, True))
+    return bool(theirs and own) and 0 < of.step.seq - own[-1].seq <= theirs[-1].window
+
+
 def lost(steps: list[Step]) -> bool:
     """Whether one of them had no hop left, or may have been too big."""
     return any(step.ttl < 2 or step.size > 1000 for step in steps)
@@ -73,7 +95,7 @@ def lost(steps: list[Step]) -> bool:
 
 def refused(of: Difference) -> bool:
     """Whether a RST came before the SYN, whoever's it was, had been answered."""
-    steps = earlier(of)
+    steps = arrived(of)
     begun = next((at for at, step in enumerate(steps) if step.flags & (SYN | ACK | FIN | RST) == SYN), len(steps))
     for step in steps[begun:]:
         if step.flags & RST:
@@ -84,14 +106,14 @@ def refused(of: Difference) -> bool:
 
 
 def repeated(of: Difference) -> bool:
-    """Whether an end has sent FIN more than once."""
-    ends = [step.back for step in earlier(of) if step.flags & FIN and not step.flags & (SYN | RST)]
-    return len(ends) > len(set(ends))
+    """Whether an end has sent FIN more than once; and has been followed by a SYN, if this isn't TCP itself, but an error."""
+    steps, ends = earlier(of), [step.back for step in arrived(of) if step.flags & FIN and not step.flags & (SYN | RST)]
+    return len(ends) > len(set(ends)) and (tcp(of) or steps[-1].flags & (SYN | ACK) == SYN)
 
 
 def credited(of: Difference) -> bool:
     """Whether old data follows some that the other end had not made room for by an ACK of its own, but only by its SYN."""
-    steps = earlier(of)
+    steps = arrived(of)
     data = [at for at, step in enumerate(steps) if step.back == of.step.back and step.seq > 0 and not step.flags & (SYN | RST)]
     if not data or of.step.seq > 0:
         return False
@@ -99,10 +121,13 @@ def credited(of: Difference) -> bool:
 
 
 def reopened(of: Difference) -> bool:
-    """Whether a SYN followed a RST, this one or an earlier one."""
-    steps = [*earlier(of), of.step]
-    resets = [at for at, step in enumerate(steps) if step.flags & RST]
-    return bool(resets) and any(step.flags & SYN and not step.flags & (ACK | RST) for step in steps[resets[0] :])
+    """Whether a SYN followed a RST that arrived, this one or an earlier one, and maybe a policy against it."""
+    reset = False
+    for step, left in (*_before(of), (of.step, True)):
+        if reset and step.flags & SYN and not step.flags & (ACK | RST):
+            return True
+        reset = reset or bool(left and step.flags & RST)
+    return False
 
 
 def replace_back(of: Difference) -> Difference:
@@ -118,3 +143,29 @@ def elsewhere(of: Difference) -> bool:
         return False
     (there, theirs), (here, ours) = of.kernel[0], of.ours[0]
     return there != here and theirs[ETHERNET:] == ours[ETHERNET:]
+
+
+def readdressed(of: Difference) -> bool:
+    """Whether both told the same by an ICMP error, we under our own address."""
+    if not answer(of.ours) or len(of.kernel) != 1:
+        return False
+    (there, theirs), (here, ours) = of.kernel[0], of.ours[0]
+    return there == here and _unsigned(theirs) == _unsigned(ours)
+
+
+def _unsigned(frame: bytes) -> bytes:
+    """A frame without what follows from its IP source address, nor what IPv4 says of fragments."""
+    data, found = bytearray(frame), read(frame, ETHERNET)
+    spans = ((4, 8), (10, 16)) if found.version == 4 else ((8, 24), (found.l4 - ETHERNET + 2, found.l4 - ETHERNET + 4))
+    for start, end in spans:
+        data[ETHERNET + start : ETHERNET + end] = bytes(end - start)
+    return bytes(data)
+
+
+def asked_oddly(of: Difference) -> bool:
+    """Whether it answers an echo request with a code."""
+    requests = [(ECHOES[protocol][0], protocol) for protocol in ECHO_PROTOCOL.values()]
+    return of.step.back and any(
+        each.kind and each.kind[1] and each.flow == of.step.flow and (each.kind[0], of.flow.protocol) in requests
+        for each in of.sequence.steps[: of.at]
+    )

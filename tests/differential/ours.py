@@ -48,7 +48,7 @@ class Ours:
 
     def drops(self) -> dict[str, int]:
         """How many frames were dropped, by reason."""
-        return self.bench.drops | {f"punt: {reason}": count for reason, count in self.bench.appliance.decider.punts.ignored.items()}
+        return self.bench.drops | {f"punt: {reason}": count for reason, count in self.bench.appliance.decider.punts.drops.items()}
 
     def reason_since(self, before: dict[str, int]) -> str:
         """Why frames were dropped since then."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from appliance.cli import logs
 from tests.differential import generate
 from tests.differential.compare import Difference, Sequence, compare
 from tests.differential.differences import known
@@ -49,17 +50,18 @@ class Result:
         self.failures += other.failures
 
 
-async def run(seed: object, sequences: int, tell: Callable[[Result], None] = lambda _: None) -> Result:
-    """So many sequences. The same seed gives the same ones."""
+async def run(seed: object, sequences: int, tell: Callable[[Result], None] = lambda _: None, first: int = 0) -> Result:
+    """So many sequences, from the model `first` on. The same seed gives the same ones."""
     result = Result()
     with Kernel("run") as kernel:
         while result.sequences < sequences:
-            random = Random(f"{seed}.{result.models}")
+            number = first + result.models
+            random = Random(f"{seed}.{number}")
             of = generate.model(random)
             kernel.load(nft(of))
             async with Ours(yaml(of)) as ours:
                 count = min(EACH, sequences - result.sequences)
-                await _one_model(kernel, ours, of, random, result, count, f"seed {seed}, model {result.models}")
+                await _one_model(kernel, ours, of, random, result, count, f"seed {seed}, model {number}")
             result.models += 1
             tell(result)
     return result
@@ -88,12 +90,13 @@ async def _one_model(kernel: Kernel, ours: Ours, of: Model, random: Random, resu
         result.failures.append(f"{where}, sequence {n}:\n{told(found)}")
 
 
-def part_of_run(seed: str, sequences: int, begun: float) -> Result:
+def part_of_run(seed: str, sequences: int, begun: float, first: int = 0) -> Result:
     """One process's share; it tells how far it is. `begun`: by the monotonic clock."""
+    logs.configure(level="error")
 
     def tell(so_far: Result) -> None:
         seconds = time.monotonic() - begun
         line = f"{seed}: {so_far.sequences} sequences, {len(so_far.failures)} unexplained, {seconds:.0f} s"
         print(f"\r{line}", end="", file=sys.stderr, flush=True)
 
-    return VirtualTimeLoop().run_until_complete(run(seed, sequences, tell))
+    return VirtualTimeLoop().run_until_complete(run(seed, sequences, tell, first))

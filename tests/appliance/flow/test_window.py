@@ -131,8 +131,8 @@ def test_a_closed_window_is_probed_with_one_byte(bench: Bench) -> None:
     ("r", 301, True, True),
     ("o", 801, True, True),  # behind the last that was sent
     ("o", 802, True, False),  # in the window: a challenge
-    ("o", 1400, True, False),
-    ("o", 1502, False, False),
+    ("o", 1500, True, False),
+    ("o", 1501, False, False),  # right behind it
     ("o", -1000, False, False),
     ("r", 1302, False, False),
 ])  # fmt: skip
