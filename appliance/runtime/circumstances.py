@@ -53,7 +53,9 @@ class Circumstances:
     def __init__(self, clock: Callable[[], float], wall: Callable[[], float]) -> None:
         self.sets, self.names = Sets(clock, wall), NameTable(clock)
         self._clock, self._wall = clock, wall
-        self._now: Compiled
+        self._calendar: Calendar
+        self._instant = 0.0
+        self._turn: float | None = None
         self._said: frozenset[str] = frozenset()
         self._adopted = asyncio.Event()
 
@@ -71,7 +73,7 @@ class Circumstances:
 
     def adopt(self, compiled: Compiled) -> None:
         """That is in force from here on."""
-        self._now = compiled
+        self._calendar, self._instant, self._turn = compiled.calendar, compiled.instant, compiled.turn
         self._warn(compiled.config)
         self.names.configure(_domains(compiled.config), compiled.resolvers)
         self._adopted.set()
@@ -89,8 +91,8 @@ class Circumstances:
             self._adopted.clear()
             await woken(self._adopted, self._pause())
             changed = await self.sets.look()
-            now, turn, calendar = self._wall(), self._now.turn, self._now.calendar
-            turned = (turn is not None and now >= turn) or (calendar.timed and now < self._now.instant)
+            now = self._wall()
+            turned = (self._turn is not None and now >= self._turn) or (self._calendar.timed and now < self._instant)
             if changed:
                 await refresh(f"what is in {', '.join(changed)}")
             elif turned:
@@ -99,15 +101,15 @@ class Circumstances:
     def _pause(self) -> float:
         """Seconds until something may have changed."""
         looks = [CLOCK_LOOK]
-        if self._now.turn is not None:
-            looks.append(self._now.turn - self._wall())
+        if self._turn is not None:
+            looks.append(self._turn - self._wall())
         if (due := self.sets.deadline()) is not None:
             looks.append(due - self._clock())
         return max(min(looks), 0.01)
 
     def idle(self) -> frozenset[str]:
         """The names of the rules that don't apply now."""
-        return self._now.calendar.idle(self._now.instant)
+        return self._calendar.idle(self._instant)
 
 
 def _domains(config: Config) -> dict[str, Domains]:
