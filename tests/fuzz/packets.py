@@ -6,23 +6,24 @@ internet's wire, no address of the appliance's inside, and what leaves is right 
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
+from collections.abc import Coroutine, MutableMapping
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from appliance.runtime.cards import HOST_MAC
 from tests.fuzz.decode import Decisions
 from tests.fuzz.frames import Frames, Place, pseudo, summed
+from tests.fuzz.kept import Kept
 from tests.fuzz.leaving import ICMPV6, Left, check_sums, read
 from tests.support.appliance_bench import ApplianceBench
 from tests.support.virtual_time import VirtualTimeLoop
 
-LONGEST = 32  # steps of one input
-INPUTS = 128  # of one appliance
 TEXT = """
 version: 1
 nics:
@@ -68,6 +69,8 @@ PLACES = [
 RST = 4
 HOME4, HOME6 = b"\xc0\xa8\x01", ip_address("2001:db8:1::").packed[:8]
 TIMES = (0.0, 0.001, 0.05, 0.3, 1.1, 1.1, 1.1, 6.0)
+MODERATED = 0.0002  # seconds: no interrupt is held back for longer
+OVER = 300.0  # seconds that no flow, no error's budget and no question to a neighbour outlives
 
 
 class Log:
@@ -86,9 +89,16 @@ class Log:
     critical = exception = error
 
 
-def rendered(logger: object, method: str, event: dict[str, object]) -> str:
+def rendered(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
     """Exceptions that were caught, logged and survived are told with what else was to be said."""
     return f"{event} {sys.exc_info()[1]!r}"
+
+
+def at_once(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run one that waits for nothing but its turn."""
+    with suppress(StopIteration):
+        while True:
+            coroutine.send(None)
 
 
 class Site:
@@ -102,9 +112,11 @@ class Site:
         self.file = Path(self.folder.name, "softena.yaml")
         self.file.write_text(TEXTS[0])
         self.bench = ApplianceBench(TEXTS[0], path=self.file)
-        self.inputs = 0
+        self.reloaded = False
         self.loop.run_until_complete(self.bench.__aenter__())
         self.wires = [self.bench.world.wires[name] for name in WIRES]
+        appliance = self.bench.appliance
+        self.programs = [appliance.worker.program(pair) for card in appliance.cards for pair in card.adapter.pairs]
 
     def close(self, failed: BaseException | None = None) -> None:
         self.loop.run_until_complete(self.bench.__aexit__(type(failed) if failed else None, failed, None))
@@ -113,23 +125,68 @@ class Site:
 
     def begin(self, dice: Decisions) -> None:
         self.frames = Frames(dice, PLACES)
+        self.bench.appliance.decider.view.random.seed(0)  # what is chosen by chance is chosen alike
+
+    def step(self, dice: Decisions) -> None:
+        """One thing that happens."""
+        kind = dice.below(16)
+        if kind < 13:
+            nic = dice.choice((0, 0, 0, 1, 1, 2))
+            for _ in range(1 + dice.below(4)):
+                self.receive(nic, self.frames.make(nic))
+            self.pass_time(0.0)
+        elif kind < 15:
+            self.pass_time(dice.choice(TIMES))
+        else:
+            self.disturb(dice)
+            self.loop.run_due()
+
+    def end(self) -> None:
+        """All flows end, and nothing failed on the way."""
+        appliance = self.bench.appliance
+        appliance.restore_target("names", "n1")
+        if self.reloaded:
+            self.reload(TEXTS[0])
+        self.pass_time(OVER)
+        self.bench.check()
+        usage = appliance.worker.usage()
+        assert not usage["used"] + usage["pending"] + usage["denied"], f"flows outlive their timeouts: {usage}"
+        assert not self.log.mistakes, self.log.mistakes[0]
 
     def pass_time(self, seconds: float) -> None:
-        """So many seconds, then until nothing leaves any more; neighbours answer, most often."""
-        self.loop.run_until_complete(asyncio.sleep(seconds))
+        """So many seconds at a stroke, then until neighbours have answered whom they are asked for, most often."""
+        if seconds:
+            self.loop.move(seconds)
+            self.settle()  # as a data thread would, before a watchdog misses completions
+            self.loop.run_due()
         for _ in range(8):
-            self.loop.run_until_complete(asyncio.sleep(0.0002))
+            self.loop.move(MODERATED)
+            self.settle()
             if not sum(self.look(nic) for nic in range(len(WIRES))):
                 break
+
+    def settle(self) -> None:
+        """Cards, program and decisions in turn until nothing is left to do: as the queues' coroutines, without the cost of a loop."""
+        appliance = self.bench.appliance
+        while True:
+            appliance.executor.run_until_idle(self.loop.time())
+            waiting = [work for program in self.programs if any(work := program.take())]
+            for work in waiting:
+                if work.ended:  # their farewells may have to wait for room
+                    self.loop.run_until_complete(appliance.decider.handle(work))
+                else:
+                    at_once(appliance.decider.handle(work))
+            if not waiting:
+                return
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
     def look(self, nic: int) -> int:
-        """How many frames have left a nic. What they are is what may leave there."""
-        frames = self.wires[nic].take()
-        for frame in frames:
+        """What has left a nic may leave there. Returns how much of it a neighbour answers."""
+        answered = 0
+        for frame in self.wires[nic].take():
             if frame[12:14] == b"\x08\x06":
-                self.asked(nic, frame)
+                answered += self.asked(nic, frame)
                 continue
             left = read(frame)
             assert left is not None, "neither IP nor ARP left"
@@ -137,10 +194,10 @@ class Site:
             if not self.frames.damages:
                 check_sums(left)
             if left.kind == 135 and left.protocol == ICMPV6:
-                self.solicited(nic, left)
+                answered += self.solicited(nic, left)
             elif left.sport is not None:
                 self.frames.heard[nic].append(left)
-        return len(frames)
+        return answered
 
     def judge(self, nic: int, left: Left) -> None:
         """Nobody at home is known outside, and no frame leaves for an address that isn't there."""
@@ -161,29 +218,33 @@ class Site:
     def receive(self, nic: int, frame: bytes) -> None:
         self.wires[nic].inject(frame)
 
-    def asked(self, nic: int, frame: bytes) -> None:
-        """An ARP request is answered by whom it asks for."""
+    def asked(self, nic: int, frame: bytes) -> bool:
+        """An ARP request is answered by whom it asks for, if that is a neighbour."""
         place, target = PLACES[nic], frame[38:42]
-        if frame[20:22] == b"\0\1" and target in place.addresses[4][:2]:
+        known = frame[20:22] == b"\0\1" and target in place.addresses[4][:2]
+        if known:
             body = b"\0\1\x08\0\6\4\0\2" + place.neighbour + target + frame[22:28] + frame[28:32]
             self.receive(nic, (frame[6:12] + place.neighbour + b"\x08\x06" + body).ljust(60, b"\0"))
+        return known
 
-    def solicited(self, nic: int, left: Left) -> None:
+    def solicited(self, nic: int, left: Left) -> bool:
+        """The same by neighbour discovery."""
         place, target = PLACES[nic], left.packet[48:64]
-        if target in place.addresses[6] and any(left.source):
+        known = target in place.addresses[6] and any(left.source)
+        if known:
             made = b"\x88\0\0\0\x60\0\0\0" + target + b"\2\1" + place.neighbour
             made = summed(made, 2, pseudo(target, left.source, ICMPV6, len(made)))
             header = b"\x60\0\0\0" + len(made).to_bytes(2, "big") + b"\x3a\xff" + target + left.source
             self.receive(nic, place.mac + place.neighbour + b"\x86\xdd" + header + made)
+        return known
 
     # -- other things that happen --------------------------------------------------------------------------------------
 
     def disturb(self, dice: Decisions) -> None:
         appliance = self.bench.appliance
         match dice.below(16):
-            case 0:  # takes as long as all else
-                self.file.write_text(TEXTS[dice.below(2)])
-                self.loop.run_until_complete(appliance.reload())
+            case 0:
+                self.reload(TEXTS[dice.below(2)])
             case 1 | 2:
                 appliance.drain_target("names", "n1", dice.choice((None, 0.0, 2.0)))
             case 3 | 4:
@@ -192,44 +253,11 @@ class Site:
                 appliance.status()
                 appliance.flows(1 + dice.below(200), dice.number())
 
-
-site: list[Site] = []
-"""The one in use; kept, since an appliance takes much longer to start than an input to run."""
-
-
-def packets(data: bytes) -> None:
-    """Any frames at any time."""
-    if not site:
-        site.append(Site())
-    here, dice = site[0], Decisions(data)
-    here.begin(dice)
-    try:
-        for _ in range(LONGEST):
-            if not dice.more:
-                break
-            step(here, dice)
-        here.pass_time(1.2)
-        here.bench.check()
-        assert not here.log.mistakes, here.log.mistakes[0]
-    except BaseException as error:
-        site.clear()
-        here.close(error)
-        raise
-    here.inputs += 1
-    if here.inputs == INPUTS:
-        site.clear()
-        here.close()
+    def reload(self, text: str) -> None:
+        self.file.write_text(text)
+        self.loop.run_until_complete(self.bench.appliance.reload())
+        self.reloaded = text != TEXTS[0]
 
 
-def step(here: Site, dice: Decisions) -> None:
-    """One thing that happens."""
-    kind = dice.below(16)
-    if kind < 13:
-        nic = dice.choice((0, 0, 0, 1, 1, 2))
-        for _ in range(1 + dice.below(4)):
-            here.receive(nic, here.frames.make(nic))
-        here.pass_time(0.0)
-    elif kind < 15:
-        here.pass_time(dice.choice(TIMES))
-    else:
-        here.disturb(dice)
+packets = Kept(Site, longest=32, inputs=4096)
+"""Any frames at any time."""

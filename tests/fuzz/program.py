@@ -1,20 +1,19 @@
 """The compiled flow program with frames of all kinds, and decisions that come at once, late, wrong, twice or never.
 
 Whether a flow is translated, and how, follows from its tuple alone, so that for each frame that leaves it is known whether it may look
-as it does: no packet of a bound tuple leaves untranslated. One bench serves many inputs, each of which ends all its flows.
+as it does: no packet of a bound tuple leaves untranslated. Each input ends all its flows.
 """
 
 from __future__ import annotations
 
-from appliance.flow.reasons import MEANINGS
+from appliance.flow.reasons import NUMBERS
 from appliance.flow.records import Miss, Tuple5
 from tests.appliance.flow.bench import L4_GOOD, PARTIAL, Bench
 from tests.fuzz.decode import Decisions
 from tests.fuzz.frames import Frames, Place
+from tests.fuzz.kept import Kept
 from tests.fuzz.leaving import Left, check_sums, read
 
-LONGEST = 48  # steps of one input
-INPUTS = 256  # of one bench
 LAN, WAN, OWN = 0, 1, 2
 HIDING = {4: "203.0.113.7", 6: "2001:db8:2::7"}
 SERVER = {4: "192.168.1.20", 6: "2001:db8:1::20"}
@@ -26,7 +25,7 @@ PLACES = [
 WHERE = {int.from_bytes(each, "big"): nic for nic, place in enumerate(PLACES) for v in (4, 6) for each in place.addresses[v]}
 HIDDEN = {v: int.from_bytes(PLACES[OWN].addresses[v][0], "big") for v in (4, 6)}
 INSIDE = {v: int.from_bytes(PLACES[LAN].addresses[v][2], "big") for v in (4, 6)}
-REASONS = (*MEANINGS, *("policy", "rejected", "no-route", "not-a-start") * 10)
+REASONS = (*NUMBERS, *("policy", "rejected", "no-route", "not-a-start") * 10)
 TIMES = (0.0, 0.001, 0.5, 1.1, 29.0, 31.0, 130.0, 8000.0)
 MTUS = (1500, 1500, 1280, 576, 9000)
 ICMP = {4: 1, 6: 58}
@@ -39,7 +38,6 @@ class Site:
 
     def __init__(self) -> None:
         self.bench = Bench()
-        self.inputs = 0
 
     def begin(self, dice: Decisions) -> None:
         self.frames = Frames(dice, PLACES)
@@ -55,6 +53,22 @@ class Site:
             self.bench.worker.set_mtu(nic, 1500)
         self.bench.round()
 
+    def step(self, dice: Decisions) -> None:
+        """One thing that happens, and what leaves then."""
+        kind = dice.below(16)
+        if kind < 9:
+            self.receive(dice)
+            self.answer(dice) if kind < 7 else self.bench.round()
+        elif kind < 11:
+            self.answer(dice)
+        elif kind == 11:
+            self.receive_large(dice)
+        elif kind == 12:
+            self.bench.round(dice.choice(TIMES))
+        else:
+            self.disturb(dice)
+        self.look()
+
     def end(self) -> None:
         """All flows end, and everything is where it was."""
         self.tidy()
@@ -67,6 +81,10 @@ class Site:
         pool, census = self.bench.pool, self.bench.pool.census()
         assert self.bench.worker.counters()["parked"] == census["parked"] == census["burst"] == pool.mistakes == 0, census
         assert sum(census.values()) == pool.count and census["pool"] == pool.free, census
+
+    def close(self, failed: BaseException | None = None) -> None:
+        if failed is None:
+            self.bench.close()
 
     # -- in ------------------------------------------------------------------------------------------------------------
 
@@ -184,43 +202,5 @@ class Site:
         return left.protocol == ICMP[left.version] and (left.protocol, left.source, left.destination, None, None) in self.expected[nic]
 
 
-site: list[Site] = []
-"""The one in use; kept, since a bench takes longer to make than an input to run."""
-
-
-def program(data: bytes) -> None:
-    """Any frames, decisions and times."""
-    if not site:
-        site.append(Site())
-    here, dice = site[0], Decisions(data)
-    here.begin(dice)
-    try:
-        for _ in range(LONGEST):
-            if not dice.more:
-                break
-            step(here, dice)
-            here.look()
-        here.end()
-    except BaseException:
-        site.clear()
-        raise
-    here.inputs += 1
-    if here.inputs == INPUTS:
-        site.clear()
-        here.bench.close()
-
-
-def step(here: Site, dice: Decisions) -> None:
-    """One thing that happens."""
-    kind = dice.below(16)
-    if kind < 9:
-        here.receive(dice)
-        here.answer(dice) if kind < 7 else here.bench.round()
-    elif kind < 11:
-        here.answer(dice)
-    elif kind == 11:
-        here.receive_large(dice)
-    elif kind == 12:
-        here.bench.round(dice.choice(TIMES))
-    else:
-        here.disturb(dice)
+program = Kept(Site, longest=48, inputs=256)
+"""Any frames, decisions and times."""

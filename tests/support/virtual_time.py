@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections.abc import Callable
 from typing import Any
 
 BEGINNING = 1000.0  # not 0, which stands for "never" in places
@@ -24,10 +25,14 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = BEGINNING
+        self.at_rest: Callable[[], None] | None = None  # called instead of a jump
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if ready or timeout == 0:
+            return ready
+        if self.at_rest is not None:
+            self.at_rest()
             return ready
         if timeout is not None:
             self.now += timeout
@@ -48,3 +53,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+    def move(self, seconds: float) -> None:
+        """Move the clock at a stroke, not from timer to timer."""
+        self._jumping.now += seconds
+
+    def run_due(self) -> None:
+        """Run what is due, until nothing is left to do before a later time. Called while the loop doesn't run."""
+        self._jumping.at_rest = self.stop
+        try:
+            self.run_forever()
+        finally:
+            self._jumping.at_rest = None
