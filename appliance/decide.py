@@ -54,7 +54,7 @@ def _decide(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
         return _pass_on(facts, ruleset, view, door, door.address, door.port or dport, None)
     chosen = door.pool.pick(facts, view)
     if chosen is None:
-        return _refuse(Reason.NO_TARGET, door.rule or NO_RULE, service=door.pool.service)
+        return _refuse(Reason.NO_TARGET, door.rule or NO_RULE, service=door.owner)
     return _pass_on(facts, ruleset, view, door, chosen.address, chosen.port, chosen.name)
 
 
@@ -112,7 +112,7 @@ def _pass_on(
 ) -> Decision:
     """Route and judge a flow whose destination is translated."""
     nic, version, protocol, source, _, _, _, icmp_type, *_ = facts
-    service = door.pool.service if door is not None and door.pool is not None else None
+    service = door.owner if door is not None else None
     if destination in ruleset.local_addresses[version]:
         egress, next_hop = SELF, 0
     elif holds(ruleset.outside[version], destination):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -32,12 +33,22 @@ def show_status(status: Mapping[str, Any]) -> None:
     show("nics", NIC_COLUMNS, map(_nic, status["nics"]))
     services = ((each["name"], " ".join(each["listen"]), cookies(each["syn-cookies"])) for each in status["services"])
     show("services", ("service", "listens", "SYN cookies"), services)
+    pressed = ((each["name"], cookies(each["syn-cookies"])) for each in status.get("forwards", ()) if each["syn-cookies"])
+    show("forwards", ("forward", "SYN cookies"), [row for row in pressed if row[1]])
     show("targets", ("service", "target", "address", "weight", "state", "health", "flows"), _targets(status["services"]))
     show("rules", ("rule", "line", *RULE_COLUMNS), map(_rule, status["rules"]))
     show_sets(status["sets"])
-    show("drops", ("reason", "frames"), ((name, f"{frames:,}") for name, frames in status["drops"].items()))
+    show("drops", ("reason", "frames"), ((name, f"{frames:,}") for name, frames in drops(status).items()))
     show("no source port left", ("outside", "refused flows", "episodes", "last"), map(_exhausted, status.get("nat-exhausted", ())))
     show("neighbours", ("nic", "address", "mac", "state"), ((n["nic"], n["address"], n["mac"], n["state"]) for n in status["neighbours"]))
+
+
+def drops(status: Mapping[str, Any]) -> dict[str, int]:
+    """Dropped frames by reason: on their way, of those that were handed over, and by the cards."""
+    found: Counter[str] = Counter(status["drops"])
+    for part in (status.get("handed-over", {}), *status["nics"]):
+        found.update(part.get("drops", {}))
+    return dict(found)
 
 
 def show_rules(rules: Iterable[Mapping[str, Any]], file: str) -> None:

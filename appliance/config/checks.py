@@ -118,6 +118,9 @@ def _limits(config: Config) -> Iterator[Finding]:
         yield from _never_reached(("policy", index, "connections"), rule.connections)
     for name, service in config.services.items():
         yield from _never_reached(("services", name, "protect", "connections"), service.protect.connections)
+    for index, entry in enumerate(config.nat):
+        if isinstance(entry, Forward):
+            yield from _never_reached(("nat", index, "protect", "connections"), entry.protect.connections)
 
 
 def _never_reached(path: Path, mosts: Iterable[Most]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Limits of rules and services: how many flows may begin in a time (`rate`), and be there at once (`connections`).
+"""Limits of rules, forwards and services: how many flows may begin in a time (`rate`), and be there at once (`connections`).
 
     rate: 50/s                                 of all sources together
     rate: [200/s, 10/s per source]             and of each: an IPv4 address, or an IPv6 /64
@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import AfterValidator, PlainValidator
 
 from appliance.config.errors import BadValueError
-from appliance.config.protect import Handshakes
-from appliance.config.values import OneOrMore, scalar
+from appliance.config.section import Section
+from appliance.config.values import OneOrMore, only, scalar
 
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 MOST: Final = 1_000_000
@@ -73,8 +73,10 @@ Rates = Annotated[tuple[Annotated[Rate, PlainValidator(_rate)], ...], AfterValid
 Mosts = Annotated[tuple[Annotated[Most, PlainValidator(_most)], ...], AfterValidator(_once), OneOrMore]
 
 
-class Protect(Handshakes):
-    """What a service takes of new flows."""
+class Protect(Section):
+    """What a service or a forward takes of new flows. `syn_cookies`: whether TCP handshakes are answered by cookies, with nothing
+    remembered until their sender has proven to be there. Under pressure: while there are too many half-open flows."""
 
     new_flows: Rates = ()
     connections: Mosts = ()
+    syn_cookies: Annotated[Literal["under-pressure", "always", "off"], only("under-pressure", "always", "off")] = "under-pressure"

@@ -12,7 +12,7 @@ from appliance.config.section import dashed
 from appliance.config.timeouts import OwnTimeouts, Timeouts
 from appliance.config.words import UDP, ServiceMatch
 
-PROFILES: Final = 255
+PROFILES: Final = 254
 """How many different timeouts the rules, forwards and services of a file may have."""
 
 WELL_KNOWN: Final = 1023

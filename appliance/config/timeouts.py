@@ -55,10 +55,7 @@ class OwnTimeouts(Section):
     on_expiry: OnExpiry | None = None
     refresh: Refresh | None = None
 
-    def over(self, base: Timeouts) -> Timeouts:
-        """These, and those of `base` where nothing is written. Who shortens or lengthens UDP means DNS as well."""
-        own = self.model_dump(exclude_none=True)
-        for key in ("udp_replied", "udp"):
-            if key in own:
-                own.setdefault("dns", own[key])
-        return base.model_copy(update=own)
+    def completed(self) -> OwnTimeouts:
+        """These, and what they imply: who shortens or lengthens UDP means DNS as well."""
+        dns = (each for each in (self.dns, self.udp_replied, self.udp) if each is not None)
+        return self.model_copy(update={"dns": next(dns, None)})

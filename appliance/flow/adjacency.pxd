@@ -12,7 +12,7 @@ from appliance.flow.engine cimport (
 )
 from appliance.flow.parking cimport PARKED_EACH, SHARE_NEIGHBOUR, park, unpark
 from appliance.flow.reasons cimport DROP_NO_NEIGHBOUR, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TX_FULL, DROP_TX_REFUSED
-from appliance.flow.work cimport punt
+from appliance.flow.work cimport drop_telling
 from ena_dev.driver.pair cimport Pair, pair_flush, pair_reap, pair_send
 from ena_dev.driver.rings cimport BURST, Frame, SEND_FULL, SEND_OK
 
@@ -69,6 +69,6 @@ cdef inline void adjacency_set(Engine *engine, uint32_t index, uint8_t nic, cons
         adjacency.epoch += 1
         return
     if state == ADJACENCY_FAILED and unpark(&engine.parking, engine.pool, &adjacency.parked, &frame):
-        punt(engine, &frame, PUNT_NO_NEIGHBOUR, -1, 0)
+        drop_telling(engine, &frame, DROP_NO_NEIGHBOUR, PUNT_NO_NEIGHBOUR, -1, 0)
     while unpark(&engine.parking, engine.pool, &adjacency.parked, &frame):
         egress(engine, index, &frame, now)

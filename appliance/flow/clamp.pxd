@@ -6,7 +6,7 @@ What an end announces in its SYN is what the other may send to it; all of that p
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from appliance.flow.engine cimport Engine, MSS_FITS, Nic, profile_of
+from appliance.flow.engine cimport Engine, MSS_FITS, Nic, mss_of
 from appliance.flow.table cimport Flow
 from appliance.flow.window cimport OPTION_END, OPTION_NOP
 from ena_dev.driver.rings cimport FRAME_PARTIAL, Frame
@@ -30,7 +30,7 @@ cdef inline uint32_t largest_segment(const Engine *engine, const Flow *flow) noe
     cdef const Nic *one = &engine.nics[flow.state.nic_in]
     cdef const Nic *two = &engine.nics[flow.state.nic_out]
     cdef uint32_t fits = min(one.mtu, two.mtu) - TCP_HEADER - (IPV4_HEADER if flow.half[0].key.version == 4 else IPV6_HEADER)
-    cdef uint32_t limit = lower(0, profile_of(engine, flow.state.rule, flow.state.service).mss, fits)
+    cdef uint32_t limit = lower(0, mss_of(engine, &flow.state), fits)
     return lower(lower(limit, one.mss, fits), two.mss, fits)
 
 

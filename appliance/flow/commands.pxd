@@ -19,7 +19,7 @@ from appliance.flow.key cimport Tuple
 from appliance.flow.limits cimport Places
 from appliance.flow.megaflow cimport MEGAFLOW_DENY, MEGAFLOW_PASS
 from appliance.flow.parking cimport unpark
-from appliance.flow.reasons cimport DROP_DELETED, DROP_MISS_FULL
+from appliance.flow.reasons cimport DROP_DELETED, DROP_MISS_FULL, DROP_NO_BUFFER, DROP_NO_NIC, DROP_TX_FULL, DROP_TX_REFUSED
 from appliance.flow.synproxy cimport guarded
 from appliance.flow.table cimport CLASS_FREE, CLASS_PENDING, State, flow_handle
 from appliance.flow.tcp cimport EVENT_SYN, tcp_event_of
@@ -28,7 +28,7 @@ from appliance.flow.wheel cimport wheel_deadline
 from appliance.flow.work cimport lane_of, miss_room, push_miss
 from ena_dev.bus.atomic cimport load_acquire, store_release
 from ena_dev.driver.pool cimport NO_BUFFER, OWNER_BURST, pool_data, pool_give, pool_take
-from ena_dev.driver.rings cimport Frame, SEND_OK
+from ena_dev.driver.rings cimport Frame, SEND_FULL, SEND_OK
 from ena_dev.packet.headers cimport PROTOCOL_TCP
 
 
@@ -142,23 +142,32 @@ cdef inline void apply(Engine *engine, const Command *command, uint64_t now) noe
         flow_end(engine, slot, command.reason)
 
 
+cdef inline void not_emitted(Engine *engine, uint32_t reason) noexcept nogil:
+    """A frame of the control plane's own is lost: nobody has received it, and yet it counts among those that were dropped."""
+    engine.counters.control_dropped += 1
+    engine.counters.made += 1
+    engine.counters.drops[reason] += 1
+
+
 cdef inline void emit(Engine *engine, const Outgoing *item, uint64_t now) noexcept nogil:
     """A frame of the control plane's own."""
     cdef Nic *nic = &engine.nics[item.nic]
     cdef uint32_t buffer = pool_take(engine.pool, OWNER_BURST) if nic.queues else <uint32_t> NO_BUFFER
     cdef Frame frame
+    cdef int result
     if buffer == NO_BUFFER:
-        engine.counters.control_dropped += 1
+        not_emitted(engine, DROP_NO_BUFFER if nic.queues else DROP_NO_NIC)
         return
     memset(&frame, 0, sizeof(Frame))
     frame.data, frame.first, frame.buffers, frame.queue = pool_data(engine.pool, buffer), buffer, 1, item.queue
     frame.length = frame.first_length = item.length
     memcpy(frame.data, item.data, item.length)
     engine.pool.length[buffer] = item.length
-    if send_frame(engine, nic, &frame, now) == SEND_OK:
+    result = send_frame(engine, nic, &frame, now)
+    if result == SEND_OK:
         engine.counters.control_sent += 1
     else:
-        engine.counters.control_dropped += 1
+        not_emitted(engine, DROP_TX_FULL if result == SEND_FULL else DROP_TX_REFUSED)
         pool_give(engine.pool, buffer)
 
 

@@ -13,7 +13,7 @@ from appliance.flow.limits cimport Limits
 from appliance.flow.megaflow cimport Megaflows
 from appliance.flow.parking cimport Parking
 from appliance.flow.reasons cimport DROP_REASONS
-from appliance.flow.table cimport CLASSES, Flow, Table
+from appliance.flow.table cimport CLASSES, Flow, State, Table
 from appliance.flow.tcp cimport TcpTable
 from appliance.flow.wheel cimport Wheel
 from appliance.flow.window cimport Connection
@@ -43,13 +43,15 @@ cdef enum:
 cdef enum:  # Punt.reason
     PUNT_ARP = 0
     PUNT_ND = 1
-    PUNT_TTL = 2
-    PUNT_TOO_BIG = 3
-    PUNT_ICMP_ERROR = 4
-    PUNT_NO_NEIGHBOUR = 5      # maybe translated already, and one hop further
-    PUNT_NO_ROUTE = 6
-    PUNT_REJECTED = 7          # a copy: the frame itself is dropped
-    PUNT_DNS = 8               # translated already, and one hop further
+    PUNT_ICMP_ERROR = 2
+    PUNT_CUT = 3               # more than its way out carries, and may be cut
+    PUNT_DNS = 4               # translated already, and one hop further
+    # copies: the frame itself is dropped, and its sender to be told
+    PUNT_TTL = 5
+    PUNT_TOO_BIG = 6
+    PUNT_NO_NEIGHBOUR = 7      # maybe translated already, and one hop further
+    PUNT_NO_ROUTE = 8
+    PUNT_REJECTED = 9
 
 cdef enum:  # Miss.refused
     REFUSED_NOT = 0            # a new flow
@@ -68,6 +70,9 @@ cdef enum:  # timeouts
 
 cdef enum:
     MSS_FITS = 1               # what the way carries
+
+cdef enum:  # where profiles leave something to others, and yes or no otherwise
+    UNSAID = 2
 
 cdef enum:  # Command.op
     COMMAND_INSTALL = 0
@@ -146,11 +151,11 @@ cdef struct Copied:            # a flow as it was
     Connection connection      # of TCP
     uint32_t slot
 
-cdef struct Profile:           # how the flows that a rule lets through are kept
-    uint64_t timeouts[TIMEOUTS]    # ns
-    uint8_t reset              # TCP: both ends are told when it was idle for too long
-    uint8_t inbound            # replies keep a flow whose source is hidden
-    uint16_t mss               # TCP: the largest segment, MSS_FITS, or 0
+cdef struct Profile:           # how some flows are kept, as far as it says so
+    uint64_t timeouts[TIMEOUTS]    # ns; 0: unsaid
+    uint8_t reset              # TCP: both ends are told when it was idle for too long; UNSAID
+    uint8_t inbound            # replies keep a flow whose source is hidden; UNSAID
+    uint16_t mss               # TCP: the largest segment, MSS_FITS; 0: unsaid
 
 cdef struct Outcome:           # of new flows to a target
     uint32_t answered, refused, silent
@@ -206,9 +211,9 @@ cdef struct Engine:
     Nic nics[NICS]
     Adjacency adjacencies[NEIGHBOURS]
     RuleCount rules[RULES]
-    Profile profiles[PROFILES]     # the first is that of rules that have no other
+    Profile profiles[PROFILES]     # the first says nothing, the next holds for all
     uint8_t profile_of[RULES]
-    uint8_t profile_of_service[RULES]    # of flows whose rule has none
+    uint8_t profile_of_service[RULES]
     uint32_t targets[TARGETS]  # decided flows of each
     Outcome outcomes[TARGETS]
     Service services[TARGETS]
@@ -243,8 +248,45 @@ cdef inline void count_rule(Engine *engine, uint16_t rule, uint16_t audit, uint3
         count_hit(&engine.rules[audit], length, now)
 
 
-cdef inline const Profile *profile_of(const Engine *engine, uint16_t rule, uint16_t service) noexcept nogil:
-    return &engine.profiles[engine.profile_of[rule] if engine.profile_of[rule] else engine.profile_of_service[service]]
+cdef inline const Profile *profile_of(const Engine *engine, const State *state, int n) noexcept nogil:
+    """Who may say how a flow is kept: its rule, its service, and then what holds for all. The first that says something is heard."""
+    return &engine.profiles[engine.profile_of[state.rule] if n == 0 else engine.profile_of_service[state.service] if n == 1 else 1]
+
+
+cdef inline uint64_t timeout_of(const Engine *engine, const State *state, int which) noexcept nogil:
+    cdef uint64_t found = 0
+    cdef int n
+    for n in range(3):
+        found = profile_of(engine, state, n).timeouts[which]
+        if found:
+            break
+    return found
+
+
+cdef inline bint resets(const Engine *engine, const State *state) noexcept nogil:
+    cdef int n
+    for n in range(3):
+        if profile_of(engine, state, n).reset != UNSAID:
+            return profile_of(engine, state, n).reset
+    return False
+
+
+cdef inline bint kept_from_outside(const Engine *engine, const State *state) noexcept nogil:
+    cdef int n
+    for n in range(3):
+        if profile_of(engine, state, n).inbound != UNSAID:
+            return profile_of(engine, state, n).inbound
+    return False
+
+
+cdef inline uint16_t mss_of(const Engine *engine, const State *state) noexcept nogil:
+    cdef uint16_t found = 0
+    cdef int n
+    for n in range(3):
+        found = profile_of(engine, state, n).mss
+        if found:
+            break
+    return found
 
 
 cdef inline void count_flow(Engine *engine, uint16_t rule, uint16_t audit) noexcept nogil:

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from appliance.flow.engine cimport (
     Engine, Lane, TIMEOUT_DNS, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_OPENING, TIMEOUT_UDP,
-    TIMEOUT_UDP_REPLIED, drop, profile_of,
+    TIMEOUT_UDP_REPLIED, drop, resets, timeout_of,
 )
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
 from appliance.flow.outcomes cimport note_expiry
@@ -52,7 +52,7 @@ cdef inline uint64_t flow_due(const Engine *engine, const Flow *flow) noexcept n
         which = TIMEOUT_DNS
     else:
         which = TIMEOUT_UDP_REPLIED if state.cls == CLASS_ESTABLISHED else TIMEOUT_UDP
-    due = state.last_seen + profile_of(engine, state.rule, state.service).timeouts[which]
+    due = state.last_seen + timeout_of(engine, state, which)
     return min(due, state.until) if state.spliced and state.until else due
 
 
@@ -145,7 +145,7 @@ cdef inline bint evict(Engine *engine) noexcept nogil:
 
 cdef inline bint owes_reset(const Engine *engine, const State *state) noexcept nogil:
     """Whether the ends of a flow are told that it was idle for too long. Without an answer there is nobody to tell."""
-    return SYN_RECEIVED <= state.tcp <= CLOSING and state.flags & FLOW_INSTALLED and profile_of(engine, state.rule, state.service).reset
+    return SYN_RECEIVED <= state.tcp <= CLOSING and state.flags & FLOW_INSTALLED and resets(engine, state)
 
 
 cdef inline bint say_goodbye(Engine *engine, uint32_t slot, uint64_t now) noexcept nogil:

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from appliance.flow.begin cimport begin_flow
 from appliance.flow.clamp cimport clamp_mss
 from appliance.flow.classify cimport VERDICT_FLOW, VERDICT_FRAGMENT, VERDICT_PUNT, classify
-from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_TOO_BIG, PUNT_TTL, count_rule, drop, flush_touched
+from appliance.flow.engine cimport Engine, Lane, Nic, PUNT_CUT, PUNT_TOO_BIG, PUNT_TTL, SNAPSHOT, count_rule, drop, flush_touched
 from appliance.flow.flows cimport flow_end
 from appliance.flow.fragments cimport (
     PIECE_CONFLICTS, PIECE_DUPLICATE, Piece, TRAIN_DEAD, TRAIN_FOLLOWS, TRAIN_WAITS, Train, key_of_train, read_piece, train_find, train_note,
@@ -21,7 +21,7 @@ from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
 from appliance.flow.passing cimport pass_frame, track
 from appliance.flow.reasons cimport (
     DROP_DELETED, DROP_FRAGMENT_DUPLICATE, DROP_FRAGMENT_FIRST, DROP_FRAGMENT_FULL, DROP_FRAGMENT_OVERLAP, DROP_FRAGMENT_RANGE,
-    DROP_NOT_A_START, DROP_NOT_OPEN, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_WRONG_NIC,
+    DROP_NOT_A_START, DROP_NOT_OPEN, DROP_NO_NIC, DROP_PARKING_FULL, DROP_TCP_INVALID, DROP_TCP_WINDOW, DROP_TOO_BIG, DROP_TTL, DROP_WRONG_NIC,
 )
 from appliance.flow.relay cimport hear_originator, pass_spliced
 from appliance.flow.splice cimport Splice
@@ -35,7 +35,7 @@ from appliance.flow.tcp cimport (
 )
 from appliance.flow.trains cimport count_data, fragment_passes, train_end, train_kill, train_of, train_park, train_unpark
 from appliance.flow.window cimport WINDOW_PASSES, WINDOW_REFUSES, window_judge
-from appliance.flow.work cimport lane_of, punt, reject
+from appliance.flow.work cimport drop_telling, lane_of, punt, reject
 from ena_dev.driver.pair cimport Pair
 from ena_dev.driver.pool cimport OWNER_PARKED
 from ena_dev.driver.rings cimport BURST, Frame
@@ -51,8 +51,21 @@ cdef inline bint too_big(const Frame *frame, uint32_t mtu) noexcept nogil:
 
 
 cdef inline bint may_be_cut(const Frame *frame) noexcept nogil:
-    """IPv4 without DF: the control plane cuts what is too big."""
-    return frame.parsed.version == 4 and not frame.data[frame.parsed.l3_offset + 6] & 0x40
+    """IPv4 without DF, if the control plane can be handed all of it."""
+    if frame.parsed.version == 6 or frame.data[frame.parsed.l3_offset + 6] & 0x40 or frame.segment:
+        return False
+    return frame.length <= SNAPSHOT and frame.first_length == frame.length
+
+
+cdef inline void end_oversize(Engine *engine, uint32_t ref, Frame *frame, uint32_t mtu, uint64_t now) noexcept nogil:
+    """A packet that its way out doesn't carry: it is handed over to be cut, or its sender is told."""
+    cdef int64_t flow = <int64_t> flow_handle(engine.table, ref >> 1)
+    if not may_be_cut(frame):
+        drop_telling(engine, frame, DROP_TOO_BIG, PUNT_TOO_BIG, flow, mtu)
+        return
+    if frame.parsed.flags & PARSED_FRAGMENT:
+        fragment_passes(engine, ref, frame, now)
+    punt(engine, frame, PUNT_CUT, flow, mtu)
 
 
 cdef inline bint numbers_fit(Engine *engine, uint32_t slot, int direction, Frame *frame, uint8_t *tcp) noexcept nogil:
@@ -106,11 +119,9 @@ cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now)
     if not out.queues:
         drop(engine, frame, DROP_NO_NIC)
     elif state.flags & FLOW_DECREMENT and frame.parsed.ttl <= 1:
-        punt(engine, frame, PUNT_TTL, <int64_t> flow_handle(engine.table, slot), 0)
+        drop_telling(engine, frame, DROP_TTL, PUNT_TTL, <int64_t> flow_handle(engine.table, slot), 0)
     elif too_big(frame, out.mtu):
-        if frame.parsed.flags & PARSED_FRAGMENT and may_be_cut(frame):
-            fragment_passes(engine, ref, frame, now)
-        punt(engine, frame, PUNT_TOO_BIG, <int64_t> flow_handle(engine.table, slot), out.mtu)
+        end_oversize(engine, ref, frame, out.mtu, now)
     elif tcp != TCP_NONE and not numbers_fit(engine, slot, direction, frame, &tcp):
         drop(engine, frame, DROP_TCP_WINDOW)
     else:

@@ -5,7 +5,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from appliance.flow.engine cimport (
-    Command, Engine, PUNT_NO_NEIGHBOUR, PUNT_NO_ROUTE, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_flow, count_rule, drop, profile_of,
+    Command, Engine, PUNT_NO_NEIGHBOUR, PUNT_NO_ROUTE, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_flow, count_rule, drop,
+    kept_from_outside,
 )
 from appliance.flow.flows cimport class_of_tcp, evict, flow_end, flow_reclass, forget_reply, give_back
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
@@ -23,7 +24,7 @@ from appliance.flow.table cimport (
 )
 from appliance.flow.tcp cimport ESTABLISHED, EVENT_SYN, SYN_SENT, tcp_event_of
 from appliance.flow.trains cimport first_lost
-from appliance.flow.work cimport punt, reject
+from appliance.flow.work cimport drop_telling, reject
 from ena_dev.driver.rings cimport Frame
 from ena_dev.packet.headers cimport PARSED_FRAGMENT, PROTOCOL_TCP
 
@@ -87,7 +88,7 @@ cdef inline void settle(Engine *engine, uint32_t slot, const Command *command, P
         state.flags |= FLOW_REWRITE
         rewrite_prepare(&flow.half[0], &flow.half[1])
         rewrite_prepare(&flow.half[1], &flow.half[0])
-    if hides(flow) and flow.half[0].key.protocol != PROTOCOL_TCP and not profile_of(engine, state.rule, state.service).inbound:
+    if hides(flow) and flow.half[0].key.protocol != PROTOCOL_TCP and not kept_from_outside(engine, state):
         state.flags |= FLOW_OUTBOUND
     if flow.half[0].key.protocol == PROTOCOL_TCP:
         state.tcp = SYN_SENT if tcp_event_of(state.tcp_flags) == EVENT_SYN else ESTABLISHED
@@ -124,7 +125,8 @@ cdef inline void drop_denied(Engine *engine, const Command *command, Frame *fram
     if command.flags & FLOW_TELL:
         reject(engine, frame, command.reason)
     elif tell and command.reason in (DROP_NO_ROUTE, DROP_NO_NEIGHBOUR):
-        punt(engine, frame, PUNT_NO_ROUTE if command.reason == DROP_NO_ROUTE else PUNT_NO_NEIGHBOUR, <int64_t> command.flow, 0)
+        drop_telling(engine, frame, command.reason, PUNT_NO_ROUTE if command.reason == DROP_NO_ROUTE else PUNT_NO_NEIGHBOUR,
+                     <int64_t> command.flow, 0)
     else:
         drop(engine, frame, command.reason)
 

@@ -41,7 +41,7 @@ class Worker:
     def read_dns(self, wanted: bool) -> None: ...
     def set_mtu(self, index: int, mtu: int) -> None: ...
     def set_profiles(self, default: Profile, rules: Mapping[int, Profile], services: Mapping[int, Profile]) -> None:
-        """How flows are kept; those of some rules, and of some services where the rule has none. At most 256 different. Takes the barrier.
+        """How flows are kept: by what their rule says, else their service, else `default`. At most 255 different. Takes the barrier.
 
         For new and existing flows: shorter timeouts are noticed within a turn of the wheel, about a minute.
         """
@@ -89,13 +89,13 @@ class Worker:
         alike: int = 0, pool: tuple[int, int] | None = None) -> bool:
         """Decide a pending or live flow: drop its frames, parked ones included, as `reason` (one of `reasons`) for so long.
 
-        The first parked one is punted instead when that is "no-route" or "no-neighbour". With `tell`, and of "rejected", copies of all are.
+        A copy of the first parked one is punted when that is "no-route" or "no-neighbour"; with `tell`, and of "rejected", of all.
         """
     def delete(self, flow: int, reason: str) -> bool:
         """End a flow; its next frame is a miss. Parked frames are dropped as `reason`."""
     def set_adjacency(self, index: int, nic: int, mac: bytes | None) -> bool:
         """Neighbour `index` is at `mac`: frames that wait for it go out. None: it failed, and they and later ones are
-        dropped; the first that waited is punted, as "no-neighbour"."""
+        dropped; a copy of the first that waited is punted, as "no-neighbour"."""
     def clear_adjacency(self, index: int, nic: int) -> bool:
         """Neighbour `index` is incomplete (again): frames wait, at most 8."""
     def send(self, nic: int, frame: bytes, queue: int = 0) -> bool:

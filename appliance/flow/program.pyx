@@ -14,7 +14,7 @@ from appliance.flow.engine cimport (
     ADJACENCY_FAILED, ADJACENCY_INCOMPLETE, ADJACENCY_VALID, COMMAND_ADJACENCY, COMMAND_DELETE, COMMAND_DENY, COMMAND_INSTALL,
     COMMAND_RING, Command, Copied, ENDED_RING, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, Nic, OUTGOING_RING, Outcome,
     Outgoing, PROFILES, PUNT_RING, Profile, RULES, SNAPSHOT, Service, TIMEOUT_DNS, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED,
-    TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, drop,
+    TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, UNSAID, drop,
 )
 from appliance.flow.flows cimport drop_parked
 from appliance.flow.forward cimport burst
@@ -39,7 +39,7 @@ from ena_dev.driver.rings cimport BURST, MAX_RX_BUFFERS, Frame
 from ena_dev.packet.headers cimport PROTOCOL_TCP, PROTOCOL_UDP
 
 from appliance.flow import records
-from appliance.flow.reasons import MEANINGS, NUMBERS
+from appliance.flow.reasons import NUMBERS
 from appliance.flow.tcp import TRANSITIONS
 from appliance.flow.views import CLASS_NAMES
 from ena_dev.errors import UsageError
@@ -72,8 +72,12 @@ cdef int fill_profile(Profile *profile, object given) except -1:
         raise UsageError(f"timeouts are {', '.join(TIMEOUT_NAMES)}, not {', '.join(name for name, _ in given.timeouts)}")
     for name, seconds in given.timeouts:
         profile.timeouts[<int> TIMEOUT_NAMES[name]] = nanoseconds(seconds)
-    profile.reset, profile.inbound, profile.mss = given.reset, given.inbound, small(given.mss, "segment")
+    profile.reset, profile.inbound, profile.mss = said(given.reset), said(given.inbound), small(given.mss, "segment")
     return 0
+
+
+cdef uint8_t said(object value) noexcept:
+    return UNSAID if value is None else 1 if value else 0
 
 
 cdef int choose(Command *command, object pool) except -1:
@@ -200,7 +204,8 @@ cdef class Worker:
         self.engine.cookies.root = self.table.table.secret
         self.engine.cookies.root.k0 ^= 0x636F6F6B696573ULL    # no two uses of a key see each other's hashes
         self.engine.parking.buffer_limit = pool.pool.count // 4
-        fill_profile(&self.engine.profiles[0], records.Profile(tuple(timeouts.items())))
+        fill_profile(&self.engine.profiles[1], records.Profile(tuple(timeouts.items())))
+        self.engine.profiles[0].reset = self.engine.profiles[0].inbound = UNSAID
         self.fill_tcp()
         task_init(&self.engine.task, step, self.engine)
         with executor.held():
@@ -292,7 +297,8 @@ cdef class Worker:
         if profiles == NULL:
             raise MemoryError("no memory for profiles")
         try:
-            kinds = list(dict.fromkeys([default, *rules.values(), *services.values()]))
+            kinds = [records.Profile(tuple((name, 0.0) for name in TIMEOUT_NAMES)), default]
+            kinds += dict.fromkeys(each for each in (*rules.values(), *services.values()) if each not in kinds)
             if len(kinds) > PROFILES:
                 raise UsageError(f"flows can be kept in {PROFILES} different ways, not in {len(kinds)}")
             for number, profile in enumerate(kinds):
@@ -471,7 +477,7 @@ cdef class Worker:
     def counters(self):
         """Totals by name, and drops by reason."""
         cdef int i
-        reasons = tuple(MEANINGS)
+        reasons = tuple(NUMBERS)
         counters = dict(self.engine.counters)
         evicted, drops = counters.pop("evicted"), counters.pop("drops")
         counters["parked"] = self.engine.parking.frames

@@ -1,11 +1,12 @@
-"""Why a frame was dropped: every reason the fast path knows, by the name that counters and logs show.
+"""Why a frame was dropped: the one list of all reasons, by the name that counters and logs show.
 
-A reason's number in compiled code (`reasons.pxd`) is its place in this list.
+A reason's number in compiled code (`reasons.pxd`) is its place in NUMBERS. Frames that the fast path has handed over, and cards, have
+reasons from this list, too.
 """
 
 from typing import Final
 
-MEANINGS: Final[dict[str, str]] = {
+_PASSING: Final = {
     "internal": "what must not happen, happened; please report it",
     # the frame itself
     "bad-checksum": "the card found the IP or transport checksum wrong",
@@ -52,10 +53,33 @@ MEANINGS: Final[dict[str, str]] = {
     "tx-refused": "the egress card can't send such a frame",
     "punt-full": "too many frames wait for the control plane",
     "no-buffer": "no buffer for a frame of the control plane",
+    "ttl": "no hop is left to it; its sender is told, within a rate",
+    "too-big": "more than its way out carries, and may not be cut; its sender is told, within a rate",
+    # handed over
+    "unrelated": "an ICMP error that is malformed, or about no flow that its reporter could know",
+    "not-in-flight": "an ICMP error that quotes TCP which isn't on its way",
+    "neighbour-message": "ARP or neighbour discovery that is malformed, comes from beyond its link, or isn't for a router",
+    "punt-rate": "more ICMP errors, or packets to be cut, than are handled in a second",
+    "not-sent": "the control plane can't send it on: its next hop is silent, or too much waits",
     # who sends, and how much
     "spoofed": "its source isn't behind the nic it came in by: see the zone's `antispoof`",
     "bogon": "a special-purpose address where only the Internet is: see the zone's `bogons`",
     "over-limit": "a limit of its rule or service is reached: `rate`, `connections`, `protect`",
 }
 
-NUMBERS: Final[dict[str, int]] = {name: number for number, name in enumerate(MEANINGS)}
+_CARD: Final = {
+    "card-link-down": "the card's link is down",
+    "card-not-mine": "addressed to another card",
+    "card-malformed": "no Ethernet frame, or a large packet that isn't one",
+    "card-too-long": "beyond the MTU",
+    "card-overrun": "its driver has no buffers for it: it comes faster than frames are handled",
+    "card-offload": "an offload was asked for that doesn't fit it",
+    "card-port-full": "the TAP, or whatever is behind the card, takes no more",
+    "card-port-error": "the TAP, or whatever is behind the card, has refused it",
+    "card-fault": "lost on purpose: see the nic's `faults`",
+    "card-no-memory": "too many frames are delayed: see the nic's `faults`",
+    "card-allowance": "beyond the card's allowances",
+}
+
+MEANINGS: Final[dict[str, str]] = {**_PASSING, **_CARD}
+NUMBERS: Final[dict[str, int]] = {name: number for number, name in enumerate(_PASSING)}

@@ -27,11 +27,11 @@ class Miss(NamedTuple):
 class Punt(NamedTuple):
     """A frame the fast path has no answer to. The frame itself is gone: this is a copy of its beginning."""
 
-    reason: str  # "arp", "nd", "ttl", "too-big", "icmp-error", "no-neighbour", "no-route"
+    reason: str  # handed over: "arp", "nd", "icmp-error", "cut", "dns"; dropped: "ttl", "too-big", "no-neighbour", "no-route", "rejected"
     nic: int  # ingress
     queue: int
     flow: int  # -1: none
-    mtu: int  # "too-big": that of the egress; 0 otherwise
+    mtu: int  # "cut", "too-big": that of the egress; 0 otherwise
     frame: bytes  # the first bytes, at most 1536, as it was received; "no-neighbour": maybe translated, as it would have left
 
 
@@ -80,9 +80,9 @@ class Work(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """How the flows that a rule lets through are kept."""
+    """How the flows of a rule or a service are kept, as far as it says so."""
 
-    timeouts: tuple[tuple[str, float], ...]  # (name, seconds)
-    reset: bool = False  # TCP: both ends are told when it was idle for too long
-    inbound: bool = False  # replies keep a flow that isn't TCP and whose source is hidden
-    mss: int = 0  # TCP: the largest segment that a SYN may announce; 1: what both nics carry, 0: any
+    timeouts: tuple[tuple[str, float], ...]  # (name, seconds); 0.0: unsaid
+    reset: bool | None = None  # TCP: both ends are told when it was idle for too long
+    inbound: bool | None = None  # replies keep a flow that isn't TCP and whose source is hidden
+    mss: int = 0  # TCP: the largest segment that a SYN may announce; 1: what both nics carry, 0: unsaid

@@ -15,12 +15,12 @@ from appliance.flow.window cimport Connection
 from ena_dev.packet.headers cimport PROTOCOL_TCP
 
 from appliance.flow import records
-from appliance.flow.reasons import MEANINGS
+from appliance.flow.reasons import NUMBERS
 from appliance.flow.tcp import State as TcpState
 
-PUNT_NAMES = ("arp", "nd", "ttl", "too-big", "icmp-error", "no-neighbour", "no-route", "rejected", "dns")
+PUNT_NAMES = ("arp", "nd", "icmp-error", "cut", "dns", "ttl", "too-big", "no-neighbour", "no-route", "rejected")
 REFUSED_NAMES = ("", "taken", "table-full")
-REASON_NAMES = tuple(MEANINGS)
+REASON_NAMES = tuple(NUMBERS)
 CLASS_NAMES = {CLASS_PENDING: "pending", CLASS_OPENING: "opening", CLASS_UNREPLIED: "unreplied", CLASS_ESTABLISHED: "established",
                CLASS_CLOSING: "closing", CLASS_DENIED: "denied"}
 TCP_NAMES = {int(state): state.name.lower().replace("_", "-") for state in TcpState}

@@ -72,9 +72,13 @@ cdef inline void punt(Engine *engine, Frame *frame, uint8_t reason, int64_t flow
         pool_give_chain(engine.pool, frame.first)
 
 
-cdef inline void reject(Engine *engine, Frame *frame, uint32_t reason) noexcept nogil:
-    """The end of a frame whose sender is told so. Of the ring, half stays for what others need."""
+cdef inline void drop_telling(Engine *engine, Frame *frame, uint32_t reason, uint8_t what, int64_t flow, uint32_t mtu) noexcept nogil:
+    """The end of a frame whose sender is told so, by Python. What a rule rejects leaves half of the ring to what others need."""
     cdef Lane *lane = lane_of(engine, frame.nic, frame.queue)
     if lane != NULL:
-        push_punt(lane, frame, PUNT_REJECTED, -1, 0, PUNT_RING // 2)
+        push_punt(lane, frame, what, flow, mtu, PUNT_RING // 2 if what == PUNT_REJECTED else PUNT_RING - PUNT_NEIGHBOURS)
     drop(engine, frame, reason)
+
+
+cdef inline void reject(Engine *engine, Frame *frame, uint32_t reason) noexcept nogil:
+    drop_telling(engine, frame, reason, PUNT_REJECTED, -1, 0)

@@ -71,7 +71,7 @@ class Decision(NamedTuple):
     egress: int  # nic index, SELF, or NOWHERE
     next_hop: int  # address to resolve on the egress nic, the destination itself when connected; 0 for SELF
     reply: Tuple5  # the expected reply as it arrives at the appliance; NO_TUPLE when refused
-    service: str | None  # the service that took the flow
+    service: str | None  # the service that took the flow, or "forward NAME"
     target: str | None  # the service's target that was chosen
     reply_hop: int = 0  # address to resolve on the ingress nic for replies; 0 when the flow began at SELF
     liberal: bool = False  # TCP: any sequence numbers may pass

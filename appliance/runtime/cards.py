@@ -13,6 +13,7 @@ from appliance.config.values import mac_of
 from ena_dev.bus.executor import Executor
 from ena_dev.bus.memory import Memory
 from ena_dev.device.interfaces import DataFaults
+from ena_dev.device.io_engine import IoEngine
 from ena_dev.device.model import Device
 from ena_dev.device.personality import Personality
 from ena_dev.device.plugged import PluggedCard
@@ -35,6 +36,10 @@ class Card:
     @property
     def device(self) -> Device:
         return self._plugged.device
+
+    @property
+    def engine(self) -> IoEngine:
+        return self._plugged.engine
 
     @property
     def mac(self) -> bytes:

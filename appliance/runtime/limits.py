@@ -1,14 +1,14 @@
-"""Limits of rules and services: what the file says, told to the data thread; and what that refused for it, told to people."""
+"""Limits of rules, forwards and services: what the file says, told to the data thread; and what that refused for it, told to people."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import structlog
 
-from appliance.config.limits import Most, Rate
-from appliance.config.models import Config
+from appliance.config.limits import Most, Protect, Rate
+from appliance.config.models import Config, Forward
 from appliance.flow.limits import SERVICES, LimitTable
 
 log = structlog.get_logger("limits")
@@ -27,10 +27,19 @@ class Given(NamedTuple):
 
 
 def given(rates: tuple[Rate, ...], mosts: tuple[Most, ...]) -> Given:
-    """A rule's or a service's limits as the data thread takes them."""
+    """The limits of a rule, a forward or a service as the data thread takes them."""
     rate = {each.per_source: (each.flows, each.seconds) for each in rates}
     most = {each.per_source: each.flows for each in mosts}
     return Given(rate.get(False), rate.get(True), most.get(False), most.get(True))
+
+
+def _protected(config: Config) -> Iterator[tuple[str, str, Protect]]:
+    """Who owns flows, what the rule is called that it implies, and what it takes of them."""
+    for service in config.services.values():
+        yield service.name, f"service {service.name}", service.protect
+    for entry in config.nat:
+        if isinstance(entry, Forward):
+            yield f"forward {entry.name}", f"forward {entry.name}", entry.protect
 
 
 class Limits:
@@ -47,17 +56,16 @@ class Limits:
         for rule in config.policy:
             if rule.rate or rule.connections:
                 found[number(rule.name)] = rule.name, given(rule.rate, rule.connections)
-        for service in config.services.values():
-            if service.protect.new_flows or service.protect.connections:
-                limits = given(service.protect.new_flows, service.protect.connections)
-                found[SERVICES + number_of_service(service.name)] = f"service {service.name}", limits
+        for owner, rule_name, protect in _protected(config):
+            if protect.new_flows or protect.connections:
+                found[SERVICES + number_of_service(owner)] = rule_name, given(protect.new_flows, protect.connections)
         for nobody in (0, SERVICES):
             found.pop(nobody, None)
         self._names = {place: name for place, (name, _) in found.items()}
         self._table.configure({place: limits for place, (_, limits) in found.items()})
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """(flows refused, connections) by rule, or by what a service's implied rule is called."""
+        """(flows refused, connections) by rule, or by the rule that a forward or a service implies."""
         return {self._names[number]: counts for number, counts in self._table.counts().items()}
 
     def look(self, now: float) -> None:

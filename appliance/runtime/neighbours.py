@@ -52,6 +52,8 @@ class Neighbourhood:
         self._caches = {4: Neighbours(random), 6: Neighbours(random)}
         self._hops: dict[tuple[int, int], Hop] = {}
         self._waiting: dict[tuple[int, int], deque[bytes]] = {}
+        self.lost = 0
+        """Packets of our own that have waited in vain for their next hop."""
         self._own: Sequence[Interface] = ()
         self._answered: frozenset[Address] = frozenset()
         self._ranges: Mapping[int, Ranges] = {4: (), 6: ()}
@@ -104,7 +106,9 @@ class Neighbourhood:
             return bool(self._send(build.ethernet(mac, self.mac, packet)))
         if not self._caches[version].asking(address) or (key not in self._waiting and len(self._waiting) == MOST_AWAITED):
             return False
-        self._waiting.setdefault(key, deque(maxlen=MOST_WAITING)).append(packet)
+        waiting = self._waiting.setdefault(key, deque(maxlen=MOST_WAITING))
+        self.lost += len(waiting) == MOST_WAITING
+        waiting.append(packet)
         return True
 
     # -- time ----------------------------------------------------------------------------------------------------------
@@ -150,28 +154,31 @@ class Neighbourhood:
 
     # -- what the link says --------------------------------------------------------------------------------------------
 
-    def heard_arp(self, frame: bytes, now: float) -> None:
-        """Take an ARP frame: answer requests for our addresses, learn from answers. Who claims an address of ours is not believed."""
+    def heard_arp(self, frame: bytes, now: float) -> bool:
+        """Take an ARP frame: answer requests for our addresses, learn from answers. Who claims an address of ours is not believed. Whether
+        it was one that a host may act on."""
         said = read_arp(frame)
         if said is None or self._ours(IPv4Address(said.sender)):
-            return
+            return False
         cache, sender, target = self._caches[4], IPv4Address(said.sender), IPv4Address(said.target)
         ours = self._ours(target)
         if not (said.request and ours):
             self._learned(4, said.sender, said.mac, cache.learned(said.sender, said.mac, now, solicited=ours))
-            return
+            return True
         if self._on_link(sender):  # else a probe for a duplicate, or somebody who is lost
             self._learned(4, said.sender, said.mac, cache.asked(said.sender, said.mac, now))
         self._send(build.arp_reply(self.mac, target, said.mac, sender))
+        return True
 
-    def heard_nd(self, frame: bytes, now: float) -> None:
-        """Take a neighbour solicitation or advertisement. The rest of ND does not concern us."""
+    def heard_nd(self, frame: bytes, now: float) -> bool:
+        """Take a neighbour solicitation or advertisement. The rest of ND does not concern us. Whether it was one."""
         said = read_nd(frame)
         if isinstance(said, Solicitation):
             self._solicited(said, now)
         elif said is not None:
             new = self._caches[6].learned(said.target, said.mac, now, solicited=said.solicited, override=said.override)
             self._learned(6, said.target, said.mac, new)
+        return said is not None
 
     def _solicited(self, said: Solicitation, now: float) -> None:
         asked, asker = IPv6Address(said.target), IPv6Address(said.source)
@@ -215,7 +222,7 @@ class Neighbourhood:
             if action.do is not Do.FAIL:
                 self._ask(_address(version, action.address), action.mac)
                 continue
-            self._waiting.pop((version, action.address), None)
+            self.lost += len(self._waiting.pop((version, action.address), ()))
             if (hop := self._hops.get((version, action.address))) is not None:
                 self._adjacencies.lost(hop.number, self.nic, Known.FAILED if action.address in cache else Known.NOTHING)
 

@@ -1,11 +1,15 @@
 """Frames that the compiled path hands over: ARP and ND, packets that a router answers with an ICMP error, ICMP errors about flows.
 
+    handed over, and sent on or dropped for a reason:
     arp, nd                         to the nic's neighbourhood
-    ttl, too-big, no-route          an ICMP error to the sender; IPv4 that may be fragmented is
+    icmp-error                      translated and passed on, if it is about a flow of ours
+    cut                             IPv4 that has to be fragmented
+    dns                             read, for what names stand for
+
+    dropped already, and their senders are to be told:
+    ttl, too-big, no-route          an ICMP error
     no-neighbour                    the same, though the packet may be translated already
     rejected                        the same; to TCP, a RST
-    dns                             read, for what names stand for, and sent on
-    icmp-error                      translated and passed on, if it is about a flow of ours
 
 All but ARP and ND is limited in rate, each kind by itself on each nic, so that no flood of one takes another's share. What can't be sent at
 once is lost: each of these may be lost on any link.
@@ -25,7 +29,7 @@ from appliance.objects.names import NameTable
 from appliance.ruleset import Ruleset
 from appliance.runtime.errors import RateLimit, in_flight, refusal, router_error, translate_error
 from appliance.runtime.neighbours import Neighbourhood
-from appliance.runtime.translate import DONT_FRAGMENT, Ends, address_of, addresses, ends, finish, fragments, rewrite
+from appliance.runtime.translate import Ends, address_of, addresses, ends, finish, fragments, rewrite
 from appliance.sanity import may_report
 from ena_dev.packet import build
 from ena_dev.packet.build import IcmpError
@@ -38,7 +42,7 @@ ANSWERS: Final = {
     "no-neighbour": IcmpError.HOST_UNREACHABLE,
 }
 
-RATES: Final = {"icmp-error": (500.0, 100), "fragment": (2000.0, 64)}
+RATES: Final = {"icmp-error": (500.0, 100), "cut": (2000.0, 64)}
 ANSWER_RATE: Final = 200.0, 50
 """What is handled of each kind, a second and at once, of the frames that come by one nic."""
 
@@ -52,39 +56,55 @@ class Punts:
         self._names = names
         self._worker, self._neighbourhoods, self._host, self._host_mac = worker, neighbourhoods, host, host_mac
         self.ruleset: Ruleset
-        self.ignored: Counter[str] = Counter()
-        """Frames that got no answer, by why."""
+        self.handled = 0
+        """Frames handed over that were heard or sent on."""
+        self.drops: Counter[str] = Counter()
+        """The others, by reason."""
+        self.unanswered: Counter[str] = Counter()
+        """Answers that were not given, by why."""
         self._limits: dict[tuple[int, str], RateLimit] = {}
-        self._handlers: Mapping[str, Callable[[Punt, float], None]] = {
-            "arp": self._arp, "nd": self._nd, "icmp-error": self._icmp_error, "too-big": self._too_big,
-            "no-neighbour": self._no_neighbour, "ttl": self._answer, "no-route": self._answer, "rejected": self._rejected,
-            "dns": self._dns,
+        self._takers: Mapping[str, Callable[[Punt, float], str]] = {
+            "arp": self._arp, "nd": self._nd, "icmp-error": self._icmp_error, "cut": self._cut, "dns": self._dns,
+        }  # fmt: skip
+        self._tellers: Mapping[str, Callable[[Punt, float], None]] = {
+            "ttl": self._answer, "too-big": self._answer, "no-route": self._answer, "no-neighbour": self._no_neighbour,
+            "rejected": self._rejected,
         }  # fmt: skip
 
     def handle(self, punt: Punt, now: float) -> None:
         """Do what is to be done about one frame."""
-        self._handlers[punt.reason](punt, now)
+        taker = self._takers.get(punt.reason)
+        if taker is None:
+            self._tellers[punt.reason](punt, now)
+            return
+        reason = "decision-failed"
+        try:
+            reason = taker(punt, now)
+        finally:
+            if reason:
+                self.drops[reason] += 1
+            else:
+                self.handled += 1
 
-    def _arp(self, punt: Punt, now: float) -> None:
-        if punt.nic != self._host:
-            self._neighbourhoods[punt.nic].heard_arp(punt.frame, now)
+    def _arp(self, punt: Punt, now: float) -> str:
+        heard = punt.nic != self._host and self._neighbourhoods[punt.nic].heard_arp(punt.frame, now)
+        return "" if heard else "neighbour-message"
 
-    def _nd(self, punt: Punt, now: float) -> None:
-        if punt.nic != self._host:
-            self._neighbourhoods[punt.nic].heard_nd(punt.frame, now)
+    def _nd(self, punt: Punt, now: float) -> str:
+        heard = punt.nic != self._host and self._neighbourhoods[punt.nic].heard_nd(punt.frame, now)
+        return "" if heard else "neighbour-message"
 
     # -- errors of our own ---------------------------------------------------------------------------------------------
 
     def _answer(self, punt: Punt, now: float) -> None:
         """Tell the sender, from our address on the nic it is behind."""
-        if self._granted(punt.nic, punt.reason, now):
-            frame = self._error(punt, punt.nic)
-            self._sent(punt.nic, frame)
+        if self._may_answer(punt, now):
+            self._tell(punt.nic, self._error(punt, punt.nic))
 
     def _rejected(self, punt: Punt, now: float) -> None:
         """Tell the sender that a rule denies it. Without an address there, and to the own stack, it is whom it wanted to reach who does."""
-        if self._granted(punt.nic, punt.reason, now):
-            self._sent(punt.nic, refusal(punt.frame, self._reporter(punt, punt.nic)))
+        if self._may_answer(punt, now):
+            self._tell(punt.nic, refusal(punt.frame, self._reporter(punt, punt.nic)))
 
     def _reporter(self, punt: Punt, reporting: int) -> IPv4Address | IPv6Address | None:
         """Our address on a nic, of the punted packet's version."""
@@ -101,27 +121,26 @@ class Punts:
         found = self._flow(punt.frame, reverse=True)
         if found is None:
             self._answer(punt, now)
-        elif self._granted(punt.nic, punt.reason, now):
+        elif self._may_answer(punt, now):
             error = self._error(punt, _other_side(found))
-            if error is not None:
-                self._pass_on(error, _side(found), now)
+            if error is None or self._pass_on(error, _side(found), now):
+                self.unanswered["not-sent"] += 1
 
     # -- errors about flows --------------------------------------------------------------------------------------------
 
-    def _icmp_error(self, punt: Punt, now: float) -> None:
+    def _icmp_error(self, punt: Punt, now: float) -> str:
         if not self._granted(punt.nic, punt.reason, now):
-            return
+            return "punt-rate"
         reason, parsed = parse(punt.frame)
         if punt.nic != self._host and reason is Reason.OK:
             version = parsed["version"]
             reporter, _ = addresses(punt.frame[parsed["l3_offset"] :], version)
             if not may_report(self.ruleset, punt.nic, version, reporter):
-                self.ignored["spoofed"] += 1
-                return
-        self._pass_on(punt.frame, punt.nic, now)
+                return "spoofed"
+        return self._pass_on(punt.frame, punt.nic, now)
 
-    def _pass_on(self, frame: bytes, nic: int, now: float) -> None:
-        """Pass on an ICMP error that came in by `nic`, translated, if it is about a flow that sends there."""
+    def _pass_on(self, frame: bytes, nic: int, now: float) -> str:
+        """Pass on an ICMP error that came in by `nic`, translated, if it is about a flow that sends there. Or why not."""
         towards: list[int] = []
         why = ["unrelated"]
 
@@ -137,21 +156,19 @@ class Punts:
 
         error = translate_error(frame, lookup)
         if error is None:
-            self.ignored[why[-1]] += 1
-        elif error.hops < 1 and towards[0] != self._host:
-            self.ignored["ttl"] += 1  # no error answers an error
-        else:
-            self._route(towards[0], error.version, error.destination, error.packet, now)
+            return why[-1]
+        if error.hops < 1 and towards[0] != self._host:
+            return "ttl"  # no error answers an error
+        return self._route(towards[0], error.version, error.destination, error.packet, now)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
-    def _dns(self, punt: Punt, now: float) -> None:
+    def _dns(self, punt: Punt, now: float) -> str:
         """Learn from a message of DNS, and send it on: its receiver finds the rules in step with it."""
         _, parsed = parse(punt.frame)
         found = self._flow(punt.frame, reverse=True)
         if found is None:
-            self.ignored["unrelated"] += 1
-            return
+            return "deleted"
         version, packet = parsed["version"], finish(punt.frame[parsed["l3_offset"] :][: parsed["l3_length"]], parsed)
         source, destination = addresses(packet, version)
         message = punt.frame[parsed["payload_offset"] : parsed["l3_offset"] + parsed["l3_length"]]
@@ -159,29 +176,26 @@ class Punts:
             self._names.query(punt.flow, message)
         elif self._names is not None:
             self._names.answer(punt.flow, (version, source), message)
-        self._route(_side(found), version, destination, packet, now)
+        return self._route(_side(found), version, destination, packet, now)
 
     # -- packets that don't fit ----------------------------------------------------------------------------------------
 
-    def _too_big(self, punt: Punt, now: float) -> None:
-        """Tell the sender; but IPv4 without DF is for routers to fragment, as long as all of it was handed over."""
-        frame = punt.frame
-        if frame[14] >> 4 == 6 or int.from_bytes(frame[20:22]) & DONT_FRAGMENT or len(frame) < 14 + int.from_bytes(frame[16:18]):
-            self._answer(punt, now)
-        elif self._granted(punt.nic, "fragment", now):
-            self._fragment(punt, now)
-
-    def _fragment(self, punt: Punt, now: float) -> None:
+    def _cut(self, punt: Punt, now: float) -> str:
+        """IPv4 without DF is for routers to fragment."""
+        if not self._granted(punt.nic, punt.reason, now):
+            return "punt-rate"
         _, parsed = parse(punt.frame)
         packet = punt.frame[14 : 14 + parsed["l3_length"]]
         found = self._flow(punt.frame) if parsed["l4_offset"] else self._named(punt.flow, packet)
-        if found is None or found[0].shift:     # two handshakes made it: what it sends is rewritten where frames pass, or not at all
-            return
+        if found is None:
+            return "deleted"
+        if found[0].shift:                      # two handshakes made it: what it sends is rewritten where frames pass, or not at all
+            return "too-big"
         to = _other_ends(found).back
         packet = rewrite(packet if parsed["flags"] & Flag.FRAGMENT else finish(packet, parsed), parsed, to)
         next_hop = self.ruleset.routes.hop_on(_other_side(found), 4, to.destination)
-        for fragment in fragments(packet, punt.mtu):
-            self._to_hop(_other_side(found), 4, next_hop, fragment, now)
+        unsent = [self._to_hop(_other_side(found), 4, next_hop, fragment, now) for fragment in fragments(packet, punt.mtu)]
+        return next(filter(None, unsent), "")
 
     # -- small things --------------------------------------------------------------------------------------------------
 
@@ -204,25 +218,27 @@ class Punts:
     def _granted(self, nic: int, kind: str, now: float) -> bool:
         if (limit := self._limits.get((nic, kind))) is None:
             limit = self._limits[nic, kind] = RateLimit(*RATES.get(kind, ANSWER_RATE))
-        if limit.take(now):
+        return limit.take(now)
+
+    def _may_answer(self, punt: Punt, now: float) -> bool:
+        if self._granted(punt.nic, punt.reason, now):
             return True
-        self.ignored["rate-limit"] += 1
+        self.unanswered["rate-limit"] += 1
         return False
 
-    def _route(self, nic: int, version: int, destination: int, packet: bytes, now: float) -> None:
-        """Send a packet of ours by a nic."""
-        if nic == self._host:
-            self._sent(nic, build.ethernet(self._host_mac, self._host_mac, packet))
-        else:
-            self._to_hop(nic, version, self.ruleset.routes.hop_on(nic, version, destination), packet, now)
+    def _tell(self, nic: int, answer: bytes | None) -> None:
+        """Send an answer of ours, if there is one to be sent."""
+        if answer is None or not self._worker.send(nic, answer):
+            self.unanswered["not-sent"] += 1
 
-    def _to_hop(self, nic: int, version: int, next_hop: int, packet: bytes, now: float) -> None:
-        if not self._neighbourhoods[nic].deliver(version, next_hop, packet, now):
-            self.ignored["not-sent"] += 1
+    def _route(self, nic: int, version: int, destination: int, packet: bytes, now: float) -> str:
+        """Send a packet by a nic. Or why not."""
+        if nic != self._host:
+            return self._to_hop(nic, version, self.ruleset.routes.hop_on(nic, version, destination), packet, now)
+        return "" if self._worker.send(nic, build.ethernet(self._host_mac, self._host_mac, packet)) else "not-sent"
 
-    def _sent(self, nic: int, frame: bytes | None) -> None:
-        if frame is None or not self._worker.send(nic, frame):
-            self.ignored["not-sent"] += 1
+    def _to_hop(self, nic: int, version: int, next_hop: int, packet: bytes, now: float) -> str:
+        return "" if self._neighbourhoods[nic].deliver(version, next_hop, packet, now) else "not-sent"
 
 
 def _side(found: tuple[FlowView, int]) -> int:

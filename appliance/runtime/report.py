@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -10,10 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from appliance.config.models import Config, Listen, Service
+from appliance.config.limits import Protect
+from appliance.config.models import Config, Forward, Listen
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
-from appliance.policy.facts import SELF
+from appliance.policy.facts import SELF, TCP
 from appliance.ranges import Ranges, merged, network_range
 from appliance.ruleset import Ruleset
 from appliance.runtime.cards import Card
@@ -25,6 +27,7 @@ from appliance.runtime.health import HealthChecker
 from appliance.runtime.limits import Limits
 from appliance.runtime.neighbours import Neighbourhood
 from appliance.runtime.targets import Targets
+from ena_dev.abi.admin import Direction
 from ena_dev.driver import ethtool as views
 from ena_dev.errors import UsageError
 
@@ -110,11 +113,13 @@ def status(appliance: Running, now: float) -> dict[str, Any]:
         "uptime": time.time() - appliance.started,
         "nics": [_nic(appliance, card) for card in appliance.cards],
         "services": [_service(appliance, name) for name in appliance.config.services],
+        "forwards": [_forward(appliance, entry) for entry in appliance.config.nat if isinstance(entry, Forward)],
         "flows": appliance.worker.usage(),
         "totals": {name: value for name, value in counters.items() if not name.startswith("drop:")},
         "drops": {name.removeprefix("drop:"): value for name, value in counters.items() if name.startswith("drop:") and value},
         "decisions-failed": appliance.decider.failures,
-        "unanswered": dict(appliance.decider.punts.ignored),
+        "handed-over": _handed_over(appliance),
+        "unanswered": dict(appliance.decider.punts.unanswered),
         "nat-exhausted": appliance.decider.exhaustion.rows(now),
         "bindings": len(appliance.decider.view.bindings),
         "rules": _rules(appliance, now),
@@ -147,7 +152,23 @@ def _nic(appliance: Running, card: Card) -> dict[str, Any]:
         "rx": {"packets": totals.get("rx_cnt", 0), "bytes": totals.get("rx_bytes", 0)},
         "tx": {"packets": totals.get("tx_cnt", 0), "bytes": totals.get("tx_bytes", 0)},
         "counters": totals,
+        "drops": _card_drops(card),
     }
+
+
+def _card_drops(card: Card) -> dict[str, int]:
+    """What a card has dropped in both directions, by reason."""
+    found: Counter[str] = Counter()
+    for direction in Direction:
+        counted = card.engine.counters(direction)
+        found.update({f"card-{name.removeprefix('drop_').replace('_', '-')}": n for name, n in counted.items() if name.startswith("drop_")})
+    return {name: count for name, count in found.items() if count}
+
+
+def _handed_over(appliance: Running) -> dict[str, Any]:
+    """What became of the frames that the compiled path has handed over; the rest of them, and packets of our own, were dropped."""
+    punts, lost = appliance.decider.punts, sum(neighbourhood.lost for neighbourhood in appliance.neighbourhoods.values())
+    return {"handled": punts.handled, "drops": dict(punts.drops + Counter({"no-neighbour": lost}))}
 
 
 def _service(appliance: Running, name: str) -> dict[str, Any]:
@@ -155,15 +176,21 @@ def _service(appliance: Running, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "listen": [_listen(listen) for listen in service.listen],
-        "syn-cookies": _cookies(appliance, service),
+        "syn-cookies": _cookies(appliance, name, service.protect),
         "targets": [target(appliance, name, each.name) for each in service.targets],
     }
 
 
-def _cookies(appliance: Running, service: Service) -> dict[str, Any]:
-    """SYN cookies of a service since the start, and whether new clients get them now."""
-    (sent, accepted, refused), opening, pressed = appliance.worker.service_cookies(appliance.decider.services.number(service.name))
-    mode = service.protect.syn_cookies
+def _forward(appliance: Running, forward: Forward) -> dict[str, Any]:
+    """A port forward; only TCP has cookies."""
+    cookies = _cookies(appliance, f"forward {forward.name}", forward.protect) if forward.protocol == TCP else None
+    return {"name": forward.name, "line": forward.line, "syn-cookies": cookies}
+
+
+def _cookies(appliance: Running, owner: str, protect: Protect) -> dict[str, Any]:
+    """SYN cookies of a service or a forward since the start, and whether new clients get them now."""
+    (sent, accepted, refused), opening, pressed = appliance.worker.service_cookies(appliance.decider.services.number(owner))
+    mode = protect.syn_cookies
     pressed = pressed and mode == "under-pressure"
     return {"mode": mode, "under-pressure": pressed, "half-open": opening, "sent": sent, "accepted": accepted, "refused": refused}
 
@@ -216,6 +243,7 @@ def flows(appliance: Running, limit: int, cursor: int, now: float) -> dict[str, 
 
 def _flow(appliance: Running, flow: FlowView, now: float) -> dict[str, Any]:
     names, services = appliance.decider.rules.names, appliance.decider.services.names
+    owner = services[flow.service]
     return {
         "id": flow.flow,
         "protocol": PROTOCOLS.get(flow.protocol, str(flow.protocol)),
@@ -225,7 +253,8 @@ def _flow(appliance: Running, flow: FlowView, now: float) -> dict[str, Any]:
         "original": _ends(flow, flow.original),
         "reply": _ends(flow, flow.reply) if flow.nic_out >= 0 else None,
         "rule": names[flow.rule],
-        "service": services[flow.service],
+        "service": "" if owner.startswith("forward ") else owner,
+        "forward": owner.removeprefix("forward ") if owner.startswith("forward ") else "",
         "target": services[flow.target].partition("/")[2],
         "generation": flow.generation,
         "packets": list(flow.packets),

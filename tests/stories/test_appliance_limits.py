@@ -92,3 +92,21 @@ async def test_a_service_is_protected_from_each_of_its_clients() -> None:
         assert len(web.received(TCP)) == 8
         [row] = [row for row in o.bench.appliance.status()["rules"] if row["name"] == "service web"]
         assert (row["over-limit"], row["connections"]) == (16, 0)
+
+
+FORWARDED = HIDDEN + """
+  - web: {forward: {on: internet, port: tcp/80, to: 192.168.1.20, protect: {new-flows: 4/s per source, connections: 6}}}
+"""
+
+
+@pytest.mark.parametrize("rule", ["", "\n  - all in: {from: [internet], to: [home], allow: tcp}"])
+async def test_a_forward_is_protected_from_each_of_its_clients_whichever_rule_lets_them_in(rule: str) -> None:
+    async with office(FORWARDED.replace("policy:", "policy:" + rule)) as o:
+        web = o.bench.station("lan", "192.168.1.20")
+        for client in (9, 10):
+            for port in range(2000, 2012):
+                o.server.send(ip(4, f"203.0.113.{client}", "203.0.113.1") / TCP(sport=port, dport=80, flags="S"))
+        await o.bench.settle()
+        assert len(web.received(TCP)) == 6 and o.bench.drops["over-limit"] == 18
+        [row] = [row for row in o.bench.appliance.status()["rules"] if row["name"] == "forward web"]
+        assert (row["over-limit"], row["connections"]) == (18, 6)

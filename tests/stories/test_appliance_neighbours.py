@@ -97,7 +97,7 @@ async def test_a_silent_neighbour_is_asked_for_three_times_and_its_sender_told(v
         expect_unreachable(o, version, sent)
         o.client.send(sent)
         await o.bench.settle()
-        assert o.bench.drops == {"no-neighbour": 1}
+        assert o.bench.drops == {"no-neighbour": 2}
 
 
 def expect_unreachable(o: Office, version: int, sent: Packet) -> None:

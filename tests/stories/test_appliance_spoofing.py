@@ -69,4 +69,4 @@ async def test_an_error_is_believed_from_who_may_be_there_alone(version: int) ->
             await o.bench.settle()
         got = o.client.received(ICMP if version == 4 else ICMPv6DestUnreach)
         assert [packet.src for packet in got] == [SERVER[version]]
-        assert o.bench.appliance.decider.punts.ignored["spoofed"] == 3
+        assert o.bench.appliance.decider.punts.drops["spoofed"] == 3

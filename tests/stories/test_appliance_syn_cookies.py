@@ -79,6 +79,35 @@ async def test_under_a_flood_the_table_stays_free_and_clients_get_through() -> N
         assert o.server.only(TCP)[TCP].seq == THEIRS, "the target itself answers again"
 
 
+TWO_FORWARDS = OFFICE.replace("wan: {", f"wan: {{gateway: {SERVER[4]}, ") + f"""
+nat:
+  - busy: {{forward: {{on: internet, port: tcp/81, to: "{TARGET}:8080"}}}}
+  - calm: {{forward: {{on: internet, port: tcp/82, to: "{TARGET}:8080"}}}}
+  - guarded: {{forward: {{on: internet, port: tcp/83, to: "{TARGET}:8080", protect: {{syn-cookies: always}}}}}}
+  - games: {{forward: {{on: internet, port: udp/84, to: "{TARGET}"}}}}
+limits: {{flows: 1024}}
+"""
+
+
+async def test_each_forward_is_under_the_pressure_of_its_own_clients_alone() -> None:
+    async with office(TWO_FORWARDS) as o:
+        target = o.bench.station("lan", TARGET)
+
+        def syn(port: int, sport: int) -> Packet:
+            return ip(4, SERVER[4], "203.0.113.1") / TCP(sport=sport, dport=port, flags="S", seq=7)
+
+        for sport in range(2000, 2100):
+            o.server.send(syn(81, sport))
+            await o.bench.settle(0.002)
+        o.server.send(syn(82, 2000), syn(83, 2000))
+        await o.bench.settle()
+        told = {row["name"]: row["syn-cookies"] for row in o.bench.appliance.status()["forwards"]}
+        assert len(target.received(TCP)) == 64 + 1 and len(o.server.received(TCP)) == 36 + 1
+        assert {name: row and (row["under-pressure"], row["half-open"], row["sent"]) for name, row in told.items()} == {
+            "busy": (True, 64, 36), "calm": (False, 1, 0), "guarded": (False, 0, 1), "games": None,
+        }  # fmt: skip
+
+
 async def test_a_target_that_is_told_to_leave_resets_both_ends_with_the_numbers_they_know() -> None:
     async with office(guarded("always", "drain: {timeout: 0s}")) as o:
         target = o.bench.station("lan", TARGET)

@@ -89,3 +89,38 @@ async def test_a_service_has_its_own() -> None:
         await o.bench.settle(302.0)
         [here], [_] = resets(o.client), resets(o.server)
         assert (here.src, here[TCP].seq) == ("203.0.113.1", 901)
+
+
+FORWARD = OFFICE.replace("policy:", "policy:\n  - in: {from: [internet], to: [home], allow: [tcp, udp], timeouts: {udp: 40s}}") + """
+timeouts: {udp: 3m}
+nat:
+  - games: {forward: {on: internet, port: udp/700, to: 192.168.1.9:7, timeouts: {udp: 10s, udp-replied: 20s}}}
+  - shell: {forward: {on: internet, port: tcp/700, to: 192.168.1.9:80, timeouts: {tcp-opening: 77s}, mss-clamp: 1000}}
+services:
+  names:
+    listen: [203.0.113.1:701/udp]
+    targets: [{name: only, address: 192.168.1.9:7}]
+    timeouts: {udp: 30s, udp-replied: 50s}
+"""
+
+
+async def test_a_forward_and_a_service_keep_flows_as_they_say_whichever_rule_lets_them_through() -> None:
+    async with office(FORWARD) as o:
+        outside = ip(4, SERVER[4], "203.0.113.1")
+        for port in (700, 701):
+            o.server.send(outside / UDP(sport=5000, dport=port) / b"?")
+        o.server.send(outside / TCP(sport=5000, dport=700, flags="S", options=[("MSS", 1460)]))
+        await o.bench.settle()
+        assert {str(flow["rule"]) for flow in o.bench.flows} == {"in"}
+        assert remaining(o, 701) == 40  # what the rule says comes first
+        asked = o.client.received()
+        for packet in asked:
+            if packet.haslayer(UDP):
+                o.client.send(ip(4, packet.dst, packet.src) / UDP(sport=7, dport=packet[UDP].sport) / b"!")
+        [opening] = [packet for packet in asked if packet.haslayer(TCP)]
+        assert dict(opening[TCP].options)["MSS"] == 1000
+        await o.bench.settle()
+        flows: list[Any] = list(o.bench.flows)
+        left = {(flow["protocol"], flow["forward"], flow["service"]): round(flow["expires"]) for flow in flows}
+        # what it doesn't say is the forward's or the service's
+        assert left == {("udp", "games", ""): 20, ("udp", "", "names"): 50, ("tcp", "shell", ""): 77}

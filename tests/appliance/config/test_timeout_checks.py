@@ -55,13 +55,12 @@ def test_defaults_need_no_warning() -> None:
     assert warned(f"timeouts: {{{', '.join(f'{key}: {value:g}s' for key, value in timers.items())}}}") == []
 
 
-def test_what_a_rule_leaves_out_is_the_files_and_short_udp_means_dns_as_well() -> None:
-    base = Timeouts(udp=200.0, on_expiry="reset")
-    assert OwnTimeouts().over(base) == base
-    assert OwnTimeouts(udp=10.0).over(base) == base.model_copy(update={"udp": 10.0, "dns": 10.0})
-    assert OwnTimeouts(udp=10.0, udp_replied=20.0).over(base).dns == 20.0
-    assert OwnTimeouts(udp=10.0, dns=5.0).over(base).dns == 5.0
-    assert OwnTimeouts(on_expiry="forget").over(base).on_expiry == "forget"
+def test_short_udp_means_dns_as_well() -> None:
+    assert OwnTimeouts().completed() == OwnTimeouts()
+    assert OwnTimeouts(udp=10.0).completed() == OwnTimeouts(udp=10.0, dns=10.0)
+    assert OwnTimeouts(udp=10.0, udp_replied=20.0).completed().dns == 20.0
+    assert OwnTimeouts(udp=10.0, dns=5.0).completed().dns == 5.0
+    assert OwnTimeouts(on_expiry="forget").completed() == OwnTimeouts(on_expiry="forget")
 
 
 def test_there_are_not_more_kinds_of_timeouts_than_the_data_path_has_room_for() -> None:

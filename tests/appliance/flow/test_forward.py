@@ -130,7 +130,7 @@ def test_the_last_hop_is_punted_as_it_came(bench: Bench) -> None:
     bench.receive(0, packet)
     [punt] = bench.punts()
     assert (punt.reason, punt.flow, punt.nic) == ("ttl", miss.flow, 0)
-    assert punt.frame == bench.frame(0, packet)
+    assert punt.frame == bench.frame(0, packet) and bench.drops() == {"ttl": 1}
 
 
 def test_traffic_of_the_appliance_itself_keeps_its_hops(bench: Bench) -> None:
@@ -144,7 +144,7 @@ def test_what_the_egress_cannot_carry_is_punted_with_its_mtu(bench: Bench) -> No
     miss = bench.open(0, IP(**V4) / UDP(sport=4000, dport=53))
     bench.receive(0, IP(**V4, flags="DF") / UDP(sport=4000, dport=53) / bytes(1373))
     [punt] = bench.punts()
-    assert (punt.reason, punt.mtu, punt.flow) == ("too-big", 1400, miss.flow)
+    assert (punt.reason, punt.mtu, punt.flow) == ("too-big", 1400, miss.flow) and bench.drops() == {"too-big": 1}
     bench.receive(0, IP(**V4, flags="DF") / UDP(sport=4000, dport=53) / bytes(1372))
     assert [len(sent.data) for sent in bench.sent(1)] == [14 + 28, 14 + 1400]
 

@@ -411,6 +411,7 @@ def test_each_fragment_needs_a_hop(bench: Bench, version: int) -> None:
             del piece.chksum
     bench.receive(0, *pieces)
     assert len(bench.sent(1)) == 1 and [punt.reason for punt in bench.punts()] == ["ttl"] * 4
+    assert bench.drops() == {"ttl": 4}
 
 
 def test_what_is_too_big_but_may_be_cut_leads_the_others_all_the_same() -> None:
@@ -419,7 +420,7 @@ def test_what_is_too_big_but_may_be_cut_leads_the_others_all_the_same() -> None:
     [miss] = bench.misses()
     bench.allow(miss, tuple5(V4["dst"], OWN[4], 53, 50001))
     punts = bench.punts()
-    assert [punt.reason for punt in punts] == ["too-big"] * 4 and {punt.flow for punt in punts} == {miss.flow}
+    assert [punt.reason for punt in punts] == ["cut"] * 4 and {punt.flow for punt in punts} == {miss.flow}
     [last] = sent(bench)
     assert last.id == IP(punts[0].frame[14:]).id != 0x77
     bench.close()

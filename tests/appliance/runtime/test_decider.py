@@ -70,7 +70,6 @@ class Broken:
     """Punts that can't be handled."""
 
     ruleset: Any
-    ignored: Any = None
 
     def handle(self, punt: Punt, now: float) -> None:
         raise RuntimeError("a bug")

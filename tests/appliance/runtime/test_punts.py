@@ -52,7 +52,7 @@ def punt(reason: str, nic: int = 0) -> Punt:
 def test_a_flood_takes_its_own_share_and_none_of_other_errors_or_other_nics(punts: Punts, link: Link) -> None:
     for _ in range(FLOOD):
         punts.handle(punt("ttl"), 1.0)
-    assert len(link.sent) == ANSWER_RATE[1] and punts.ignored["rate-limit"] == FLOOD - ANSWER_RATE[1]
+    assert len(link.sent) == ANSWER_RATE[1] and punts.unanswered["rate-limit"] == FLOOD - ANSWER_RATE[1]
     punts.handle(punt("too-big"), 1.0)
     assert (link.of(0)[-1].type, link.of(0)[-1].code, link.of(0)[-1].nexthopmtu) == (3, 4, 576)
     punts.handle(punt("ttl", nic=1), 1.0)
