@@ -71,16 +71,20 @@ def run(
 
 @app.command()
 def check(file: File, as_json: AsJson = False) -> None:
-    """Say every mistake in FILE, or that there is none. Changes nothing."""
+    """Say every mistake in FILE and in the lists that it names, or that there is none. Changes nothing."""
     from appliance.config.errors import ConfigError, Mistake
     from appliance.config.loader import load
+    from appliance.objects.sets import examine
 
     mistakes: list[Mistake] = []
-    warnings: tuple[Mistake, ...] = ()
+    warnings: list[Mistake] = []
     summary = ""
     try:
         config = load(file)
-        warnings = config.warnings
+        mistakes, doubtful = examine(config, str(file))
+        warnings = [*config.warnings, *doubtful]
+        if mistakes:
+            raise ConfigError(mistakes)
         sizes = {"nics": config.nics, "rules": config.policy, "translations": config.nat, "services": config.services}
         summary = f"{file}: ok, " + ", ".join(f"{len(part)} {name}" for name, part in sizes.items())
     except ConfigError as error:

@@ -1,6 +1,7 @@
 """The sets of a configuration: what is in their files, looked at now and then. A list that is missing, malformed or too large leaves the
 last good one in force, and no other rule waits for it.
 
+    examine(config)   what is wrong with the lists that a configuration names, for who checks it
     prepare(config)   before a configuration is compiled: read what is new in it. ConfigError: the first reading of a list failed
     extents()         what to compile with
     look(now)         read what has changed; whether rules have to be compiled anew
@@ -19,7 +20,7 @@ from typing import Any, Final
 
 import structlog
 
-from appliance.config.errors import ConfigError, Mistake
+from appliance.config.errors import ConfigError, Mistake, quoted
 from appliance.config.models import Config
 from appliance.config.objects import FileSet
 from appliance.objects.lists import List, ListError, Unreadable, Version, read_list, version_of
@@ -47,6 +48,24 @@ class _Set:
     @property
     def extent(self) -> Extent:
         return EMPTY if self.list is None or self.stale else self.list.extent
+
+
+def examine(config: Config, file: str) -> tuple[list[Mistake], list[Mistake]]:
+    """Mistakes and warnings about the lists that a configuration would start with; `file` is what it is called itself. What the appliance
+    would start without is a warning."""
+    found: tuple[list[Mistake], list[Mistake]] = [], []
+    for name, wanted in config.objects.items():
+        if not isinstance(wanted, FileSet):
+            continue
+        try:
+            read_list(Path(wanted.file), wanted.max)
+        except ListError as error:
+            what = f'object "{name}": {error.what}'
+            mistake = Mistake(wanted.file, error.line, 1, what, error.found, error.hint)
+            if not error.line:                  # it isn't in the list, but about the list
+                mistake = Mistake(file, max(wanted.line, 1), 1, what, f"{quoted(wanted.file)} ({error.found})", error.hint)
+            found[wanted.missing != "refuse"].append(mistake)
+    return found
 
 
 class Sets:

@@ -131,6 +131,36 @@ def test_check_warns_without_failing(softena: Program, file: Path) -> None:
     assert "(warning)" in done.stderr
 
 
+def with_list(path: Path, more: str = "") -> str:
+    return GOOD + f"objects:\n  bad: {{file: {path}{more}}}\n"
+
+
+def test_check_reads_the_lists_of_sets_and_names_the_line_that_is_wrong(softena: Program, file: Path, tmp_path: Path) -> None:
+    addresses = tmp_path / "drop.txt"
+    file.write_text(with_list(addresses))
+    addresses.write_text("# published\n192.0.2.0/24\n2001:db8::-2001:db8::f\n")
+    assert softena("check", file).returncode == 0
+    addresses.write_text("192.0.2.0/24\n\n192.0.2.300\n")
+    done = softena("check", file)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == (
+        f'{addresses}:3:1: object "bad": not an address or network, found `192.0.2.300`, write one such as 192.0.2.0/24 a line, '
+        "comments behind #"
+    )
+    assert done.stderr.splitlines()[1] == "1 mistake. Nothing was changed."
+
+
+def test_check_names_where_a_list_is_asked_for_that_is_not_there(softena: Program, file: Path, tmp_path: Path) -> None:
+    file.write_text(with_list(tmp_path / "none.txt"))
+    done = softena("check", file)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f'{file}:{len(GOOD.splitlines()) + 2}:1: object "bad": list can\'t be read, found `')
+    assert "no such file or directory" in done.stderr
+    file.write_text(with_list(tmp_path / "none.txt", ", missing: empty"))
+    done = softena("check", file)
+    assert done.returncode == 0 and "no such file or directory" in done.stderr and "(warning)" in done.stderr
+
+
 def test_a_file_that_is_not_there_is_one_clear_line(softena: Program, tmp_path: Path) -> None:
     done = softena("check", tmp_path / "none.yaml")
     assert done.returncode == 2
