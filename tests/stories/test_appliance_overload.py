@@ -3,6 +3,8 @@
 import pytest
 from scapy.layers.inet import TCP, UDP
 
+from appliance.config.errors import ConfigError
+from appliance.config.loader import loads
 from ena_dev.packet import build
 from tests.support.office import CLIENT, HIDDEN, LAN, OFFICE, SERVER, WAN, Office, back, ip, office
 
@@ -143,3 +145,34 @@ async def test_with_a_table_full_of_any_kind_ssh_opens_and_health_checks_are_mad
         assert len(o.server.received(TCP)) == 12
         assert len(own.received(TCP)) >= 2
         assert o.bench.appliance.status()["flows"]["used"] <= usage["limit"]
+
+
+@pytest.mark.parametrize("written", ["", "exceptions: {overload: drop}\n"])
+async def test_while_decisions_lag_new_flows_are_dropped_in_silence_and_later_ones_are_decided(written: str) -> None:
+    """Python is away for three seconds: what nobody decides within one is given up, and nobody is told."""
+    async with office(HIDDEN + written) as o:
+        await o.open_udp(4)
+        appliance, before = o.bench.appliance, o.bench.counters
+        now, came = appliance._loop.time(), 0
+        for second in range(4):
+            while came < 1500 * (second + 1) and (more := flood(o, 100, came)):
+                came += more
+                appliance.executor.run_until_idle(now + second)
+            o.client.send(ip(4, CLIENT[4], SERVER[4]) / UDP(sport=5000, dport=7) / bytes([second]))
+            appliance.executor.run_until_idle(now + second)
+        drops = o.bench.drops
+        assert set(drops) == {"miss-full", "undecided"} and drops["miss-full"] + drops["undecided"] > came // 2
+        await o.bench.settle(5.0)
+        after, known = o.bench.counters, [packet[UDP].payload.load for packet in o.server.received() if packet[UDP].dport == 7]
+        assert known == [bytes([second]) for second in range(4)], "a known flow has noticed it"
+        assert o.client.received() == [] and appliance.status()["unanswered"] == {}
+        assert set(o.bench.drops) <= {"miss-full", "pending-full", "parking-full", "undecided"}
+        assert after["sent"] - before["sent"] + sum(o.bench.drops.values()) == came + 4
+        o.client.send(ip(4, CLIENT[4], SERVER[4]) / UDP(sport=999, dport=9) / b"later")
+        await o.bench.settle()
+        assert o.server.only(UDP).payload.load == b"later"
+
+
+def test_nothing_else_can_be_chosen_for_overload() -> None:
+    with pytest.raises(ConfigError, match=r"overload.*drop"):
+        loads(OFFICE + "exceptions: {overload: pass}\n")
