@@ -112,6 +112,8 @@ def _leniency(config: Config) -> Iterator[Finding]:
 def _limits(config: Config) -> Iterator[Finding]:
     """Limits of rules that let nothing begin, and bounds of one source that all together never reach."""
     for index, rule in enumerate(config.policy):
+        if not (rule.rate or rule.connections):
+            continue
         for key in ("rate", "connections"):
             if getattr(rule, key) and (rule.audit or rule.verdict != "allow"):
                 yield Finding(("policy", index, key), "only a rule that lets flows begin can have it", "remove it")

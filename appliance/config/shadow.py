@@ -30,6 +30,8 @@ KIND = 1 << 129
 EVERY_ADDRESS: Ranges = ((4 * KIND, 4 * KIND + 2**32 - 1), (6 * KIND, 6 * KIND + 2**128 - 1))
 EVERY_SERVICE: Ranges = ((0, 256 * KIND - 1),)
 
+WRITTEN = (IPv4Network, IPv6Network, Span)
+
 View = Callable[[Rule], Ranges]
 """What a rule is about in one dimension: zones that flows come from or go to, sources, destinations, services."""
 
@@ -144,7 +146,7 @@ def _addresses(places: Sequence[Place]) -> Ranges:
         return EVERY_ADDRESS
     ranges = []
     for place in places:
-        if isinstance(place, IPv4Network | IPv6Network | Span):
+        if isinstance(place, WRITTEN):
             first, last = network_range(place)
             ranges.append((place.version * KIND + first, place.version * KIND + last))
         elif isinstance(place, Extent):

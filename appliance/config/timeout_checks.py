@@ -41,7 +41,8 @@ def check(config: Config) -> Iterator[Finding]:
     """Findings about the timeouts of the file, and about each rule's, forward's and service's own."""
     yield from _short(("timeouts",), config.timeouts, ())
     for index, rule in enumerate(config.policy):
-        yield from _short(("policy", index, "timeouts"), rule.timeouts, _well_known(rule.services))
+        if rule.timeouts.model_fields_set:  # of ten thousand rules a few have their own
+            yield from _short(("policy", index, "timeouts"), rule.timeouts, _well_known(rule.services))
     for index, entry in enumerate(config.nat):
         if isinstance(entry, Forward):
             yield from _short(("nat", index, "timeouts"), entry.timeouts, _well_known([ServiceMatch(entry.protocol, entry.ports)]))
@@ -76,7 +77,8 @@ def _too_many(config: Config) -> Iterator[Finding]:
     owners += [(("services", service.name), service) for service in config.services.values()]
     seen: set[tuple[object, ...]] = set()
     for path, own in owners:
-        seen.add((own.mss_clamp, *own.timeouts.model_dump().values()))
+        has_own = own.mss_clamp or own.timeouts.model_fields_set
+        seen.add((own.mss_clamp, *own.timeouts.model_dump().values()) if has_own else ())
         if len(seen) > PROFILES:
             yield Finding((*path, "timeouts"), "too many different timeouts", f"use at most {PROFILES}, each as often as you like")
             return
