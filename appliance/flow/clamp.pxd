@@ -7,15 +7,14 @@ What an end announces in its SYN is what the other may send to it; all of that p
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from appliance.flow.engine cimport Engine, MSS_FITS, Nic, mss_of
+from appliance.flow.options cimport OPTION_MSS, option_from
 from appliance.flow.table cimport Flow
-from appliance.flow.window cimport OPTION_END, OPTION_NOP
 from ena_dev.driver.rings cimport FRAME_PARTIAL, Frame
 from ena_dev.packet.checksum cimport checksum_apply, checksum_delta16, load_native16, store_native16
 from ena_dev.packet.headers cimport IPV4_HEADER, IPV6_HEADER, TCP_HEADER, load_be16, store_be16
 
 
 cdef enum:
-    OPTION_MSS = 2
     TCP_CHECKSUM = 16          # offset
 
 
@@ -52,15 +51,9 @@ cdef inline void clamp_mss(const Engine *engine, const Flow *flow, Frame *frame)
     cdef uint32_t limit = largest_segment(engine, flow)
     if limit == 0:
         return
-    while at < header:
-        if tcp[at] == OPTION_NOP:
-            at += 1
-            continue
-        if tcp[at] == OPTION_END or at + 2 > header:
-            return
-        size = tcp[at + 1]
-        if size < 2 or size > header - at:
-            return
+    size = option_from(tcp, header, &at)
+    while size:
         if tcp[at] == OPTION_MSS and size == 4 and load_be16(tcp + at + 2) > limit:
             announce(tcp, at, <uint16_t> limit, frame.flags & FRAME_PARTIAL)
         at += size
+        size = option_from(tcp, header, &at)

@@ -45,7 +45,7 @@ cdef inline void map_ipv4(uint8_t *out, const uint8_t *address) noexcept nogil:
 
 
 cdef inline void key_of_frame(Tuple *key, const uint8_t *data, const Parsed *parsed) noexcept nogil:
-    """The key of a frame that parsed well and isn't a fragment. `data`: the Ethernet header."""
+    """The key of a frame that parsed well and has its transport header: no fragment but the first. `data`: the Ethernet header."""
     cdef const uint8_t *l3 = data + parsed.l3_offset
     if parsed.version == 4:
         map_ipv4(key.source, l3 + 12)

@@ -10,11 +10,12 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from appliance.flow.adjacency cimport egress
 from appliance.flow.clamp cimport largest_segment
-from appliance.flow.engine cimport Engine
+from appliance.flow.engine cimport Engine, count_rule, drop
 from appliance.flow.flows cimport flow_arm
 from appliance.flow.key cimport Tuple
 from appliance.flow.passing cimport pass_frame, track
 from appliance.flow.proxy cimport PROXY_MOST
+from appliance.flow.reasons cimport DROP_TX_REFUSED
 from appliance.flow.segments cimport Saying, hear_options, make, remake, say, say_again, turn
 from appliance.flow.splice cimport (
     OUR_SCALE, SPLICE_COOKIE, SPLICE_HEARD, SPLICE_OPEN, SPLICE_PROXY, SPLICE_TOLD, Splice, UNSCALED, rescaled, splice_frame,
@@ -95,9 +96,12 @@ cdef inline void connected(Engine *engine, uint32_t slot, Frame *frame, uint64_t
         pass_frame(engine, slot << 1, &made, now)
     turn(&back, &flow.half[0].key)
     say(&says, TCP_ACK, splice.ours + 1, splice.first, window)
-    remake(engine.pool, frame, &back, &says)
+    if not remake(engine.pool, frame, &back, &says):
+        drop(engine, frame, DROP_TX_REFUSED)
+        return
     flow.half[1].packets += 1
     flow.half[1].bytes += frame.length
+    count_rule(engine, flow.state.rule, flow.state.audit, frame.length, now)
     egress(engine, flow.half[1].adjacency, frame, now)
 
 
@@ -107,8 +111,10 @@ cdef inline void disown(Engine *engine, Frame *frame, const Tuple *key, uint64_t
     cdef Tuple back
     turn(&back, key)
     say(&says, TCP_RST, load_be32(frame.data + frame.parsed.l4_offset + 8), 0, 0)
-    remake(engine.pool, frame, &back, &says)
-    bounce(engine, frame, now)
+    if remake(engine.pool, frame, &back, &says):
+        bounce(engine, frame, now)
+    else:
+        drop(engine, frame, DROP_TX_REFUSED)
 
 
 cdef inline void pass_spliced(Engine *engine, uint32_t ref, Frame *frame, uint64_t now) noexcept nogil:

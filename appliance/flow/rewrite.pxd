@@ -2,8 +2,9 @@
 """Address and port translation by deltas computed once, TTL and hop limit. Header-only, compiled into each user.
 
 What a packet becomes is the other direction's key, reversed. Checksums move by what was added to their sum (RFC 1624): the IPv4
-header by the addresses, TCP, UDP and ICMPv6 by addresses and ports, ICMP by the identifier alone. A partial field holds the sum
-of the pseudo header, so only the addresses belong in it. A UDP datagram without a checksum stays without.
+header by the addresses, TCP, UDP and ICMPv6 by addresses and ports, ICMP by the identifier alone: it is an echo, for nothing else of ICMP
+begins a flow. A partial field holds the sum of the pseudo header, so only the addresses belong in it. A UDP datagram without a checksum
+stays without.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
@@ -76,7 +77,7 @@ cdef inline void rewrite_field(uint8_t *field, const Half *half, const Frame *fr
 
 
 cdef inline void rewrite_tuple(Frame *frame, const Half *half, const Half *other) noexcept nogil:
-    """Translate a whole packet, which parsed well and isn't a fragment, from the key of `half`."""
+    """Translate a packet that parsed well from the key of `half`; of a later fragment (PROTOCOL_FRAGMENT) the addresses alone."""
     cdef const Parsed *parsed = &frame.parsed
     cdef const Tuple *reply = &other.key
     cdef uint8_t *l3 = frame.data + parsed.l3_offset

@@ -8,7 +8,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from appliance.flow.key cimport Tuple
-from appliance.flow.splice cimport UNSCALED
+from appliance.flow.options cimport OPTION_MSS, OPTION_NOP, OPTION_SACK_PERMITTED, OPTION_SCALE, option_from
+from appliance.flow.splice cimport MOST_SCALE, UNSCALED
 from ena_dev.driver.pool cimport NO_BUFFER, OWNER_BURST, Pool, pool_data, pool_give_chain, pool_take
 from ena_dev.driver.rings cimport Frame
 from ena_dev.packet.checksum cimport checksum_finish, checksum_pseudo_v4, checksum_pseudo_v6, checksum_sum, store_native16
@@ -46,24 +47,17 @@ cdef inline void say(Saying *says, uint8_t flags, uint32_t seq, uint32_t ack, ui
 cdef inline void hear_options(const Frame *frame, Saying *heard) noexcept nogil:
     """MSS, window scale and SACK of a SYN that parsed well. What is malformed ends the reading; without MSS it is 536 or 1220."""
     cdef const uint8_t *tcp = frame.data + frame.parsed.l4_offset
-    cdef uint32_t at = TCP_HEADER, size, header = frame.parsed.payload_offset - frame.parsed.l4_offset
+    cdef uint32_t header = frame.parsed.payload_offset - frame.parsed.l4_offset, at = TCP_HEADER, size = option_from(tcp, header, &at)
     heard.mss, heard.scale, heard.sack = 536 if frame.parsed.version == 4 else 1220, UNSCALED, 0
-    while at < header:
-        if tcp[at] == 1:
-            at += 1
-            continue
-        if tcp[at] == 0 or at + 2 > header:
-            return
-        size = tcp[at + 1]
-        if size < 2 or at + size > header:
-            return
-        if tcp[at] == 2 and size == 4:
+    while size:
+        if tcp[at] == OPTION_MSS and size == 4:
             heard.mss = load_be16(tcp + at + 2)
-        elif tcp[at] == 3 and size == 3:
-            heard.scale = min(tcp[at + 2], <uint8_t> 14)
-        elif tcp[at] == 4 and size == 2:
+        elif tcp[at] == OPTION_SCALE and size == 3:
+            heard.scale = min(tcp[at + 2], <uint8_t> MOST_SCALE)
+        elif tcp[at] == OPTION_SACK_PERMITTED and size == 2:
             heard.sack = 1
         at += size
+        size = option_from(tcp, header, &at)
 
 
 cdef inline void say_again(Saying *says, const Frame *frame) noexcept nogil:
@@ -79,14 +73,14 @@ cdef inline uint32_t write_options(uint8_t *at, const Saying *says) noexcept nog
     """Returns their length, a multiple of four."""
     cdef uint32_t n = 0
     if says.mss:
-        at[0], at[1] = 2, 4
+        at[0], at[1] = OPTION_MSS, 4
         store_be16(at + 2, says.mss)
         n = 4
     if says.sack:
-        at[n], at[n + 1], at[n + 2], at[n + 3] = 1, 1, 4, 2
+        at[n], at[n + 1], at[n + 2], at[n + 3] = OPTION_NOP, OPTION_NOP, OPTION_SACK_PERMITTED, 2
         n += 4
     if says.scale != UNSCALED:
-        at[n], at[n + 1], at[n + 2], at[n + 3] = 1, 3, 3, says.scale
+        at[n], at[n + 1], at[n + 2], at[n + 3] = OPTION_NOP, OPTION_SCALE, 3, says.scale
         n += 4
     return n
 

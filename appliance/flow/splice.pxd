@@ -12,6 +12,7 @@ Source: Maltz and Bhagwat, TCP Splicing for URL-aware Redirection, 1998; RFC 732
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
+from appliance.flow.options cimport OPTION_SACK, option_from
 from ena_dev.driver.rings cimport FRAME_PARTIAL, Frame
 from ena_dev.packet.checksum cimport (
     checksum_apply, checksum_delta16, checksum_fold, checksum_sum, load_native16, store_native16,
@@ -31,10 +32,8 @@ cdef enum:  # Splice.what
 
 cdef enum:
     UNSCALED = 15              # in place of a window scale: there is no such option
+    MOST_SCALE = 14            # RFC 7323, 2.3
     OUR_SCALE = 7              # of the windows that an originator is told in a cookie's SYN+ACK
-
-    NUMBERS_NOP = 1
-    NUMBERS_SACK = 5
 
 
 cdef struct Splice:            # 24 bytes
@@ -61,20 +60,13 @@ cdef inline uint16_t rescaled(uint32_t window, uint8_t scale, uint8_t reads) noe
 
 cdef inline void shift_sack(uint8_t *tcp, uint32_t header, uint32_t delta) noexcept nogil:
     """Add to both edges of all SACK blocks. What is malformed ends it: nobody reads beyond."""
-    cdef uint32_t at = TCP_HEADER, size, edge
-    while at < header:
-        if tcp[at] == NUMBERS_NOP:
-            at += 1
-            continue
-        if tcp[at] == 0 or at + 2 > header:
-            return
-        size = tcp[at + 1]
-        if size < 2 or at + size > header:
-            return
-        if tcp[at] == NUMBERS_SACK:
-            for edge in range(2, size - 3, 4):
-                store_be32(tcp + at + edge, load_be32(tcp + at + edge) + delta)
+    cdef uint32_t at = TCP_HEADER, edge, size = option_from(tcp, header, &at)
+    while size:
+        if tcp[at] == OPTION_SACK:
+            for edge in range(at + 2, at + 2 + (size - 2) // 4 * 4, 4):
+                store_be32(tcp + edge, load_be32(tcp + edge) + delta)
         at += size
+        size = option_from(tcp, header, &at)
 
 
 cdef inline void to_target(const Splice *splice, uint8_t *tcp, uint32_t header, uint8_t reads) noexcept nogil:

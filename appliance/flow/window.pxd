@@ -14,7 +14,8 @@ receiver answers with a challenge ACK.
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
-from appliance.flow.splice cimport Splice
+from appliance.flow.options cimport OPTION_SACK, OPTION_SCALE, option_from
+from appliance.flow.splice cimport MOST_SCALE, Splice
 from appliance.flow.tcp cimport SYN_RECEIVED, SYN_SENT
 from ena_dev.driver.rings cimport Frame
 from ena_dev.packet.headers cimport TCP_ACK, TCP_FIN, TCP_HEADER, TCP_RST, TCP_SYN, load_be16, load_be32
@@ -22,11 +23,6 @@ from ena_dev.packet.headers cimport TCP_ACK, TCP_FIN, TCP_HEADER, TCP_RST, TCP_S
 
 cdef enum:
     OLDEST_ACK = 66000         # an acknowledgement may be as far behind, whatever the window
-    MOST_SCALE = 14
-    OPTION_END = 0
-    OPTION_NOP = 1
-    OPTION_SCALE = 3
-    OPTION_SACK = 5
     TIMESTAMPS_ALONE = 0x0101080A    # as most segments begin their options
 
 cdef enum:  # what a segment may do
@@ -76,23 +72,16 @@ cdef inline void read_sack(const uint8_t *blocks, uint32_t length, Segment *segm
         at += 8
 
 
-cdef inline void read_options(const uint8_t *options, uint32_t length, Segment *segment) noexcept nogil:
+cdef inline void read_options(const uint8_t *tcp, uint32_t header, Segment *segment) noexcept nogil:
     """Window scale of a SYN, SACK of the others. What is malformed ends the reading."""
-    cdef uint32_t at = 0, size
-    while at < length:
-        if options[at] == OPTION_NOP:
-            at += 1
-            continue
-        if options[at] == OPTION_END or at + 2 > length:
-            return
-        size = options[at + 1]
-        if size < 2 or at + size > length:
-            return
-        if options[at] == OPTION_SCALE and size == 3 and segment.flags & TCP_SYN:
-            segment.scale, segment.scales = min(options[at + 2], <uint8_t> MOST_SCALE), 1
-        elif options[at] == OPTION_SACK and segment.flags & TCP_ACK:
-            read_sack(options + at + 2, size - 2, segment)
+    cdef uint32_t at = TCP_HEADER, size = option_from(tcp, header, &at)
+    while size:
+        if tcp[at] == OPTION_SCALE and size == 3 and segment.flags & TCP_SYN:
+            segment.scale, segment.scales = min(tcp[at + 2], <uint8_t> MOST_SCALE), 1
+        elif tcp[at] == OPTION_SACK and segment.flags & TCP_ACK:
+            read_sack(tcp + at + 2, size - 2, segment)
         at += size
+        size = option_from(tcp, header, &at)
 
 
 cdef inline void read_segment(const Frame *frame, Segment *segment) noexcept nogil:
@@ -105,7 +94,7 @@ cdef inline void read_segment(const Frame *frame, Segment *segment) noexcept nog
     segment.end += (flags & TCP_SYN != 0) + (flags & TCP_FIN != 0)
     segment.sack, segment.scale, segment.scales = segment.ack, 0, 0
     if header > TCP_HEADER and not (header == TCP_HEADER + 12 and load_be32(tcp + TCP_HEADER) == TIMESTAMPS_ALONE):
-        read_options(tcp + TCP_HEADER, header - TCP_HEADER, segment)
+        read_options(tcp, header, segment)
 
 
 # -- judging ---------------------------------------------------------------------------------------------------------------
