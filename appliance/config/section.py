@@ -15,10 +15,7 @@ def dashed(attribute: str) -> str:
 class Section(BaseModel):
     """One mapping of the file. Python code builds it by attribute names, the loader by keys alone."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=dashed, validate_by_name=True, validate_by_alias=False,
-        defer_build=True,  # the file's own reader has all of them in it: most are never used alone
-    )  # fmt: skip
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=dashed, validate_by_name=True, validate_by_alias=False)
     from_loader: ClassVar[frozenset[str]] = frozenset()
     """Attributes that the loader fills in: nobody may write them as keys."""
 
