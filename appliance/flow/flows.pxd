@@ -14,8 +14,8 @@ from appliance.flow.parking cimport SHARE_DECISION, park, unpark
 from appliance.flow.reasons cimport DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL, DROP_UNDECIDED
 from appliance.flow.splicing cimport splice_due, splice_give_up
 from appliance.flow.table cimport (
-    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED, FLOW_INSTALLED,
-    FLOW_UNCOUNTED, Chain, Flow, State, Table, flow_free, flow_move, flow_take, table_insert, table_remove,
+    CLASS_ANSWERED, CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_COUNTED,
+    FLOW_INSTALLED, FLOW_UNCOUNTED, Chain, Flow, State, Table, flow_free, flow_move, flow_take, table_insert, table_remove,
 )
 from appliance.flow.tcp cimport CLOSING, ESTABLISHED, SYN_RECEIVED, TIME_WAIT
 from appliance.flow.trains cimport first_lost
@@ -51,7 +51,7 @@ cdef inline uint64_t flow_due(const Engine *engine, const Flow *flow) noexcept n
     elif key.protocol == PROTOCOL_UDP and key.dport == htons(PORT_DNS):
         which = TIMEOUT_DNS
     else:
-        which = TIMEOUT_UDP_REPLIED if state.cls == CLASS_ESTABLISHED else TIMEOUT_UDP
+        which = TIMEOUT_UDP if state.cls == CLASS_UNREPLIED else TIMEOUT_UDP_REPLIED
     due = state.last_seen + timeout_of(engine, state, which)
     return min(due, state.until) if state.spliced and state.until else due
 
@@ -128,12 +128,15 @@ cdef inline void flow_end(Engine *engine, uint32_t slot, uint32_t reason) noexce
 
 
 cdef inline bint evict(Engine *engine) noexcept nogil:
-    """Make room for a decided flow: the oldest goes of those half open, without a reply, or closing, whichever are most. So a flood makes
-    room for itself, and handshakes live beside one of datagrams. False: there are none of these."""
+    """Make room for a decided flow: the oldest goes of those half open, without a reply, with one that its originator has not shown to
+    have got, or closing, whichever are most. So a flood makes room for itself, and handshakes live beside one of datagrams. False: there
+    are none of these."""
     cdef const Chain *chain = engine.table.chain
     cdef int most = CLASS_OPENING
     if chain[<int> CLASS_UNREPLIED].count > chain[most].count:
         most = CLASS_UNREPLIED
+    if chain[<int> CLASS_ANSWERED].count > chain[most].count:
+        most = CLASS_ANSWERED
     if chain[<int> CLASS_CLOSING].count > chain[most].count:
         most = CLASS_CLOSING
     if chain[most].head == 0:

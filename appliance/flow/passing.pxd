@@ -10,7 +10,8 @@ from appliance.flow.flows cimport class_of_tcp, flow_reclass, give_back
 from appliance.flow.outcomes cimport note_opening
 from appliance.flow.rewrite cimport rewrite_ttl, rewrite_tuple
 from appliance.flow.table cimport (
-    CLASS_ESTABLISHED, CLASS_OPENING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_OUTBOUND, FLOW_REWRITE, Flow, Half, State, flow_handle,
+    CLASS_ANSWERED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_UNREPLIED, FLOW_DECREMENT, FLOW_OUTBOUND, FLOW_REWRITE, Flow, Half, State,
+    flow_handle,
 )
 from appliance.flow.tcp cimport CLOSED, TCP_NONE, TIME_WAIT
 from appliance.flow.trains cimport fragment_passes
@@ -37,6 +38,8 @@ cdef inline void track(Engine *engine, uint32_t slot, int direction, uint8_t tcp
                 flow_reclass(engine, slot, cls)
     elif direction and state.cls == CLASS_UNREPLIED:
         engine.outcomes[state.target].answered += 1    # of what has no target, for nobody
+        flow_reclass(engine, slot, CLASS_ANSWERED)
+    elif not direction and state.cls == CLASS_ANSWERED:
         flow_reclass(engine, slot, CLASS_ESTABLISHED)
 
 

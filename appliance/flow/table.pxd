@@ -12,10 +12,11 @@ cdef enum:  # classes: each flow is in one, oldest first, and bounded and evicte
     CLASS_PENDING = 1          # waits for its decision
     CLASS_OPENING = 2          # TCP, the handshake isn't over
     CLASS_UNREPLIED = 3        # no reply yet
-    CLASS_ESTABLISHED = 4      # open, or replied to: never evicted
+    CLASS_ESTABLISHED = 4      # open, or its originator has spoken again after a reply: never evicted
     CLASS_CLOSING = 5
     CLASS_DENIED = 6
-    CLASSES = 7
+    CLASS_ANSWERED = 7         # replied to; whoever made up its source would not know
+    CLASSES = 8
 
 cdef enum:  # State.flags
     FLOW_DECREMENT = 1         # TTL and hop limit
@@ -146,7 +147,7 @@ cdef inline uint32_t table_likely(const Table *table, uint64_t hash) noexcept no
 
 
 cdef inline uint32_t table_decided(const Table *table) noexcept nogil:
-    return (table.chain[<int> CLASS_OPENING].count + table.chain[<int> CLASS_UNREPLIED].count
+    return (table.chain[<int> CLASS_OPENING].count + table.chain[<int> CLASS_UNREPLIED].count + table.chain[<int> CLASS_ANSWERED].count
             + table.chain[<int> CLASS_ESTABLISHED].count + table.chain[<int> CLASS_CLOSING].count)
 
 

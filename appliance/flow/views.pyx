@@ -8,8 +8,8 @@ from appliance.flow.flows cimport flow_due
 from appliance.flow.key cimport Tuple, is_icmp
 from appliance.flow.splice cimport SPLICE_COOKIE, SPLICE_OPEN
 from appliance.flow.table cimport (
-    CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED, FLOW_LIBERAL, Flow, Half,
-    State, unpack_key,
+    CLASS_ANSWERED, CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED,
+    FLOW_LIBERAL, Flow, Half, State, unpack_key,
 )
 from appliance.flow.window cimport Connection
 from ena_dev.packet.headers cimport PROTOCOL_TCP
@@ -21,8 +21,8 @@ from appliance.flow.tcp import State as TcpState
 PUNT_NAMES = ("arp", "nd", "icmp-error", "cut", "dns", "ttl", "too-big", "no-neighbour", "no-route", "rejected")
 REFUSED_NAMES = ("", "taken", "table-full")
 REASON_NAMES = tuple(NUMBERS)
-CLASS_NAMES = {CLASS_PENDING: "pending", CLASS_OPENING: "opening", CLASS_UNREPLIED: "unreplied", CLASS_ESTABLISHED: "established",
-               CLASS_CLOSING: "closing", CLASS_DENIED: "denied"}
+CLASS_NAMES = {CLASS_PENDING: "pending", CLASS_OPENING: "opening", CLASS_UNREPLIED: "unreplied", CLASS_ANSWERED: "answered",
+               CLASS_ESTABLISHED: "established", CLASS_CLOSING: "closing", CLASS_DENIED: "denied"}
 TCP_NAMES = {int(state): state.name.lower().replace("_", "-") for state in TcpState}
 
 
@@ -46,7 +46,7 @@ cdef str state_name(const Flow *flow):
         return CLASS_NAMES[flow.state.cls]
     if flow.half[0].key.protocol == PROTOCOL_TCP:
         return TCP_NAMES.get(flow.state.tcp, "")
-    return "replied" if flow.state.cls == CLASS_ESTABLISHED else "unreplied"
+    return "unreplied" if flow.state.cls == CLASS_UNREPLIED else "replied"
 
 
 cdef uint32_t shift_of(const State *state, const Connection *connection) noexcept:

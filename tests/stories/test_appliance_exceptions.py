@@ -31,12 +31,18 @@ def syn(port: int = 5000, to: str = SERVER[4]) -> Packet:
 
 async def fill(o: Office) -> None:
     """Every place of the table is taken by flows that nobody evicts."""
-    for port in range(1100, 2200):
-        o.client.send(udp(port))
+    o.client.segment.judging = False
+    for first in range(1100, 2200, 50):
+        asked = [udp(port) for port in range(first, first + 50)]
+        o.client.send(*asked)
         await o.bench.settle(0.01)
-        for packet in o.server.received(UDP):
-            o.server.send(back(packet, b"!"))
+        o.server.send(*(back(packet, b"!") for packet in o.server.received(UDP)))
         await o.bench.settle(0.01)
+        o.server.segment.judging = False
+        o.client.send(*asked)
+        await o.bench.settle(0.01)
+        o.server.segment.judging = True
+    o.client.segment.judging = True
     o.client.received()
 
 

@@ -119,13 +119,16 @@ def crowd(o: Office, kind: str, first: int, count: int) -> None:
         ends = CLIENT[4], SERVER[4], port, 9
         packet = build.tcp(*ends, flags=2) if kind == "opening" else build.udp(*ends, b"x")
         o.client.segment.wire.inject(build.ethernet(o.bench.mac("lan"), client, packet))
-    if kind == "established":
+    if kind in ("answered", "established"):
         o.bench.appliance.executor.run_until_idle(o.bench.appliance._loop.time())
         for port in range(first, first + count):
             o.server.segment.wire.inject(build.ethernet(o.bench.mac("wan"), server, build.udp(SERVER[4], CLIENT[4], 9, port, b"y")))
+    if kind == "established":
+        o.bench.appliance.executor.run_until_idle(o.bench.appliance._loop.time())
+        crowd(o, "unreplied", first, count)
 
 
-@pytest.mark.parametrize("kind", ["opening", "unreplied", "established"])
+@pytest.mark.parametrize("kind", ["opening", "unreplied", "answered", "established"])
 async def test_with_a_table_full_of_any_kind_ssh_opens_and_health_checks_are_made(kind: str) -> None:
     async with office(CROWDED) as o:
         own = o.bench.station("self", LAN[4], WAN[4])

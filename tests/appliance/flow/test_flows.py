@@ -205,6 +205,22 @@ def test_a_flood_of_datagrams_makes_room_for_itself_and_leaves_handshakes_alone(
     bench.close()
 
 
+def test_a_flood_that_is_answered_makes_room_for_itself_and_leaves_conversations_alone() -> None:
+    bench = Bench(flows=64)
+    for sport in range(1, 4):
+        bench.open(0, ask(sport=sport))
+        bench.receive(1, answer(dport=sport))
+        bench.receive(0, ask(sport=sport))
+    assert bench.worker.usage()["established"] == 3
+    for sport in range(100, 300):
+        bench.open(0, ask(sport=sport))
+        bench.receive(1, answer(dport=sport))
+    found = [sport for sport in range(1, 300) if bench.worker.lookup(4, 17, *tuple5(LAN, WAN, sport, 5353))]
+    assert found == [1, 2, 3, *range(240, 300)]
+    assert bench.worker.counters()["evicted-answered"] == 140 and not bench.refused
+    bench.close()
+
+
 def test_a_table_full_of_open_flows_refuses_all_but_the_appliances_own() -> None:
     bench = Bench(flows=64)
     fill(bench, 1000, 63, establish=True)
@@ -215,7 +231,8 @@ def test_a_table_full_of_open_flows_refuses_all_but_the_appliances_own() -> None
     bench.allow(miss, egress=2)
     assert find(bench, 5)
     assert bench.worker.usage() == {
-        "pending": 0, "opening": 1, "unreplied": 0, "established": 63, "closing": 0, "denied": 0, "used": 64, "limit": 64, "self-reserve": 1
+        "pending": 0, "opening": 1, "unreplied": 0, "answered": 0, "established": 63, "closing": 0, "denied": 0,
+        "used": 64, "limit": 64, "self-reserve": 1,
     }  # fmt: skip
     bench.close()
 
