@@ -11,8 +11,8 @@
     no-neighbour                    the same, though the packet may be translated already
     rejected                        the same; to TCP, a RST
 
-All but ARP and ND is limited in rate, each kind by itself on each nic, so that no flood of one takes another's share. What can't be sent at
-once is lost: each of these may be lost on any link.
+All but ARP, ND and DNS is limited in rate, each kind by itself on each nic, so that no flood of one takes another's share. What can't be
+sent at once is lost: each of these may be lost on any link.
 Source: RFC 1812, sections 4.3 and 5.2.7; RFC 4443; RFC 791; RFC 9293, section 3.10.7.1 (RST).
 """
 
@@ -193,9 +193,9 @@ class Punts:
             return "too-big"
         to = _other_ends(found).back
         packet = rewrite(packet if parsed["flags"] & Flag.FRAGMENT else finish(packet, parsed), parsed, to)
-        next_hop = self.ruleset.routes.hop_on(_other_side(found), 4, to.destination)
-        unsent = [self._to_hop(_other_side(found), 4, next_hop, fragment, now) for fragment in fragments(packet, punt.mtu)]
-        return next(filter(None, unsent), "")
+        egress = _other_side(found)
+        pieces = fragments(packet, punt.mtu, 0 if self._host in (egress, punt.nic) else 1)
+        return next(filter(None, [self._route(egress, 4, to.destination, piece, now) for piece in pieces]), "")
 
     # -- small things --------------------------------------------------------------------------------------------------
 

@@ -87,8 +87,8 @@ def finish(packet: bytes, parsed: Parsed) -> bytes:
     return packet[:at] + value.to_bytes(2) + packet[at + 2 :]
 
 
-def fragments(packet: bytes, mtu: int) -> Iterator[bytes]:
-    """An IPv4 packet without options, one hop later, in fragments of at most `mtu` bytes."""
+def fragments(packet: bytes, mtu: int, hops: int) -> Iterator[bytes]:
+    """An IPv4 packet without options, `hops` later, in fragments of at most `mtu` bytes."""
     header, data = packet[:20], packet[20:]
     room, at = (mtu - 20) // 8 * 8, 0
     word = int.from_bytes(header[6:8])
@@ -97,7 +97,7 @@ def fragments(packet: bytes, mtu: int) -> Iterator[bytes]:
         more = MORE_FRAGMENTS if at + room < len(data) else word & MORE_FRAGMENTS
         place = (word & 0x1FFF) + at // 8
         fixed = header[:2] + (20 + len(piece)).to_bytes(2) + header[4:6] + (more | place).to_bytes(2)
-        fixed += bytes((header[8] - 1, header[9])) + b"\0\0" + header[12:]
+        fixed += bytes((header[8] - hops, header[9])) + b"\0\0" + header[12:]
         yield fixed[:10] + checksum(fixed).to_bytes(2) + fixed[12:] + piece
         at += room
 

@@ -76,7 +76,7 @@ def test_a_sum_that_was_left_to_a_card_is_finished(layers: Packet) -> None:
 @given(size=st.integers(1, 1472), mtu=st.integers(68, 1500), ttl=st.integers(2, 255))
 def test_fragments_are_those_of_scapy_one_hop_later(size: int, mtu: int, ttl: int) -> None:
     packet = IP(bytes(IP(src="10.0.0.1", dst="10.0.0.2", id=99, ttl=ttl) / UDP(sport=1, dport=2) / bytes(n % 256 for n in range(size))))
-    mine = list(fragments(bytes(packet), mtu))
+    mine = list(fragments(bytes(packet), mtu, 1))
     assert all(len(piece) <= mtu for piece in mine)
     packet.ttl -= 1
     del packet.chksum
@@ -87,6 +87,6 @@ def test_fragments_are_those_of_scapy_one_hop_later(size: int, mtu: int, ttl: in
 def test_a_fragment_is_fragmented_within_its_place() -> None:
     whole = bytes(range(200)) * 2
     packet = bytes(IP(src="10.0.0.1", dst="10.0.0.2", id=99, flags="MF", frag=10, proto=17) / whole)
-    pieces = [IP(piece) for piece in fragments(packet, 220)]
+    pieces = [IP(piece) for piece in fragments(packet, 220, 1)]
     assert [(piece.frag, bool(piece.flags.MF), len(piece.payload)) for piece in pieces] == [(10, True, 200), (35, True, 200)]
     assert b"".join(bytes(piece.payload) for piece in pieces) == whole
