@@ -8,7 +8,7 @@ is more likely wrong than right. What is told is how a target counts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
 
@@ -60,9 +60,10 @@ class HealthChecker:
         pair = self._checks.get((service, target))
         return pair is None or pair[1].up or (service, pair[0].version) in self._open
 
-    def states(self) -> Mapping[Key, str]:
-        """What is known about each checked target."""
-        return {key: check.state.value for key, (_, check) in self._checks.items()}
+    def state(self, service: str, target: str) -> str:
+        """What checks know about a target."""
+        pair = self._checks.get((service, target))
+        return "unchecked" if pair is None else pair[1].state.value
 
     async def run(self) -> None:
         """Probe until cancelled."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from appliance.config.limits import Protect
-from appliance.config.models import Config, Forward, Listen
+from appliance.config.models import Config, Forward, Listen, Target
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
 from appliance.policy.facts import SELF, TCP
@@ -177,7 +177,7 @@ def _service(appliance: Running, name: str) -> dict[str, Any]:
         "name": name,
         "listen": [_listen(listen) for listen in service.listen],
         "syn-cookies": _cookies(appliance, name, service.protect),
-        "targets": [target(appliance, name, each.name) for each in service.targets],
+        "targets": [_target(appliance, name, each) for each in service.targets],
     }
 
 
@@ -197,14 +197,18 @@ def _cookies(appliance: Running, owner: str, protect: Protect) -> dict[str, Any]
 
 def target(appliance: Running, service: str, name: str) -> dict[str, Any]:
     """One target of a service. StopIteration or KeyError: there is none."""
-    found = next(each for each in appliance.config.services[service].targets if each.name == name)
+    return _target(appliance, service, next(each for each in appliance.config.services[service].targets if each.name == name))
+
+
+def _target(appliance: Running, service: str, found: Target) -> dict[str, Any]:
+    name = found.name
     life = appliance.targets.life(service, name)
     return {
         "name": name,
         "address": str(found.address),
         "port": found.port,
         "weight": found.weight,
-        "state": appliance.health.states().get((service, name), "unchecked"),
+        "state": appliance.health.state(service, name),
         "phase": life.state.value,
         "up": appliance.health.up(service, name),
         "share": appliance.targets.share(service, name),

@@ -66,7 +66,7 @@ async def test_probes_keep_their_rhythm_and_changes_are_told_once() -> None:
         world.say = "refused"
         await asyncio.sleep(5.0)
         assert world.changes == [("a", True), ("a", False)]
-        assert checker.states() == {("web", "a"): "down"} and not checker.up("web", "a")
+        assert checker.state("web", "a") == "down" and not checker.up("web", "a")
 
 
 async def test_an_answer_that_never_comes_delays_no_other_target() -> None:
@@ -106,12 +106,12 @@ async def test_a_reload_keeps_what_is_known_and_forgets_what_is_gone() -> None:
                 break
             await asyncio.sleep(0.02)
         checker.configure((target("a"),))  # while b's last probe is under way, and about to fail
-        assert checker.up("web", "a") and checker.states() == {("web", "a"): "up"}
+        assert checker.up("web", "a") and checker.state("web", "a") == "up"
         world.changes.clear()
         await asyncio.sleep(5.0)
         assert world.changes == [("a", False)]
         checker.configure((target("a", Health(every=2.0, timeout=0.5, rise=2, fall=2)),))
-        assert checker.states() == {("web", "a"): "unknown"}
+        assert checker.state("web", "a") == "unknown"
 
 
 async def test_when_too_few_targets_are_up_all_count_as_up_and_each_change_is_told_once() -> None:
@@ -127,7 +127,7 @@ async def test_when_too_few_targets_are_up_all_count_as_up_and_each_change_is_to
         world.dead.add("10.0.0.3")
         await asyncio.sleep(3.0)
         assert sorted(world.changes) == [("a", True), ("b", True)]  # c counts as up, as before
-        assert all(checker.up("web", name) for name in "abcd") and checker.states()["web", "c"] == "down"
+        assert all(checker.up("web", name) for name in "abcd") and checker.state("web", "c") == "down"
         world.changes.clear()
         world.dead.remove("10.0.0.3")
         await asyncio.sleep(3.0)
