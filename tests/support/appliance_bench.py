@@ -122,11 +122,14 @@ class ApplianceBench:
             assert pool.free == pool.count and pool.mistakes == 0, pool.census()
 
     def check(self) -> None:
-        """Nothing failed, and each frame that was received was sent, handed over, dropped for one reason, or waits."""
+        """Nothing failed, and each frame that was received was sent, handed over, dropped for one reason, or waits; and each that was
+        handed over was heard or sent on, or dropped for one reason."""
         assert not self._running.done(), "the appliance ended"
         assert self.appliance.decider.failures == 0
         count = self.counters
         assert count["received"] + count["made"] == count["sent"] + count["punted"] + count["parked"] + sum(self.drops.values())
+        punts = self.appliance.decider.punts
+        assert self._threaded or count["punted"] == punts.handled + sum(punts.drops.values())
 
     async def elapse(self, seconds: float) -> None:
         """Let time pass while nobody looks at the wires."""
