@@ -10,7 +10,7 @@ import os
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -193,6 +193,20 @@ def both_ways(host: Host, address: str, port: int, *, streams: int, size: int) -
         started = [pool.submit(job, host, address, port, n * PIECE, size) for n in range(streams) for job in (upload, download)]
         for each in started:
             each.result()
+
+
+def short_connections(host: Host, addresses: Sequence[str], port: int, number: int) -> bool:
+    """Whether so many connections to an echo server all work, each of one message, to one address after the other, eight at a time."""
+
+    def works(which: int) -> bool:
+        with connect(host, addresses[which % len(addresses)], port) as one:
+            message = b"connection %d" % which
+            one.sendall(message)
+            one.shutdown(socket.SHUT_WR)
+            return receive(one, 1000) == message
+
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(works, range(number))) == [True] * number
 
 
 @contextmanager

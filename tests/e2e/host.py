@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 PREFIX = "se2e"
 PROGRAMS = ("ip", "ping", "nsenter", "iperf3")
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds for anything that a loaded machine may delay."""
 
 

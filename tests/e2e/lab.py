@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from types import TracebackType
@@ -79,6 +80,10 @@ class Appliance:
         """What status says about one rule."""
         return next(rule for rule in self.status()["rules"] if rule["name"] == name)
 
+    def service(self, name: str) -> dict[str, Any]:
+        """What status says about one service."""
+        return next(service for service in self.status()["services"] if service["name"] == name)
+
     def agree(self, tap: str, host: Host) -> None:
         """Wait until the card has received what the kernel sent by this TAP, and the other way: not one frame more or less.
 
@@ -109,6 +114,19 @@ class Appliance:
                 return found
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An appliance between two hosts."""
+
+    fw: Appliance
+    client: Host
+    server: Host
+
+
+Plugs = Mapping[str, tuple[Sequence[str], Sequence[str]]]
+"""By nic: the addresses of the host at its Linux end, and its gateways there."""
+
+
 class Lab:
     """Hosts and appliances for the time of a `with` block."""
 
@@ -128,6 +146,14 @@ class Lab:
         self._stack.callback(appliance.kill)
         self.appliances.append(appliance)
         return appliance.start() if start else appliance
+
+    def site(self, text: str, client: Plugs, server: Plugs) -> Site:
+        """An appliance from the text of a file, with its nics plugged into two hosts."""
+        made = Site(self.appliance("fw", text), self.host("client"), self.host("server"))
+        for host, plugs in ((made.client, client), (made.server, server)):
+            for nic, (addresses, gateways) in plugs.items():
+                made.fw.plug(nic, host, addresses, gateways)
+        return made
 
     def keep(self, context: AbstractContextManager[T]) -> T:
         """Enter something that lasts as long as the lab."""

@@ -33,11 +33,11 @@ services:
       - {name: w3, address: 10.0.2.13:8000}
       - {name: w1-v6, address: "[fd00:2::11]:8000"}
       - {name: w2-v6, address: "[fd00:2::12]:8000"}
-    health: {type: tcp, every: 200ms, timeout: 150ms, rise: 2, fall: 2}
+    health: {type: tcp, every: 200ms, timeout: 200ms, rise: 2, fall: 5}
   names:
     listen: [10.0.1.100:53/udp]
     targets: [{name: w1, address: 10.0.2.11:5300}, {name: w3, address: 10.0.2.13:5300}]
-    health: {type: udp, send: "?", every: 200ms, timeout: 150ms, rise: 1, fall: 2}
+    health: {type: udp, send: "?", every: 200ms, timeout: 200ms, rise: 1, fall: 5}
   pinged:
     listen: [10.0.1.102:80/tcp, "[fd00:1::102]:80/tcp"]
     targets:

@@ -10,12 +10,11 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
 
-from tests.e2e.endpoints import Bulk, EchoDatagram, EchoStream, both_ways, connect, datagrams, receive, serving
+from tests.e2e.endpoints import Bulk, EchoDatagram, EchoStream, both_ways, connect, datagrams, receive, serving, short_connections
 from tests.e2e.host import PATIENCE, Host, eventually
 from tests.e2e.lab import Appliance, Lab
 
@@ -102,15 +101,7 @@ def test_messages_of_any_size_come_back_as_they_were(site: Site, v: int) -> None
 
 
 def test_five_hundred_short_connections_all_work(site: Site) -> None:
-    def once(number: int) -> bool:
-        with connect(site.client, SERVER[number % 2], 7007) as one:
-            message = b"connection %d" % number
-            one.sendall(message)
-            one.shutdown(socket.SHUT_WR)
-            return receive(one, 1000) == message
-
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(once, range(500))) == [True] * 500
+    assert short_connections(site.client, SERVER, 7007, 500)
 
 
 def test_a_strangers_datagrams_keep_their_order(site: Site) -> None:

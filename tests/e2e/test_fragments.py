@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from tests.e2e.endpoints import DigestDatagram, EchoDatagram, datagrams, serving
-from tests.e2e.host import Host
-from tests.e2e.lab import Appliance, Lab
+from tests.e2e.lab import Lab, Site
 
 CONFIG = """
 version: 1
@@ -39,32 +36,23 @@ FAMILIES = pytest.mark.parametrize("v", (0, 1), ids=("v4", "v6"))
 SIZES = pytest.mark.parametrize("size", (2000, 8192, 60000))
 
 
-@dataclass
-class Site:
-    fw: Appliance
-    client: Host
-    server: Host
-
-
 @pytest.fixture(scope="module")
-def site(lab: Lab) -> Iterator[Site]:
-    client, server = lab.host("client"), lab.host("server")
-    fw = lab.appliance("fw", CONFIG)
-    fw.plug("lan", client, ["192.168.1.9/24", "fd00:1::9/64"], ["192.168.1.1", "fd00:1::1"])
-    fw.plug("wan", server, ["203.0.113.9/24", "fd00:2::9/64"], ["203.0.113.1", "fd00:2::1"])
-    for host, addresses, port in ((server, SERVER, 7001), (client, CLIENT, 7000)):
+def site(lab: Lab) -> Site:
+    lan, wan = (["192.168.1.9/24", "fd00:1::9/64"], INSIDE), (["203.0.113.9/24", "fd00:2::9/64"], OUTSIDE)
+    site = lab.site(CONFIG, {"lan": lan}, {"wan": wan})
+    for host, addresses, port in ((site.server, SERVER, 7001), (site.client, CLIENT, 7000)):
         lab.keep(serving(host, *((EchoDatagram, address, port, "udp") for address in addresses)))
-    lab.keep(serving(server, *((DigestDatagram, address, 7002, "udp") for address in SERVER)))
+    lab.keep(serving(site.server, *((DigestDatagram, address, 7002, "udp") for address in SERVER)))
     for v in (0, 1):  # neighbours are known, so that no first packet waits for one
-        client.output("ping", "-n", "-c1", "-W2", SERVER[v])
-    yield Site(fw, client, server)
+        site.client.output("ping", "-n", "-c1", "-W10", SERVER[v])
+    return site
 
 
 @FAMILIES
 @pytest.mark.parametrize("far", (True, False), ids=("through", "to itself"))
 def test_a_ping_of_three_fragments_is_answered(site: Site, v: int, far: bool) -> None:
     to = SERVER[v] if far else INSIDE[v]
-    assert " 0% packet loss" in site.client.output("ping", "-n", "-c5", "-i0.02", "-W2", "-s4000", "-p5aa5", to)
+    assert " 0% packet loss" in site.client.output("ping", "-n", "-c5", "-i0.02", "-W10", "-s4000", "-p5aa5", to)
 
 
 @FAMILIES

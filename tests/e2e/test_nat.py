@@ -72,7 +72,7 @@ def test_a_host_leaves_under_one_address_of_the_pool_and_keeps_it(site: Site) ->
 def test_an_address_stands_for_another_both_ways(site: Site, inside: str, outside: str, peer: str) -> None:
     assert who(site.inside, peer, 7001, source=inside)[0] == outside
     assert who(site.outside, outside, 7000)[0] == peer, "who comes in is seen as itself"
-    assert " 0% packet loss" in site.outside.output("ping", "-n", "-c2", "-i0.02", "-W2", outside)
+    assert " 0% packet loss" in site.outside.output("ping", "-n", "-c2", "-i0.02", "-W10", outside)
     with pytest.raises(TimeoutError):
         connect(site.outside, outside, 7001, patience=SILENCE)
 
@@ -87,7 +87,7 @@ def test_a_host_inside_reaches_its_neighbour_by_the_address_that_it_has_outside(
 def test_errors_come_back_translated(site: Site) -> None:
     with pytest.raises(ConnectionRefusedError):
         connect(site.inside, OUTSIDE, 7999, source="192.168.1.9")
-    output = site.inside.output("ping", "-n", "-c1", "-W2", "-t1", "-I", "fd01:203:405:1::20", OUTSIDE6, check=False)
+    output = site.inside.output("ping", "-n", "-c1", "-W10", "-t1", "-I", "fd01:203:405:1::20", OUTSIDE6, check=False)
     assert "Time exceeded" in output or "Hop limit" in output
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -33,6 +34,7 @@ nat:
   - hide: {{{how}}}
 """
 SERVER, SECOND = "203.0.113.9", "203.0.113.10"
+PLACES = [f"{address}:{port}" for address in (SERVER, SECOND) for port in (3478, 3479)]
 BINDS = "mapping: endpoint-independent, filtering: "
 MASQUERADE = "masquerade: {{from: [home], to: [net], {}}}"
 POOL = "snat: {{from: [home], to: [net], pool: 203.0.113.32/29, {}}}"
@@ -45,7 +47,7 @@ def turnserver(host: Host, directory: str) -> Iterator[None]:
     argv = host.inside("turnserver", "-n", "--no-auth", "-L", SERVER, "-L", SECOND, "--no-tls", "--no-dtls", "--no-cli", *files)
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            eventually(lambda: f"{SERVER}:3478" in host.output("ss", "-lun"), "turnserver listens")
+            eventually(lambda: all(place in host.output("ss", "-Hlun") for place in PLACES), "turnserver listens")
             yield
         finally:
             process.kill()
@@ -71,9 +73,11 @@ def test_a_stranger_finds_what_the_file_says(tmp_path_factory: pytest.TempPathFa
             def ask(question: str) -> str:
                 return inside.output("turnutils_natdiscovery", question, "-L", "192.168.1.9", SERVER, check=False)
 
-            assert "NAT with Endpoint Independent Mapping" in ask("-m")
-            assert f"NAT with {filtering} Filtering" in ask("-f")
-            assert ("successful hairpinning" in ask("-H")) is hairpin
+            with ThreadPoolExecutor() as pool:  # they wait for what does not come
+                mapped, filtered, turned = pool.map(ask, ("-m", "-f", "-H"))
+            assert "NAT with Endpoint Independent Mapping" in mapped
+            assert f"NAT with {filtering} Filtering" in filtered
+            assert ("successful hairpinning" in turned) is hairpin
         assert fw.balanced()
 
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pytest
 
 from tests.e2e.endpoints import SILENCE, Caller, EchoStream, connect, datagrams, echoes, receive, serving, who, who_udp
-from tests.e2e.host import Host, eventually
-from tests.e2e.lab import Appliance, Lab
+from tests.e2e.host import PATIENCE, eventually
+from tests.e2e.lab import Lab, Site
 
 CONFIG = """
 version: 1
@@ -46,37 +44,27 @@ IP_RECVERR, IPV6_RECVERR = 11, 25
 ORIGIN_ICMP, ORIGIN_ICMP6 = 2, 3
 
 
-@dataclass
-class Site:
-    fw: Appliance
-    client: Host
-    server: Host
-
-
 @pytest.fixture(scope="module")
-def site(lab: Lab) -> Iterator[Site]:
-    client, server = lab.host("client"), lab.host("server")
-    fw = lab.appliance("fw", CONFIG)
-    fw.plug("lan", client, ["192.168.1.9/24", "192.168.1.10/24", "fd00:1::9/64", "fd00:1::10/64"], ["192.168.1.1", "fd00:1::1"])
-    fw.plug("wan", server, ["203.0.113.9/24", "fd00:2::9/64"], ["203.0.113.1", "fd00:2::1"])
+def site(lab: Lab) -> Site:
+    lan = ["192.168.1.9/24", "192.168.1.10/24", "fd00:1::9/64", "fd00:1::10/64"], INSIDE
+    site = lab.site(CONFIG, {"lan": lan}, {"wan": (["203.0.113.9/24", "fd00:2::9/64"], OUTSIDE)})
     both = [(address, protocol) for address in SERVER for protocol in ("tcp", "udp")]
-    lab.keep(serving(server, *((Caller, address, 7001, protocol) for address, protocol in both)))
-    lab.keep(serving(server, *((Caller, address, port, protocol) for address, protocol in both for port in (7100, 9000))))
-    lab.keep(serving(client, *((Caller, address, 7000, protocol) for address in PLAIN for protocol in ("tcp", "udp"))))
-    lab.keep(serving(server, *((EchoStream, address, 7007, "tcp") for address in SERVER)))
-    yield Site(fw, client, server)
+    lab.keep(serving(site.server, *((Caller, address, port, protocol) for address, protocol in both for port in (7001, 7100, 9000))))
+    lab.keep(serving(site.client, *((Caller, address, 7000, protocol) for address in PLAIN for protocol in ("tcp", "udp"))))
+    lab.keep(serving(site.server, *((EchoStream, address, 7007, "tcp") for address in SERVER)))
+    return site
 
 
 @FAMILIES
 @pytest.mark.parametrize("far", (True, False), ids=("through", "to itself"))
 def test_ping_is_answered(site: Site, v: int, far: bool) -> None:
     to = SERVER[v] if far else INSIDE[v]
-    assert " 0% packet loss" in site.client.output("ping", "-n", "-c3", "-i0.02", "-W2", to)
+    assert " 0% packet loss" in site.client.output("ping", "-n", "-c3", "-i0.02", "-W10", to)
 
 
 @FAMILIES
 def test_a_large_ping_comes_back_whole(site: Site, v: int) -> None:
-    site.client.output("ping", "-n", "-c2", "-i0.02", "-W2", "-Mdo", f"-s{1472 if v == 0 else 1452}", "-p5aa5", SERVER[v])
+    site.client.output("ping", "-n", "-c2", "-i0.02", "-W10", "-Mdo", f"-s{1472 if v == 0 else 1452}", "-p5aa5", SERVER[v])
 
 
 @FAMILIES
@@ -158,7 +146,7 @@ def test_a_closed_udp_port_refuses_a_connected_socket_through_translation(site: 
     source = (CLIENT if masqueraded else PLAIN)[v]
     one = site.client.call(socket.socket, socket.AF_INET6 if v else socket.AF_INET, socket.SOCK_DGRAM)
     with one, pytest.raises(ConnectionRefusedError):
-        one.settimeout(5)
+        one.settimeout(PATIENCE)
         one.bind((source, 0))
         one.connect((SERVER[v], 7003))
         one.send(b"anybody?")
@@ -195,7 +183,7 @@ def error_of(one: socket.socket, level: int, option: int) -> tuple[int, int, int
 def test_a_destination_that_no_route_leads_to_is_told(site: Site, v: int) -> None:
     """The appliance has no gateway: beyond its networks there is nothing."""
     with pytest.raises(OSError) as refused:
-        connect(site.client, ("198.51.100.1", "2001:db8:99::1")[v], 7000, patience=5)
+        connect(site.client, ("198.51.100.1", "2001:db8:99::1")[v], 7000)
     assert refused.value.errno == errno.ENETUNREACH
 
 
@@ -204,7 +192,7 @@ def test_a_neighbour_that_does_not_answer_is_told(site: Site) -> None:
 
     def meets(v: int) -> int | None:
         with pytest.raises(OSError) as refused:
-            connect(site.client, ("203.0.113.77", "fd00:2::77")[v], 7000, patience=10)
+            connect(site.client, ("203.0.113.77", "fd00:2::77")[v], 7000)
         return refused.value.errno
 
     with ThreadPoolExecutor(2) as pool:

@@ -8,16 +8,14 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.endpoints import Bulk, both_ways, connect, receive, serving
-from tests.e2e.host import PATIENCE, Host, eventually
-from tests.e2e.lab import Appliance, Lab
+from tests.e2e.host import PATIENCE, eventually
+from tests.e2e.lab import Lab, Site
 
 CONFIG = """
 version: 1
@@ -47,7 +45,7 @@ services:
     listen: [10.0.1.100:80/tcp, "[fd00:1::100]:80/tcp"]
     targets: [{name: a, address: 10.0.2.9:8080}, {name: b, address: "[fd00:2::9]:8080"}]
     client-ip: proxy-v2
-    health: {type: tcp, every: 200ms, timeout: 150ms, rise: 1, fall: 2}
+    health: {type: tcp, every: 200ms, timeout: 200ms, rise: 1, fall: 5}
 """
 HAPROXY = """
 defaults
@@ -88,25 +86,13 @@ class Greets(Bulk):
         self.request.sendall(header(self.request)[:4])
 
 
-@dataclass
-class Site:
-    fw: Appliance
-    client: Host
-    server: Host
-
-
 @pytest.fixture(scope="module")
-def site(lab: Lab) -> Iterator[Site]:
-    client, host = lab.host("client"), lab.host("server")
-    fw = lab.appliance("fw", CONFIG)
-    fw.plug("front", client, ["10.0.1.9/24", "fd00:1::9/64"], ["10.0.1.1", "fd00:1::1"])
-    fw.plug("lossy", client, ["10.0.3.9/24"])
-    fw.plug("back", host, ["10.0.2.9/24", "fd00:2::9/64"])  # no way back but to the appliance: it is the client that targets see
-    fw.plug("lost", host, ["10.0.4.9/24"])
-    for address in SERVER:
-        lab.keep(serving(host, (Told, address, 7000, "tcp")))
-    lab.keep(serving(host, (Greets, "10.0.4.9", 7002, "tcp")))
-    yield Site(fw, client, host)
+def site(lab: Lab) -> Site:
+    front = ["10.0.1.9/24", "fd00:1::9/64"], ["10.0.1.1", "fd00:1::1"]
+    back = ["10.0.2.9/24", "fd00:2::9/64"], []  # no way back but to the appliance: it is the client that targets see
+    site = lab.site(CONFIG, {"front": front, "lossy": (["10.0.3.9/24"], [])}, {"back": back, "lost": (["10.0.4.9/24"], [])})
+    lab.keep(serving(site.server, *((Told, address, 7000, "tcp") for address in SERVER), (Greets, "10.0.4.9", 7002, "tcp")))
+    return site
 
 
 @FAMILIES
@@ -122,7 +108,7 @@ def test_haproxy_is_told_who_the_client_is(site: Site, tmp_path: Path) -> None:
         try:
             eventually(lambda: ":8080" in site.server.output("ss", "-Hltn"), "HAProxy listens")
             for v in (0, 1):
-                eventually(lambda v=v: site.fw.status()["services"][-1]["targets"][v]["state"] == "up", "the target is up")
+                eventually(lambda v=v: site.fw.service("web")["targets"][v]["state"] == "up", "the target is up")
                 with connect(site.client, SERVICE[v], 80) as one:
                     me = one.getsockname()
                     one.sendall(b"GET / HTTP/1.0\r\n\r\n")

@@ -11,17 +11,14 @@ import shutil
 import socket
 import socketserver
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.endpoints import DATA, Bulk, Caller, EchoStream, both_ways, connect, echoes, receive, serving
-from tests.e2e.host import PATIENCE, Host, eventually
-from tests.e2e.lab import Appliance, Lab
+from tests.e2e.endpoints import DATA, Bulk, Caller, EchoStream, both_ways, connect, echoes, serving, short_connections
+from tests.e2e.host import PATIENCE, eventually
+from tests.e2e.lab import Lab, Site
 
 CONFIG = """
 version: 1
@@ -82,37 +79,22 @@ class Options(socketserver.BaseRequestHandler):
         self.request.sendall(bytes([agreed(self.request)]))
 
 
-@dataclass
-class Site:
-    fw: Appliance
-    client: Host
-    server: Host
-
-    def service(self, name: str) -> dict[str, Any]:
-        """What status says about the cookies of a service."""
-        found: dict[str, Any] = next(each for each in self.fw.status()["services"] if each["name"] == name)["syn-cookies"]
-        return found
-
-
 @pytest.fixture(scope="module")
-def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    client, host = lab.host("client"), lab.host("server")
-    fw = lab.appliance("fw", CONFIG)
-    fw.plug("front", client, ["10.0.1.9/24", "fd00:1::9/64"], ["10.0.1.1", "fd00:1::1"])
-    fw.plug("lossy", client, ["10.0.3.9/24"])
-    fw.plug("back", host, ["10.0.2.9/24", "fd00:2::9/64"], ["10.0.2.1", "fd00:2::1"])
-    fw.plug("lost", host, ["10.0.4.9/24"])
-    host.output("ip", "route", "add", "10.0.3.0/24", "via", "10.0.4.1")
+def site(lab: Lab) -> Site:
+    front = ["10.0.1.9/24", "fd00:1::9/64"], ["10.0.1.1", "fd00:1::1"]
+    back = ["10.0.2.9/24", "fd00:2::9/64"], ["10.0.2.1", "fd00:2::1"]
+    site = lab.site(CONFIG, {"front": front, "lossy": (["10.0.3.9/24"], [])}, {"back": back, "lost": (["10.0.4.9/24"], [])})
+    site.server.output("ip", "route", "add", "10.0.3.0/24", "via", "10.0.4.1")
     for address in SERVER:
-        lab.keep(serving(host, (Bulk, address, 7000, "tcp"), (Options, address, 7002, "tcp"), (EchoStream, address, 7007, "tcp")))
-    lab.keep(serving(host, (Bulk, "10.0.4.9", 7000, "tcp"), (Caller, "10.0.4.9", 7001, "tcp")))
-    yield Site(fw, client, host)
+        lab.keep(serving(site.server, (Bulk, address, 7000, "tcp"), (Options, address, 7002, "tcp"), (EchoStream, address, 7007, "tcp")))
+    lab.keep(serving(site.server, (Bulk, "10.0.4.9", 7000, "tcp"), (Caller, "10.0.4.9", 7001, "tcp")))
+    return site
 
 
 @FAMILIES
 def test_bulk_both_ways_arrives_whole(site: Site, v: int) -> None:
     both_ways(site.client, SERVICE[v], 7000, streams=3, size=SIZE)
-    told = site.service("bulk")
+    told = site.fw.service("bulk")["syn-cookies"]
     assert told["mode"] == "always" and told["accepted"] >= 6 and told["sent"] >= told["accepted"]
 
 
@@ -140,15 +122,7 @@ def test_scaling_and_selective_acknowledgement_hold_end_to_end(site: Site, v: in
 
 
 def test_many_short_connections_all_work(site: Site) -> None:
-    def once(number: int) -> bool:
-        with connect(site.client, SERVICE[number % 2], 7007) as one:
-            message = b"connection %d" % number
-            one.sendall(message)
-            one.shutdown(socket.SHUT_WR)
-            return receive(one, 1000) == message
-
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(once, range(200))) == [True] * 200
+    assert short_connections(site.client, SERVICE, 7007, 200)
 
 
 def test_streams_arrive_whole_over_loss_disorder_and_duplicates(site: Site) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from tests.e2e.endpoints import EchoStream, connect, receive, serving
-from tests.e2e.host import Host
-from tests.e2e.lab import Appliance, Lab
+from tests.e2e.lab import Lab, Site
 
 CONFIG = """
 version: 1
@@ -35,20 +32,13 @@ TCP_INFO = 11
 PORTS = (7001, 7002, 7003)
 
 
-@dataclass
-class Site:
-    fw: Appliance
-    client: Host
-
-
 @pytest.fixture(scope="module")
-def site(lab: Lab) -> Iterator[Site]:
-    client, server = lab.host("client"), lab.host("server")
-    fw = lab.appliance("fw", CONFIG)
-    fw.plug("lan", client, ["192.168.1.9/24", "fd00:1::9/64"], ["192.168.1.1", "fd00:1::1"])
-    fw.plug("wan", server, ["203.0.113.9/24", "fd00:2::9/64"], ["203.0.113.1", "fd00:2::1"])  # whose own link takes 1,500 bytes
-    lab.keep(serving(server, *((EchoStream, address, port, "tcp") for address in SERVER for port in PORTS)))
-    yield Site(fw, client)
+def site(lab: Lab) -> Site:
+    lan = ["192.168.1.9/24", "fd00:1::9/64"], ["192.168.1.1", "fd00:1::1"]
+    wan = ["203.0.113.9/24", "fd00:2::9/64"], ["203.0.113.1", "fd00:2::1"]  # whose own link takes 1,500 bytes
+    site = lab.site(CONFIG, {"lan": lan}, {"wan": wan})
+    lab.keep(serving(site.server, *((EchoStream, address, port, "tcp") for address in SERVER for port in PORTS)))
+    return site
 
 
 @FAMILIES

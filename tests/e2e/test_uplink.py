@@ -88,7 +88,7 @@ def test_addresses_and_gateway_are_those_of_the_interfaces(site: Site) -> None:
 def test_traffic_crosses_the_cards_and_is_translated(site: Site, v: int) -> None:
     both_ways(site.client, SERVER[v], 7000, streams=2, size=4 << 20)
     assert who(site.client, SERVER[v], 7001)[0] == ("10.0.2.1", "fd00:1::9")[v]
-    site.client.output("ping", "-n", "-c2", "-i0.02", "-W2", ("10.0.1.1", "fd00:1::1")[v])
+    site.client.output("ping", "-n", "-c2", "-i0.02", "-W10", ("10.0.1.1", "fd00:1::1")[v])
 
 
 def test_a_forwarded_port_leads_inside(site: Site) -> None:
@@ -98,7 +98,7 @@ def test_a_forwarded_port_leads_inside(site: Site) -> None:
 
 def test_the_appliances_own_traffic_goes_by_the_cards(site: Site) -> None:
     before = site.fw.nic("self")["rx"]["packets"]
-    site.fw.host.output("ping", "-n", "-c2", "-i0.02", "-W2", SERVER[0])
+    site.fw.host.output("ping", "-n", "-c2", "-i0.02", "-W10", SERVER[0])
     assert site.fw.nic("self")["rx"]["packets"] >= before + 2
 
 
@@ -123,5 +123,5 @@ def test_interfaces_get_back_what_they_had(site: Site, number: signal.Signals) -
         start(site)
     site.fw.child.end(number)
     eventually(lambda: site.fw.host.call(settings) == site.before, "settings are as before")
-    site.client.output("ping", "-n", "-c1", "-W2", "10.0.1.1")
-    site.fw.host.output("ping", "-n", "-c1", "-W2", SERVER[0])
+    site.client.output("ping", "-n", "-c1", "-W10", "10.0.1.1")
+    site.fw.host.output("ping", "-n", "-c1", "-W10", SERVER[0])
