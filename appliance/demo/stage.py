@@ -169,7 +169,7 @@ class Stage:
         await peer.call("serve", protocol="udp", address=TARGETS[name][0], port=80)
         return peer
 
-    async def wait_for_targets(self, states: dict[str, str], within: float = 5.0) -> bool:
+    async def wait_for_targets(self, states: dict[str, str], within: float = 20.0) -> bool:
         """Whether the health checks come to see these targets ("w1": "up") so, over IPv4 and IPv6."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
