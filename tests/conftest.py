@@ -1,4 +1,4 @@
-"""What all tests share: the loop they run on, and the bench.
+"""What all tests share: the loop they run on, a running garbage collector, and properties that nobody holds a watch against.
 
 A test that asks for `virtual_time` (or a module with `pytestmark = pytest.mark.usefixtures("virtual_time")`) runs on a loop whose
 clock jumps; all others run on a plain asyncio loop.
@@ -12,8 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.virtual_time import VirtualTimeLoop
+
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: Any) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

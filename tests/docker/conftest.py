@@ -29,7 +29,7 @@ services:
     listen: ["{OUTSIDE}:80/tcp"]
     from: [internet]
     targets: [{{name: w1, address: "{W1}:8001"}}, {{name: w2, address: "{W2}:8001"}}]
-    health: {{type: tcp, every: 500ms, timeout: 300ms, rise: 2, fall: 2}}
+    health: {{type: tcp, every: 500ms, timeout: 500ms, rise: 2, fall: 4}}
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ena_dev.port.recording import Recording
 from ena_dev.port.wire import WirePort
 from ena_dev.testbed import Testbed
 from tests.support.frames import udp
+from tests.support.waiting import until
 
 
 def frames(path: Path) -> list[bytes]:
@@ -26,8 +26,7 @@ async def test_the_file_grows_while_frames_pass_and_ends_with_the_counts(tmp_pat
     caplog.set_level(logging.INFO)
     async with Recording(path, wire, "card") as recording, Testbed(port=recording.port) as bench:
         wire.inject(frame)
-        await asyncio.sleep(0.2)
-        assert frames(path) == [frame]
+        await until(lambda: frames(path) == [frame], "the frame is in the file")
         bench.adapter.pairs[0].send_nowait(frame)
         bench.adapter.pairs[0].flush()
     assert frames(path) == [frame, frame]
@@ -44,7 +43,6 @@ async def test_a_full_disk_ends_the_recording_not_the_card(caplog: pytest.LogCap
     wire = WirePort()
     async with Recording(Path("/dev/full"), wire, "card") as recording, Testbed(port=recording.port) as bench:
         wire.inject(udp(100))
-        await asyncio.sleep(0.1)
-        assert bench.adapter.pairs[0].receive_nowait()
-        assert recording.failed == "No space left on device"
+        await until(bench.adapter.pairs[0].receive_nowait, "the frame arrives all the same")
+        assert await until(lambda: recording.failed, "the recording ends") == "No space left on device"
     assert caplog.text.count("the recording ends here") == 1

@@ -52,13 +52,18 @@ async def echoing(bench: Testbed) -> AsyncIterator[None]:
         raise AssertionError(f"an echo ended: {failed}")
 
 
-async def answered(bench: Testbed, count: int = 16, first_port: int = 5000) -> int:
-    """Ask with `count` flows, a millisecond apart; returns how many were answered within a tenth of a second."""
+async def ask(bench: Testbed, count: int = 16, first_port: int = 5000) -> set[bytes]:
+    """Ask with `count` flows, a millisecond apart; returns the answers that there will be."""
     bench.wire.take()
     asked = [udp(first_port + number) for number in range(count)]
     for frame in asked:
         bench.wire.inject(frame)
         await bench.elapse(0.001)
+    return {(frame[6:12] + frame[:6] + frame[12:]).ljust(60, b"\0") for frame in asked}
+
+
+async def answered(bench: Testbed, count: int = 16, first_port: int = 5000) -> int:
+    """Ask with `count` flows; returns how many were answered within a tenth of a second."""
+    wanted = await ask(bench, count, first_port)
     await bench.elapse(0.1)
-    came = set(bench.wire.take())
-    return sum(1 for frame in asked if (frame[6:12] + frame[:6] + frame[12:]).ljust(60, b"\0") in came)
+    return len(wanted & set(bench.wire.take()))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RAM_BASE, RAM_SIZE = 0x100000, 0x400000
-PATIENCE = 10.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 class Refusal(Exception):

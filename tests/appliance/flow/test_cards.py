@@ -151,8 +151,11 @@ async def over_resets(router: Router) -> None:
         await asyncio.sleep(0.001)
     await router.take(1, 20)
     router.wires[0].inject(datagram(99, 0))
-    out = await router.take(1, 1)
-    assert Ether(out[-1][0])[UDP].payload.load[3] == 99
+    came: list[int] = []
+    while 99 not in came:  # some of those before may be late
+        frames = await router.take(1, 1)
+        assert frames, came
+        came += [Ether(frame)[UDP].payload.load[3] for frame, _ in frames]
     assert router.worker.usage()["used"] == 4
 
 

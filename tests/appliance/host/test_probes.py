@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,8 +17,11 @@ import uvloop
 from appliance.config.health import Trust
 from appliance.config.models import Health
 from appliance.host.probes import probe
+from tests.support.waiting import PATIENCE
 
 ADDRESSES = ("127.0.0.1", "::1")
+PATIENT = partial(Health, timeout=PATIENCE)
+"""Of a check that is answered."""
 Story = Callable[[], Awaitable[None]]
 
 
@@ -61,8 +65,8 @@ def unused(kind: int, address: str = "127.0.0.1") -> int:
 def test_tcp_asks_for_a_connection(play: Callable[[Story], None], address: str) -> None:
     async def story() -> None:
         async with serving(b"", address) as (port, _):
-            assert await probe(Health(), address, port, address) == ""
-        assert "refused" in (await probe(Health(), address, unused(socket.SOCK_STREAM, address), None)).lower()
+            assert await probe(PATIENT(), address, port, address) == ""
+        assert "refused" in (await probe(PATIENT(), address, unused(socket.SOCK_STREAM, address), None)).lower()
 
     play(story)
 
@@ -86,7 +90,7 @@ def test_tcp_asks_for_a_connection(play: Callable[[Story], None], address: str) 
 def test_http_asks_for_a_status(play: Callable[[Story], None], says: bytes, why: str) -> None:
     async def story() -> None:
         async with serving(says) as (port, asked):
-            health = Health(type="http", path="/ready?deep=1", expect=["200-299", "302"], host="www.example.com")
+            health = PATIENT(type="http", path="/ready?deep=1", expect=["200-299", "302"], host="www.example.com")
             assert await probe(health, "127.0.0.1", port, None) == why
         [request] = asked
         line, *headers = request.decode().splitlines()
@@ -99,7 +103,7 @@ def test_http_asks_for_a_status(play: Callable[[Story], None], says: bytes, why:
 def test_http_names_the_target_itself_unless_a_host_is_given(play: Callable[[Story], None], address: str) -> None:
     async def story() -> None:
         async with serving(b"HTTP/1.1 200 OK\r\n\r\n", address) as (port, asked):
-            assert await probe(Health(type="http"), address, port, None) == ""
+            assert await probe(PATIENT(type="http"), address, port, None) == ""
         assert f"\r\nHost: {'[::1]' if ':' in address else address}:{port}\r\n".encode() in asked[0]
 
     play(story)
@@ -143,7 +147,7 @@ def test_https_asks_for_a_status_of_whom_the_certificate_is_for(
 
     async def story() -> None:
         async with serving(says, address, authority.server) as (port, asked):
-            health = Health(**{"type": "https", "verify": trusted.pem, "path": "/ready"} | keys)
+            health = PATIENT(**{"type": "https", "verify": trusted.pem, "path": "/ready"} | keys)
             assert await probe(health, address, port, address) == why
         assert len(asked) == (not why.startswith("certificate"))
         named = keys.get("server_name") or keys.get("host", "").partition(":")[0] or None
@@ -164,9 +168,9 @@ def test_what_speaks_no_tls_or_says_nothing_is_down(play: Callable[[Story], None
             writer.close()
 
         async with await asyncio.start_server(chat, "127.0.0.1", 0) as server:
-            why = await probe(Health(type="https", verify=Trust("off")), "127.0.0.1", server.sockets[0].getsockname()[1], None)
+            why = await probe(PATIENT(type="https", verify=Trust("off")), "127.0.0.1", server.sockets[0].getsockname()[1], None)
             assert why.startswith("TLS: ")
-        assert "refused" in (await probe(Health(type="https"), "127.0.0.1", unused(socket.SOCK_STREAM), None)).lower()
+        assert "refused" in (await probe(PATIENT(type="https"), "127.0.0.1", unused(socket.SOCK_STREAM), None)).lower()
 
     play(story)
 
@@ -176,7 +180,7 @@ def test_a_server_that_takes_the_connection_and_says_nothing_is_not_waited_for_l
         with socket.create_server(("127.0.0.1", 0)) as silent:
             health = Health(type="http", timeout=0.05)
             assert await probe(health, "127.0.0.1", silent.getsockname()[1], None) == "no answer in 0.05 s"
-            assert await probe(Health(timeout=0.05), "127.0.0.1", silent.getsockname()[1], None) == ""
+            assert await probe(PATIENT(), "127.0.0.1", silent.getsockname()[1], None) == ""
 
     play(story)
 
@@ -199,17 +203,17 @@ class Echo(asyncio.DatagramProtocol):
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_udp_asks_for_an_answer_or_for_nobody_to_object(play: Callable[[Story], None], address: str) -> None:
     async def story() -> None:
-        asks = Health(type="udp", send="hex:00ff", timeout=0.1)
-        trusts = Health(type="udp", send="hex:00ff", timeout=0.1, silence="up")
         loop = asyncio.get_running_loop()
-        for silent, expected in ((False, ("", "")), (True, ("no answer in 0.1 s", ""))):
+        udp: dict[str, Any] = {"type": "udp", "send": "hex:00ff"}
+        for silent, patience, expected in ((False, PATIENCE, ("", "")), (True, 0.1, ("no answer in 0.1 s", ""))):
+            asks, trusts = Health(**udp, timeout=patience), Health(**udp, timeout=patience, silence="up")
             transport, echo = await loop.create_datagram_endpoint(lambda silent=silent: Echo(silent), (address, 0))  # type: ignore[misc]
             port = transport.get_extra_info("sockname")[1]
             assert (await probe(asks, address, port, address), await probe(trusts, address, port, None)) == expected
             assert echo.heard == [b"\x00\xff"] * 2
             transport.close()
         port = unused(socket.SOCK_DGRAM, address)
-        for health in (asks, trusts):
+        for health in (PATIENT(**udp), PATIENT(**udp, silence="up")):
             assert "refused" in (await probe(health, address, port, None)).lower()
 
     play(story)
@@ -218,7 +222,7 @@ def test_udp_asks_for_an_answer_or_for_nobody_to_object(play: Callable[[Story], 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_icmp_asks_for_an_echo(play: Callable[[Story], None], address: str) -> None:
     async def story() -> None:
-        assert await probe(Health(type="icmp", timeout=1.0), address, 0, address) == ""
+        assert await probe(PATIENT(type="icmp"), address, 0, address) == ""
 
     play(story)
 

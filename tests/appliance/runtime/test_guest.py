@@ -20,6 +20,7 @@ from tests.support.appliance_bench import ApplianceBench
 from tests.support.scripted_guest import ScriptedGuest
 from tests.support.station import Station
 from tests.support.vfio_client import GuestRam, VfioClient
+from tests.support.waiting import PATIENCE
 
 FILE = """
 version: 1
@@ -32,7 +33,6 @@ policy:
   - me:  {{from: [machines], to: [self], allow: ping}}
 """
 MAC, ADDRESS, SERVER = "02:00:00:00:00:50", "192.168.50.2", "203.0.113.9"
-PATIENCE = 10.0
 
 
 @pytest.fixture

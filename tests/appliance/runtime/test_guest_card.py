@@ -23,6 +23,7 @@ from ena_dev.device.personality import STRANGERS_FEATURES, Personality
 from ena_dev.errors import HostError, PortError, UsageError
 from tests.support.scripted_guest import ScriptedGuest
 from tests.support.vfio_client import GuestRam, VfioClient
+from tests.support.waiting import PATIENCE
 
 MAC = bytes.fromhex("025e00000001")
 FRAME = bytes.fromhex("025e00000002025e000000010800") + bytes(range(100))
@@ -139,7 +140,7 @@ def recorded(path: Path) -> list[bytes]:
 
 
 async def until(read: Callable[[], Any], holds: Callable[[Any], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not holds(await read()):
             await asyncio.sleep(0.01)
 
