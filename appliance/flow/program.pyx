@@ -23,7 +23,7 @@ from appliance.flow.key cimport Tuple, is_icmp, reply_kind
 from appliance.flow.limits cimport LimitTable
 from appliance.flow.megaflow cimport MegaflowTable, POOLS
 from appliance.flow.parking cimport unpark
-from appliance.flow.reasons cimport DROP_DELETED, DROP_REASONS
+from appliance.flow.reasons cimport DROP_DELETED
 from appliance.flow.synproxy cimport GUARD_ALWAYS, pressed
 from appliance.flow.table cimport CLASS_DENIED, CLASS_FREE, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_TELL, Flow, FlowTable, Table, pack_key, table_decided
 from appliance.flow.tcp cimport tcp_event_of
@@ -303,8 +303,9 @@ cdef class Worker:
                 raise UsageError(f"flows can be kept in {PROFILES} different ways, not in {len(kinds)}")
             for number, profile in enumerate(kinds):
                 fill_profile(&profiles[number], profile)
-            of_rule = {small(rule, "rule"): kinds.index(profile) for rule, profile in rules.items()}
-            of_service = {small(service, "service"): kinds.index(profile) for service, profile in services.items()}
+            numbers = {profile: place for place, profile in enumerate(kinds)}
+            of_rule = {small(rule, "rule"): numbers[profile] for rule, profile in rules.items()}
+            of_service = {small(service, "service"): numbers[profile] for service, profile in services.items()}
             with self.executor.held():
                 memcpy(self.engine.profiles, profiles, PROFILES * sizeof(Profile))
                 memset(self.engine.profile_of, 0, RULES)
@@ -476,18 +477,14 @@ cdef class Worker:
 
     def counters(self):
         """Totals by name, and drops by reason."""
-        cdef int i
-        reasons = tuple(NUMBERS)
         counters = dict(self.engine.counters)
         evicted, drops = counters.pop("evicted"), counters.pop("drops")
         counters["parked"] = self.engine.parking.frames
         counters["crowded"] = self.engine.table.crowded
-        for i, name in CLASS_NAMES.items():
-            counters[f"evicted-{name}"] = evicted[i]
+        for number, name in CLASS_NAMES.items():
+            counters[f"evicted-{name}"] = evicted[number]
         counters = {name.replace("_", "-"): value for name, value in counters.items()}
-        for i in range(DROP_REASONS):
-            counters[f"drop:{reasons[i]}"] = drops[i]
-        return counters
+        return counters | {f"drop:{name}": frames for name, frames in zip(NUMBERS, drops, strict=True)}
 
     def adjacency_used(self, index):
         """When a frame last went, or wanted to go, to this neighbour, seconds."""
