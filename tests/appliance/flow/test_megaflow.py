@@ -2,7 +2,6 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
@@ -26,12 +25,10 @@ SECRET = bytes(16)
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    """A worker that remembers decisions of generation 1; at the end all is accounted for."""
-    bench = Bench()
+def bench(bench: Bench) -> Bench:
+    """One that remembers decisions of generation 1."""
     configure(bench)
-    yield bench
-    bench.close()
+    return bench
 
 
 def configure(bench: Bench, generation: int = 1) -> None:

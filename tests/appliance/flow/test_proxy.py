@@ -3,7 +3,6 @@
 haproxy's own reader is in the end-to-end tests; here a reader written from the specification takes it apart.
 """
 
-from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
@@ -13,7 +12,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
 
 from tests.appliance.flow.bench import Bench, tuple5
-from tests.appliance.flow.test_syn_cookies import (
+from tests.appliance.flow.syn_client import (
     ALIKE,
     ALWAYS,
     CLIENT,
@@ -33,11 +32,10 @@ SIZE = {4: 28, 6: 52}
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    bench = Bench()
+def bench(bench: Bench) -> Bench:
+    """One that remembers decisions."""
     configure(bench)
-    yield bench
-    bench.close()
+    return bench
 
 
 def read(data: bytes) -> tuple[str, str, int, int, bytes]:
