@@ -51,15 +51,22 @@ class ControlledAppliance(Protocol):
 
         version, config (the file), generation, since (seconds since the epoch), uptime,
         nics:       [{name, tap, zone, mac, addresses, mtu, queues, link, resets, rx: {packets, bytes}, tx: {packets, bytes},
-                      counters: {...}}]
-        services:   [{name, listen: [...], targets: [{name, address, port, weight, state, phase, up, flows, deadline}]}]
-                    state: of health checks; phase: active, lame-duck, draining, drained or unhealthy; up: it counts as up;
-                    deadline: when its flows end, seconds since the epoch, or null
+                      counters: {...}, drops: {reason: frames}}]
+        services:   [{name, listen: [...], syn-cookies: {mode, under-pressure, half-open, sent, accepted, refused},
+                      targets: [{name, address, port, weight, state, phase, up, share, flows, deadline, opened, ejected}]}]
+                    state: of health checks; phase: active, lame-duck, draining, drained, unhealthy or ejected; up: it counts as up;
+                    share: percent of its weight that counts, less than 100 while it warms up; deadline: when its flows end, seconds since
+                    the epoch, or null; opened: {answered, refused, silent} new connections; ejected: {until, why, times}, or null
+        forwards:   [{name, line, syn-cookies}]; those that aren't of TCP have none: null
         flows:      {used, limit, and one count for each class}
-        drops:      {reason: frames}
-        rules:      [{name, line, allow, verdict, audit, applies, packets, bytes, flows, idle}]
+        totals:     {counter: frames, flows or commands}
+        drops:      {reason: frames}, on their way; handed-over: {handled, drops}, of those that were Python's; unanswered: {why: frames}
+                    whose senders were not told
+        nat-exhausted: [{outside, flows, episodes, active, lasted, idle}], bindings, decisions-failed
+        rules:      [{name, line, allow, verdict, audit, applies, packets, bytes, flows, idle, over-limit, connections}]
                     idle: since its last packet, or null; of one under audit, what it would have decided counts
-                    applies: false while its schedule doesn't hold, or once it has ended
+                    applies: false while its schedule doesn't hold, or once it has ended; over-limit: flows refused, and connections: there
+                    now, or null without a limit
         sets:       [{name, file, state, entries, modified, problem}]
                     state: good, kept (what was good before), stale (too old), empty; modified: the file, seconds since the epoch, or null
         neighbours: [{nic, address, mac, state}]
@@ -68,9 +75,9 @@ class ControlledAppliance(Protocol):
     def flows(self, limit: int, cursor: int) -> Result:
         """Flows from a cursor (start with 0): {flows: [...], next: cursor of the rest, 0 when all were seen}.
 
-        At most `limit`, possibly none. Each: {protocol, in, out, original, reply, state, rule, service, target, packets, bytes, age, idle,
-        expires, reason}. `in` and `out` are nics; original and reply are {source, sport, destination, dport} as each direction arrives,
-        reply is None until decided; packets and bytes are pairs, original direction first.
+        At most `limit`, possibly none. Each: {id, protocol, state, in, out, original, reply, rule, service, forward, target, generation,
+        packets, bytes, age, idle, expires, reason}. `in` and `out` are nics; original and reply are {source, sport, destination, dport} as
+        each direction arrives, reply is None until decided; packets and bytes are pairs, original direction first.
         """
 
     def ethtool(self, nic: str, kind: str) -> Result:
