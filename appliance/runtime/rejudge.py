@@ -61,11 +61,9 @@ class Rejudged:
 class _AnyState:
     """A view for judging what already has its tuple and its target."""
 
-    random = Random(0)
-    history = History(lambda: 0.0, lambda service, target: 0)
-
     def __init__(self, bindings: Bindings, held: Held) -> None:
         self.bindings, self._held = bindings, held
+        self.random, self.history = Random(0), History(lambda: 0.0, lambda service, target: 0)
 
     def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
         return True
