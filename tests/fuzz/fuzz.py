@@ -24,7 +24,11 @@ from tests.fuzz.targets import CORPUS, TARGETS
 WRITTEN = ("file", "lists", "control")
 """Targets whose inputs are text."""
 WORK = ROOT / "build" / "fuzz"
-SANITIZER = "detect_leaks=0:quarantine_size_mb=32:allocator_may_return_null=1:handle_sigbus=0:detect_stack_use_after_return=0:symbolize=1"
+PATIENCE = 600  # seconds of one execution: beside other work those of the wall clock say little
+SANITIZER = (
+    "detect_leaks=0:quarantine_size_mb=32:allocator_may_return_null=1:handle_sigbus=0:detect_stack_use_after_return=0:symbolize=1:"
+    "malloc_context_size=8"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def fuzz(target: str, tree: Path, arguments: list[str], seconds: float) -> Outco
     kept, findings = WORK / "corpus" / target, WORK / "findings" / target
     for folder in (kept, findings):
         folder.mkdir(parents=True, exist_ok=True)
-    options = [f"-max_total_time={seconds:.0f}", "-timeout=60", "-rss_limit_mb=4096", "-len_control=0"]
+    options = [f"-max_total_time={seconds:.0f}", f"-timeout={PATIENCE}", "-rss_limit_mb=4096", "-len_control=0"]
     options.append(f"-artifact_prefix={findings}/")
     options.append(f"-max_len={4096 if target in WRITTEN else 1024}")  # no target reads more decisions than that
     if target in WRITTEN:
