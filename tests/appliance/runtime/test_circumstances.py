@@ -14,6 +14,7 @@ from appliance.classes import find_cuts
 from appliance.config.loader import loads
 from appliance.runtime.circumstances import Circumstances
 from tests.appliance.objects.test_dns import query, record, response
+from tests.support.appliance_bench import AtOnce
 from tests.support.office import NICS
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
@@ -56,6 +57,7 @@ async def test_what_is_compiled_says_where_its_classes_begin_and_when_it_will_be
 
 
 async def test_a_set_that_a_reload_has_brought_is_looked_at_as_often_as_it_wants(tmp_path: Path) -> None:
+    asyncio.get_running_loop().set_default_executor(AtOnce())
     found, listed = circumstances(), tmp_path / "drop.txt"
     listed.write_text("192.0.2.1\n")
     os.utime(listed, (1, 1))
