@@ -109,6 +109,8 @@ class Worker:
 
         This and the next take the barrier themselves: never call them inside `executor.held()`.
         """
+    def lookup_fragment(self, version: int, protocol: int, source: int, destination: int, identity: int) -> tuple[FlowView, int] | None:
+        """The flow of a packet that leaves in fragments with this identification, until all were seen, and the direction of answers."""
     def read(self, cursor: int, count: int, targets: Collection[int] = ()) -> tuple[list[FlowView], int]:
         """At most `count` flows from a cursor (begin with 0), and the next cursor: 0 when all were seen. The list may be short or empty.
         With `targets` it has only flows of these."""

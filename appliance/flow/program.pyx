@@ -27,7 +27,7 @@ from appliance.flow.reasons cimport DROP_DELETED
 from appliance.flow.synproxy cimport GUARD_ALWAYS, pressed
 from appliance.flow.table cimport CLASS_DENIED, CLASS_FREE, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_TELL, Flow, FlowTable, Table, pack_key, table_decided
 from appliance.flow.tcp cimport tcp_event_of
-from appliance.flow.trains cimport drop_waiting
+from appliance.flow.trains cimport drop_waiting, train_sent
 from appliance.flow.views cimport flow_of, miss_of, punt_of, refused_of
 from appliance.flow.wheel cimport TimerWheel
 from ena_dev.bus.atomic cimport load_acquire, store_release
@@ -436,6 +436,20 @@ cdef class Worker:
             if found:
                 copy_flow(self.engine.table, found[0], &copy)
         return (flow_of(self.engine, &copy), found[1]) if found else None
+
+    def lookup_fragment(self, int version, int protocol, source, destination, uint32_t identity):
+        """The flow of a packet that has left in fragments, and the direction of its answers."""
+        cdef Copied copy
+        cdef Tuple sent
+        cdef uint32_t number
+        high, low = (identity & 0xFFFF, 0) if version == 4 else (identity >> 16, identity & 0xFFFF)
+        pack_key(&sent, version, protocol, 0, (source, destination, high, low))
+        with self.executor.held():
+            number = train_sent(self.engine, &sent)
+            if number:
+                copy_flow(self.engine.table, <uint32_t> self.engine.fragments.trains[number].flow, &copy)
+                direction = self.engine.fragments.trains[number].direction ^ 1
+        return (flow_of(self.engine, &copy), direction) if number else None
 
     def read(self, uint32_t cursor, int count, targets=()):
         """Flows from a cursor, those of `targets` if there are any, and the next cursor. One call looks at no more than 8 slots for each flow

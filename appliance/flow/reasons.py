@@ -56,7 +56,7 @@ _PASSING: Final = {
     "ttl": "no hop is left to it; its sender is told, within a rate",
     "too-big": "more than its way out carries, and may not be cut; its sender is told, within a rate",
     # handed over
-    "unrelated": "an ICMP error that is malformed, or about no flow that its reporter could know",
+    "unrelated": "an ICMP error that is malformed, about no flow that its reporter could know, or about a later fragment of an old packet",
     "not-in-flight": "an ICMP error that quotes TCP which isn't on its way",
     "neighbour-message": "ARP or neighbour discovery that is malformed, comes from beyond its link, or isn't for a router",
     "punt-rate": "more ICMP errors, or packets to be cut, than are handled in a second",

@@ -16,7 +16,7 @@ from appliance.flow.fragments cimport (
 from appliance.flow.key cimport Tuple, key_hash
 from appliance.flow.parking cimport SHARE_DECISION, park, unpark
 from appliance.flow.reasons cimport DROP_FRAGMENT_FIRST, DROP_FRAGMENT_FULL, DROP_FRAGMENT_OVERLAP, DROP_FRAGMENT_TIMEOUT
-from appliance.flow.table cimport FLOW_REWRITE, Flow, Half, flow_handle
+from appliance.flow.table cimport FLOW_INSTALLED, FLOW_REWRITE, Flow, Half, flow_handle
 from appliance.flow.window cimport Side, beyond
 from ena_dev.driver.rings cimport Frame
 from ena_dev.packet.checksum cimport checksum_apply, checksum_delta16, load_native16, store_native16
@@ -199,6 +199,35 @@ cdef inline void fragment_passes(Engine *engine, uint32_t ref, Frame *frame, uin
         first_passes(engine, ref, frame, now)
     if train.renamed:
         rename(frame, train.identity)
+
+
+cdef inline bint leaves_as(const Train *train, const Tuple *sent) noexcept nogil:
+    """Whether a train's fragments have this identification where they go, in place of the ports as in `key_of_train`."""
+    cdef uint32_t identity = htonl(train.identity)
+    if not train.renamed:
+        return memcmp(&train.key.sport, &sent.sport, 4) == 0
+    return sent.sport == htons(<uint16_t> train.identity) if sent.version == 4 else memcmp(&identity, &sent.sport, 4) == 0
+
+
+cdef inline uint32_t train_sent(Engine *engine, const Tuple *sent) noexcept nogil:
+    """The train of a fragment as it has left, 0 if there is none any more: who is told about one, by an ICMP error, isn't told its ports."""
+    cdef Fragments *all = &engine.fragments
+    cdef const Train *train
+    cdef const Flow *flow
+    cdef const Tuple *back
+    cdef uint32_t number
+    for number in range(1, all.fresh + 1):
+        train = &all.trains[number]
+        flow = &engine.table.flows[<uint32_t> train.flow]
+        if train.state != TRAIN_FOLLOWS or not flow.state.flags & FLOW_INSTALLED:
+            continue
+        back = &flow.half[train.direction ^ 1].key
+        if flow_handle(engine.table, <uint32_t> train.flow) == train.flow and back.version == sent.version and (
+            back.protocol == sent.protocol and leaves_as(train, sent)
+            and memcmp(back.source, sent.destination, 16) == 0 and memcmp(back.destination, sent.source, 16) == 0
+        ):
+            return number
+    return 0
 
 
 cdef inline void count_data(Engine *engine, const Train *train, const Piece *piece) noexcept nogil:

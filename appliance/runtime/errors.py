@@ -19,6 +19,7 @@ from ena_dev.packet.parse import Reason, parse, parse_quote
 OF_OLD: Final = (4, 5)
 """Source quench, which nobody sends any more (RFC 6633), and redirects, which are for the reporter's own link alone (RFC 1122, 3.2.2.2)."""
 
+FRAGMENT_HEADER: Final = 44
 UNANSWERED: Final = 65535
 """What an end may have sent at most before it was answered."""
 
@@ -77,14 +78,15 @@ class Translated(NamedTuple):
     """That are left to it behind this router."""
 
 
-Lookup = Callable[[int, int, Ends, int | None], Ends | None]
+Lookup = Callable[[int, int, Ends, int | None, int | None], Ends | None]
 
 
 def translate_error(frame: bytes, lookup: Lookup) -> Translated | None:
     """Rewrite an ICMP error about a flow for the other side of the appliance; None if it is malformed or about none of our flows.
 
     The quoted packet was sent by us, to whom the error is: its tuple reversed is one that we receive. `lookup(version, protocol, tuple,
-    sequence)` gives the tuple that the other direction of that flow has on its own side; `sequence` is that of a quoted TCP segment.
+    sequence, identity)` gives the tuple that the other direction of that flow has on its own side; `sequence` is that of a quoted TCP
+    segment, `identity` that of a quoted fragment that isn't the first, and has no ports to tell.
     Source: RFC 5508, section 4.2.
     """
     reason, outer = parse(frame)
@@ -102,7 +104,8 @@ def translate_error(frame: bytes, lookup: Lookup) -> Translated | None:
     received = ends(quote, inner).back
     reporter, receiver = addresses(packet, version)
     sequence = int.from_bytes(frame[inner["l4_offset"] + 4 :][:4]) if inner["protocol"] == TCP and inner["l4_offset"] else None
-    other = lookup(version, inner["protocol"], received, sequence) if receiver == received.destination else None
+    later = None if inner["l4_offset"] else _identification(quote, version)
+    other = lookup(version, inner["protocol"], received, sequence, later) if receiver == received.destination else None
     if other is None:
         return None
     # Who is behind a translation stays there (RFC 5508, 4.2.2); any other reporter is seen as itself.
@@ -111,6 +114,16 @@ def translate_error(frame: bytes, lookup: Lookup) -> Translated | None:
     body = message[:2] + b"\0\0" + message[4:8] + rewrite(quote, inner, other)
     value = checksum(body) if version == 4 else transport_checksum(IPv6Address(source), IPv6Address(other.source), ICMPV6, body)
     return Translated(head + body[:2] + value.to_bytes(2) + body[4:], version, other.source, outer["ttl"] - 1)
+
+
+def _identification(packet: bytes, version: int) -> int:
+    """That of a fragment, maybe cut, which parsed well."""
+    if version == 4:
+        return int.from_bytes(packet[4:6])
+    at, kind = 40, packet[6]
+    while kind != FRAGMENT_HEADER:
+        kind, at = packet[at], at + (packet[at + 1] + 1) * 8
+    return int.from_bytes(packet[at + 4 : at + 8])
 
 
 def in_flight(flow: FlowView, sender: int, sequence: int) -> bool:

@@ -144,8 +144,11 @@ class Punts:
         towards: list[int] = []
         why = ["unrelated"]
 
-        def lookup(version: int, protocol: int, received: Ends, sequence: int | None) -> Ends | None:
-            found = self._worker.lookup(version, protocol, *received[:4])
+        def lookup(version: int, protocol: int, received: Ends, sequence: int | None, later: int | None) -> Ends | None:
+            if later is None:
+                found = self._worker.lookup(version, protocol, *received[:4])
+            else:
+                found = self._worker.lookup_fragment(version, protocol, received.destination, received.source, later)
             if found is None or found[0].nic_out < 0 or _side(found) != nic:
                 return None
             if sequence is not None and not in_flight(found[0], 1 - found[1], sequence - (0 if found[1] else found[0].shift)):

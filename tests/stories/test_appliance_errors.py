@@ -10,8 +10,9 @@ from scapy.layers.inet6 import (
     ICMPv6PacketTooBig,
     ICMPv6TimeExceeded,
     IPv6,
+    IPv6ExtHdrFragment,
 )
-from scapy.packet import Packet
+from scapy.packet import Packet, Raw
 from scapy.utils import checksum
 
 from tests.support.office import CLIENT, HIDDEN, LAN, NICS, OFFICE, POLICY, SERVER, VERSIONS, WAN, Office, back, echo, ip, office
@@ -154,6 +155,46 @@ async def test_fragments_that_are_too_big_are_fragmented_again(order: int) -> No
 
 
 # -- errors about flows ----------------------------------------------------------------------------------------------------
+
+
+def pieces(version: int) -> list[Packet]:
+    """A datagram of the client's in three fragments."""
+    data = bytes(UDP(sport=5000, dport=7, len=8 + 1200, chksum=1)) + bytes(1200)
+    parts = [(at, data[at : at + 480], at + 480 < len(data)) for at in range(0, len(data), 480)]
+    if version == 4:
+        return [IP(src=CLIENT[4], dst=SERVER[4], proto=17, id=77, flags=int(more), frag=at // 8) / Raw(part) for at, part, more in parts]
+    there = IPv6(src=CLIENT[6], dst=SERVER[6])
+    return [there / IPv6ExtHdrFragment(nh=17, id=0x12345, offset=at // 8, m=int(more)) / Raw(part) for at, part, more in parts]
+
+
+@pytest.mark.parametrize("text", [OFFICE, HIDDEN], ids=["as it is", "hidden"])
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_error_about_a_later_fragment_reaches_its_sender_while_its_packet_is_on_its_way(version: int, text: str) -> None:
+    async with office(text) as o:
+        await o.open_udp(version)
+        first, second, last = pieces(version)
+        o.client.send(first, second)
+        await o.bench.settle()
+        _, seen = o.server.received()
+        error = port_unreachable(version, seen, SERVER[version])
+        other = seen.copy()
+        if version == 4:
+            other.id += 1
+            del other.chksum
+        else:
+            other[IPv6ExtHdrFragment].id += 1
+        o.server.send(error, port_unreachable(version, IP(bytes(other)) if version == 4 else other, SERVER[version]))
+        await o.bench.settle()
+        told = o.client.only()
+        assert (told.src, told.dst) == (SERVER[version], CLIENT[version])
+        inside = quoted(told)
+        assert (inside.src, inside.dst) == (CLIENT[version], SERVER[version])
+        assert bytes(inside)[-480:] == bytes(second)[-480:]
+        o.client.send(last)
+        await o.bench.settle()
+        o.server.send(error)
+        await o.bench.settle()
+        assert o.client.received() == [] and o.bench.appliance.decider.punts.drops == {"unrelated": 2}
 
 
 def port_unreachable(version: int, about: Packet, source: str) -> Packet:

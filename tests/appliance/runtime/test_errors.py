@@ -34,7 +34,8 @@ def test_the_quote_is_the_packet_that_the_client_sent(l4: Packet, quoted: type[P
     error = Ether() / IP(src=reporter, dst="192.0.2.1") / ICMP(type=3, code=3) / bytes(sent_by_us)
     asked = []
 
-    def lookup(version: int, protocol: int, received: Ends, sequence: int | None) -> Ends | None:
+    def lookup(version: int, protocol: int, received: Ends, sequence: int | None, later: int | None) -> Ends | None:
+        assert later is None
         asked.append((version, protocol, received))
         return ends("10.1.0.20", "203.0.113.5", FLOW_ID, 8080)  # the client called the server 203.0.113.5:8080
 
@@ -69,7 +70,7 @@ def test_an_ipv6_error_keeps_its_mtu_and_the_flows_own_addresses() -> None:
     quote = IPv6(src="2001:db8:1::10", dst="2001:db8:2::10") / UDP(sport=5000, dport=53) / (b"x" * 100)
     error = Ether() / IPv6(src="2001:db8:2::77", dst="2001:db8:1::10") / ICMPv6PacketTooBig(mtu=1300) / bytes(quote)
     own = ends("2001:db8:1::10", "2001:db8:2::10", 5000, 53)
-    translated = translate_error(bytes(error), lambda version, protocol, received, sequence: own if received == own.back else None)
+    translated = translate_error(bytes(error), lambda version, protocol, received, *_: own if received == own.back else None)
     assert translated is not None
     packet = IPv6(translated.packet)
     assert (packet.src, packet.dst, packet[ICMPv6PacketTooBig].mtu) == ("2001:db8:2::77", "2001:db8:1::10", 1300)
