@@ -36,10 +36,11 @@ RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 SIDES: Final = ("kernel", "ours")
 TESTERS: Final = (
     *nat_discovery.TESTERS, *thc_ipv6.TESTERS, *fragments.TESTERS, scans.TESTER, floods.TESTER, captures.TESTER, evasions.TESTER,
-    applications.TESTER,
+    *applications.TESTERS,
 )  # fmt: skip
-AT_ONCE: Final = 4
-"""Testers that run at the same time; those that measure come after them, each by itself."""
+AT_ONCE: Final = 2
+"""Testers that run at the same time, beside all those that wait. Those that measure come after them, each by itself."""
+CHANCES: Final = 3
 ABSENT: Final = Verdict("no such case")
 
 
@@ -62,14 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"first: {lacking}", file=sys.stderr)
         return 2
     sweep(PREFIX)  # what killed runs left
-    with ThreadPoolExecutor(AT_ONCE) as pool:  # most testers wait most of the time
-        at_once = {each.name: pool.submit(table, each) for each in wanted if not each.alone}
+    with ThreadPoolExecutor(len(wanted)) as waiting, ThreadPoolExecutor(AT_ONCE) as busy:
+        at_once = {each.name: (waiting if each.waits else busy).submit(table, each) for each in wanted if not each.alone}
     tables = [at_once[each.name].result() if each.name in at_once else table(each) for each in wanted]
     text = markdown(tables, "python -m tests.conformance" + "".join(f" --only {name}" for name in given.only or ()))
     print(text)
     if given.json:
         given.json.write_text(json.dumps(as_data(tables), indent=1) + "\n")
-    if not given.only:
+    if not given.only and not any(each.left_out for each in tables):
         RESULTS.write_text(text)
     return int(any(each.unexplained or each.left_out for each in tables))
 
@@ -87,13 +88,13 @@ def table(tester: Tester) -> Table:
 
 
 def looked(tester: Tester, side: str) -> Verdicts:
-    """What it says of one side. A machine that is too busy for it gets another chance."""
-    for last in (False, True):
+    """What it says of one side. A machine that is too busy for it gets other chances."""
+    for chances in range(CHANCES, 0, -1):
         try:
             with opened(side, tester.side) as site:
                 return tester.look(site)
         except (AssertionError, OSError):
-            if last:
+            if chances == 1:
                 raise
     raise AssertionError
 

@@ -5,25 +5,28 @@ At the allowed port it is told whether the packet still gets through whole; at t
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
-from scapy.utils import RawPcapReader, wrpcap
+from scapy.utils import EDecimal, RawPcapReader, wrpcap
 
 from tests.conformance.captures import mac, own
 from tests.conformance.policy import BLOCKED, BLOCKED_UDP, OPEN, OPEN_UDP
-from tests.conformance.programs import say
 from tests.conformance.site import DMZ, DMZ6, OUTSIDE, WAN, WAN6, Site
-from tests.conformance.verdict import NOT_TOLD, Tester, Verdict, Verdicts
-from tests.e2e.endpoints import Caller, DigestDatagram, serving
-from tests.e2e.host import Host
+from tests.conformance.verdict import Tester, Verdict, Verdicts
+from tests.e2e.endpoints import Caller, DigestDatagram, datagrams, serving
+from tests.e2e.host import Host, eventually
 
 WAYS: Final = {
     "as it is": "print",
@@ -52,69 +55,102 @@ WAYS: Final = {
 }  # fmt: skip
 ONLY_V4: Final = ("another beside each", "one hop", "loose", "strict")
 DATA: Final = bytes(range(256)) * 4
+MADE_UP: Final = "02:00:00:00:00:01"
+PACE: Final = 0.001
+"""Seconds between frames."""
+CUTTING: Final = Lock()
 
 
 def look(site: Site) -> Verdicts:
     """Every way of every packet."""
     told: dict[str, Verdict] = {}
     streams = [(Caller, at, port, "tcp") for at in (DMZ, DMZ6) for port in (OPEN, BLOCKED)]
-    datagrams = [(DigestDatagram, at, port, "udp") for at in (DMZ, DMZ6) for port in (OPEN_UDP, BLOCKED_UDP)]
-    with serving(site.dmz, *streams, *datagrams), tempfile.TemporaryDirectory(prefix="softena-evasions-") as name:
-        link = Ether(src=own(site), dst=mac(site, OUTSIDE))
+    servers = [(DigestDatagram, at, port, "udp") for at in (DMZ, DMZ6) for port in (OPEN_UDP, BLOCKED_UDP)]
+    link = bytes(Ether(src=own(site), dst=mac(site, OUTSIDE)))[:12]
+    with serving(site.dmz, *streams, *servers), site.wan.call(raw, "wan") as wire, datagrams(site.wan, DMZ, OPEN_UDP) as probe:
         for number, (case, rules) in enumerate(WAYS.items()):
-            for version, network in ((4, IP(src=WAN, dst=DMZ)), (6, IPv6(src=WAN6, dst=DMZ6))):
-                if version == 6 and case.startswith(ONLY_V4):
-                    continue
-                for what, packet in kinds(link / network, 20000 + 10 * number).items():
-                    if "UDP" in what and case.startswith("TCP"):
-                        continue
-                    told[f"{case}: {what}, v{version}"] = sent(site, Path(name), [packet], rules)
-        twins = [link / IP(src=WAN, dst=DMZ, id=7) / UDP(sport=30000, dport=OPEN_UDP) / Raw(DATA)] * 2
-        told["fragments of 400, and once more with the same identification"] = sent(site, Path(name), twins, "ip_frag 400")
+            for version in (4,) if case.startswith(ONLY_V4) else (4, 6):
+                for what, pieces in ways(case, rules, version, 20000 + 10 * number).items():
+                    told[f"{case}: {what}"] = sent(site, wire, probe, link, pieces)
+        told["fragments of 400, and once more with the same identification"] = sent(site, wire, probe, link, twins())
     trouble = site.trouble()
     return told | {"the device itself": Verdict("well" if not trouble else "in trouble", trouble)}
 
 
-def kinds(network: Packet, port: int) -> dict[str, Packet]:
-    """A datagram and a SYN, to an open and a blocked port. The SYN is long enough to be cut."""
-    usual = [("MSS", 1300), ("NOP", None), ("WScale", 7), ("SAckOK", b""), ("Timestamp", (1, 0))]
-    syn = TCP(sport=port, flags="S", seq=1000, options=usual)
-    found = {
-        "UDP, open port": network / UDP(sport=port, dport=OPEN_UDP) / Raw(DATA),
-        "UDP, blocked port": network / UDP(sport=port, dport=BLOCKED_UDP) / Raw(DATA),
-        "SYN, open port": network / aimed(syn, OPEN),
-        "SYN, blocked port": network / aimed(syn, BLOCKED),
-    }
-    for number, packet in enumerate(found.values()):
-        if IP in packet:
-            packet[IP].id = port + number  # a packet's own: fragments of others don't get into it
+def raw(interface: str) -> socket.socket:
+    """Sends whole frames."""
+    found = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    found.bind((interface, 0))
     return found
 
 
-def aimed(segment: Packet, port: int) -> Packet:
-    """The same segment to a port."""
-    copy = segment.copy()
-    copy.dport = port
-    return copy
+def ways(case: str, rules: str, version: int, port: int) -> dict[str, Sequence[bytes]]:
+    """What each packet becomes, one way. Chance is the same for both sides."""
+    made = {what: packet for what, packet in kinds(version, port).items() if not ("UDP" in what and case.startswith("TCP"))}
+    return dict(zip(made, taken_apart(tuple(map(bytes, made.values())), rules), strict=True))
 
 
-def sent(site: Site, directory: Path, packets: Sequence[Packet], rules: str) -> Verdict:
-    """Packets one way: what the server's stack took."""
-    plain, cut, turned, file = (directory / name for name in ("plain.pcap", "cut.pcap", "turned.pcap", "rules"))
-    cut.unlink(missing_ok=True)
-    wrpcap(str(plain), packets)
-    file.write_text(rules + "\n")
-    command = ["tcprewrite", f"--infile={plain}", f"--outfile={cut}", f"--fragroute={file}"]
-    told = subprocess.run(command, capture_output=True, text=True)
-    if told.returncode or not cut.exists():
-        return Verdict(NOT_TOLD, f"tcprewrite: {(told.stderr.strip().splitlines() or ['nothing'])[-1][-80:]}")
-    link = bytes(packets[0])[:12]  # which the engine makes up for IPv6
-    wrpcap(str(turned), [link + data[12:] for data, _ in RawPcapReader(str(cut))], linktype=1)  # type: ignore[misc]
+def twins() -> Sequence[bytes]:
+    """The fragments of two datagrams that are the same."""
+    packet = bytes(IP(src=WAN, dst=DMZ, id=7) / UDP(sport=30000, dport=OPEN_UDP) / Raw(DATA))
+    return [piece for pieces in taken_apart((packet, packet), "ip_frag 400") for piece in pieces]
+
+
+def kinds(version: int, port: int) -> dict[str, Packet]:
+    """A datagram and a SYN, to an open and a blocked port. The SYN is long enough to be cut."""
+    usual = [("MSS", 1300), ("NOP", None), ("WScale", 7), ("SAckOK", b""), ("Timestamp", (1, 0))]
+    found: dict[str, Packet] = {}
+    for what, (open_port, blocked) in {"UDP": (OPEN_UDP, BLOCKED_UDP), "SYN": (OPEN, BLOCKED)}.items():
+        for state, there in (("open", open_port), ("blocked", blocked)):
+            # An identification of its own, that no fragments of others get into it.
+            network = IP(src=WAN, dst=DMZ, id=port + len(found)) if version == 4 else IPv6(src=WAN6, dst=DMZ6)
+            datagram = UDP(sport=port, dport=there) / Raw(DATA)
+            segment = TCP(sport=port, dport=there, flags="S", seq=1000, options=usual)
+            found[f"{what}, {state} port, v{version}"] = network / (datagram if what == "UDP" else segment)
+    return found
+
+
+def taken_apart(packets: tuple[bytes, ...], rules: str) -> list[tuple[bytes, ...]]:
+    """What fragroute's engine makes of each packet; both sides get the same."""
+    with CUTTING:
+        return _taken_apart(packets, rules)
+
+
+@cache
+def _taken_apart(packets: tuple[bytes, ...], rules: str) -> list[tuple[bytes, ...]]:
+    with tempfile.TemporaryDirectory(prefix="softena-evasions-") as name:
+        plain, cut, file = (Path(name, each) for each in ("plain.pcap", "cut.pcap", "rules"))
+        file.write_text(rules + "\n")
+        frames = [Ether(src=MADE_UP, dst=MADE_UP, type=0x86DD if data[0] >> 4 == 6 else 0x0800) / Raw(data) for data in packets]
+        for number, frame in enumerate(frames):
+            frame.time = EDecimal(number)  # its pieces have it, too
+        wrpcap(str(plain), frames)
+        command = ["tcprewrite", f"--infile={plain}", f"--outfile={cut}", f"--fragroute={file}"]
+        told = subprocess.run(command, capture_output=True, text=True)
+        assert not told.returncode and cut.exists(), f"tcprewrite: {told.stderr}"
+        pieces = [(meta.sec, data[12:]) for data, meta in RawPcapReader(str(cut))]
+    return [tuple(data for second, data in pieces if second == number) for number in range(len(packets))]
+
+
+def sent(site: Site, wire: socket.socket, probe: socket.socket, link: bytes, pieces: Sequence[bytes]) -> Verdict:
+    """The pieces of a packet: what the server's stack took."""
     before = taken(site.dmz)
-    say(site.wan, "tcpreplay", "-q", "-i", "wan", "-p", "1000", str(turned))
-    say(site.wan, "ping", "-n", "-c1", "-W2", DMZ)  # whatever was sent before has been handled when this is answered
-    got = {name: now - before[name] for name, now in taken(site.dmz).items() if now != before[name]}
+    for piece in pieces:
+        wire.send(link + piece)
+        time.sleep(PACE)
+    asked(probe)  # what was sent before has come in when this is answered,
+    eventually(site.idle)
+    asked(probe)  # and what was let through has gone
+    after = taken(site.dmz)
+    after["datagrams"] -= 2
+    got = {name: now - before[name] for name, now in after.items() if now != before[name]}
     return Verdict(", ".join(f"{name} {number}" for name, number in got.items()) or "stays out")
+
+
+def asked(probe: socket.socket) -> None:
+    """A question to the server, and its answer."""
+    probe.send(b"")
+    probe.recv(100)
 
 
 def taken(host: Host) -> dict[str, int]:
@@ -128,4 +164,4 @@ def taken(host: Host) -> dict[str, int]:
             "damaged": groups["Udp"]["InErrors"] + groups["Tcp"]["InErrs"] + six["Udp6InErrors"]}  # fmt: skip
 
 
-TESTER: Final = Tester("evasions", "fragroute's evasions", ("tcpreplay", "tcprewrite", "import scapy"), look)
+TESTER: Final = Tester("evasions", "fragroute's evasions", ("tcprewrite", "import scapy"), look)

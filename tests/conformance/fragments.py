@@ -56,6 +56,6 @@ def pings(host: Host) -> int:
 
 
 TESTERS: Final = (
-    Tester("frag6", "SI6's fragment checks", ("frag6",), frag6),
-    Tester("fragmentation6", "THC's fragments", ("atk6-fragmentation6",), fragmentation6),
+    Tester("frag6", "SI6's fragment checks", ("frag6",), frag6, waits=True),
+    Tester("fragmentation6", "THC's fragments", ("atk6-fragmentation6",), fragmentation6, waits=True),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from tests.conformance.programs import running, say
@@ -11,8 +12,8 @@ from tests.conformance.site import LAN, LAN_TOO, WAN, WAN_TOO, Side, Site
 from tests.conformance.verdict import Tester, Verdict, Verdicts
 
 ASK: Final = "turnutils_natdiscovery"
-LIFETIME: Final = 10
-"""Seconds of silence that a binding has to outlast."""
+LIFETIMES: Final = 10, 60, 125
+"""Seconds of silence; a binding that nobody uses has to outlast two minutes (RFC 4787, REQ-5)."""
 ALIKE: Final = re.compile(r"NAT with (.*?)(?: *!)", re.IGNORECASE)
 
 
@@ -21,19 +22,21 @@ def look(site: Site) -> Verdicts:
     with tempfile.TemporaryDirectory() as directory:
         files = ("-l", "stdout", "--simple-log", "--pidfile", f"{directory}/pid", "--userdb", f"{directory}/db")
         serve = ("turnserver", "-n", "--no-auth", "-L", WAN, "-L", WAN_TOO, "--no-tls", "--no-dtls", "--no-cli", *files)
-        with running(site.wan, *serve, tcp=(WAN, 3478)):
-            return {
+        with running(site.wan, *serve, tcp=(WAN, 3478)), ThreadPoolExecutor(len(LIFETIMES)) as pool:
+            silent = {seconds: pool.submit(ask, site, "-t", "-T", str(seconds)) for seconds in LIFETIMES}
+            told = {
                 "mapping": behaviour(ask(site, "-m")),
+                "mapping, by datagrams in fragments": behaviour(ask(site, "-m", "-P")),
                 "filtering": behaviour(ask(site, "-f")),
                 "hairpin": hairpin(ask(site, "-H")),
                 "two hosts, one port": collision(ask(site, "-c", "-A", LAN_TOO, "-l", "40000")),
-                f"binding after {LIFETIME} s of silence": lifetime(ask(site, "-t", "-T", str(LIFETIME))),
             }
+            return told | {f"binding after {seconds} s of silence": lifetime(run.result()) for seconds, run in silent.items()}
 
 
 def ask(site: Site, *question: str) -> str:
     """What the client prints."""
-    return say(site.lan, ASK, *question, "-L", LAN, WAN)
+    return say(site.lan, ASK, *question, "-L", LAN, WAN, patience=LIFETIMES[-1] + 60.0)
 
 
 def behaviour(text: str) -> Verdict:
@@ -60,12 +63,13 @@ def collision(text: str) -> Verdict:
 
 def lifetime(text: str) -> Verdict:
     """Whether the binding was still there."""
-    return Verdict("alive" if len(reflexive(text)) > 1 else "gone")
+    seen = reflexive(text)
+    return Verdict("not told", text[-200:]) if not seen else Verdict("alive" if len(seen) > 1 else "gone")
 
 
 NEEDS: Final = ("turnserver", ASK)
 TESTERS: Final = (
-    Tester("coturn", "coturn's NAT discovery", NEEDS, look),
-    Tester("coturn-independent", "coturn's NAT discovery, filtering: endpoint-independent", NEEDS, look, Side.INDEPENDENT),
-    Tester("coturn-dependent", "coturn's NAT discovery, filtering: address-dependent", NEEDS, look, Side.DEPENDENT),
+    Tester("coturn", "coturn's NAT discovery", NEEDS, look, waits=True),
+    Tester("coturn-independent", "coturn's NAT discovery, filtering: endpoint-independent", NEEDS, look, Side.INDEPENDENT, waits=True),
+    Tester("coturn-dependent", "coturn's NAT discovery, filtering: address-dependent", NEEDS, look, Side.DEPENDENT, waits=True),
 )

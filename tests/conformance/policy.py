@@ -44,6 +44,12 @@ INDEPENDENT_YAML, DEPENDENT_YAML = (
 )
 """The masquerade as RFC 4787 has it for games and calls: one port outside for all, and who may send there."""
 
+HIDDEN_YAML: Final = f"{FIREWALL_YAML}  - behind6:  {{masquerade: {{from: [home], to: [internet], family: v6}}}}\n"
+"""IPv6 masqueraded, too."""
+HOME6, PREFIX6 = "2001:db8:1::/64", "2001:db8:9::/64"
+PREFIX_YAML: Final = f'{FIREWALL_YAML}  - prefix:   {{nptv6: {{on: internet, outside: "{PREFIX6}", inside: "{HOME6}"}}}}\n'
+"""Home's IPv6 addresses are of another prefix outside."""
+
 NARROW: Final = 1400
 """MTU of the servers' network in NARROW_YAML."""
 NARROW_YAML: Final = FIREWALL_YAML.replace('"2001:db8:3::1/64"]', f'"2001:db8:3::1/64"], mtu: {NARROW}')
@@ -90,6 +96,11 @@ FIREWALL_NFT: Final = f"""table inet fw {{
   }}
 }}
 """
+
+HIDDEN_NFT, PREFIX_NFT = (
+    FIREWALL_NFT.replace("saddr 192.168.1.0/24 masquerade", f"saddr 192.168.1.0/24 masquerade\n    oifname wan ip6 saddr {HOME6} {what}")
+    for what in ("masquerade", f"snat ip6 prefix to ip6 saddr map {{ {HOME6} : {PREFIX6} }}")
+)
 
 OPEN_NFT: Final = f"""table inet fw {{
   chain forward {{

@@ -19,7 +19,8 @@ from tests.e2e.host import Host, eventually
 PACKAGES: Final = {
     "ping": "iputils-ping", "iperf3": "iperf3", "tracepath": "iputils-tracepath", "traceroute": "traceroute",
     "turnserver": "coturn", "turnutils_natdiscovery": "coturn", "atk6-firewall6": "thc-ipv6",
-    "atk6-fragmentation6": "thc-ipv6", "atk6-implementation6": "thc-ipv6", "frag6": "ipv6toolkit", "nmap": "nmap", "hping3": "hping3",
+    "atk6-fragmentation6": "thc-ipv6", "atk6-implementation6": "thc-ipv6", "atk6-thcsyn6": "thc-ipv6",
+    "frag6": "ipv6toolkit", "nmap": "nmap", "hping3": "hping3",
     "tcpreplay": "tcpreplay", "tcprewrite": "tcpreplay", "tshark": "tshark", "tcpdump": "tcpdump", "curl": "curl", "ssh": "openssh-client",
     "sshd": "openssh-server", "dnsmasq": "dnsmasq-base", "dig": "bind9-dnsutils", "vsftpd": "vsftpd",
     "editcap": "wireshark-common", "mergecap": "wireshark-common",

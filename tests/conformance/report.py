@@ -48,7 +48,7 @@ Each tester was run against the kernel (nftables, stateful, with masquerade) and
 def summary(table: Table) -> str:
     """A line about a tester."""
     if table.left_out:
-        return f"| {table.tester.title} | {NOT_TOLD} ({table.left_out}) | | | | | |"
+        return f"| {table.tester.title} | {NOT_TOLD} ({cell(table.left_out)}) | | | | | |"
     differing, untold = sum(row.differs for row in table.rows), sum(NOT_TOLD in (row.kernel.word, row.ours.word) for row in table.rows)
     unexplained, all_rows = len(table.unexplained), len(table.rows)
     numbers = (all_rows, all_rows - differing - untold, differing - unexplained, unexplained, untold, round(table.seconds))

@@ -16,17 +16,22 @@ from contextlib import contextmanager
 from enum import Enum
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
+from threading import Semaphore
 from typing import Final
 
 from tests.conformance.policy import (
     DEPENDENT_YAML,
     FIREWALL_NFT,
     FIREWALL_YAML,
+    HIDDEN_NFT,
+    HIDDEN_YAML,
     INDEPENDENT_YAML,
     NARROW,
     NARROW_YAML,
     OPEN_NFT,
     OPEN_YAML,
+    PREFIX_NFT,
+    PREFIX_YAML,
 )
 from tests.e2e.host import Host
 from tests.e2e.lab import Appliance, Lab
@@ -52,6 +57,8 @@ PREFIX: Final = {4: 24, 6: 64}
 
 UNLIMITED: Final = {"net/ipv4/icmp_ratelimit": 0, "net/ipv6/icmp/ratelimit": 0}
 """A kernel that always answers: no error is missing because of another one."""
+HOST_SETTINGS: Final = UNLIMITED | {"net/ipv4/ip_forward": 0, "net/ipv6/conf/all/forwarding": 0}
+"""A namespace may have inherited the machine's: what a host forwards comes back to the device."""
 KERNEL_SETTINGS: Final = UNLIMITED | {
     "net/ipv6/conf/default/accept_dad": 0, "net/ipv6/conf/default/accept_ra": 0,
     "net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1,
@@ -62,6 +69,8 @@ KERNEL_SETTINGS: Final = UNLIMITED | {
 STRICT, LENIENT = 0, 1
 """nf_conntrack_tcp_loose and nf_conntrack_tcp_be_liberal: what the appliance calls pickup and liberal, off by default."""
 
+STARTING: Final = Semaphore(2)
+"""Many begin at the same time; each has to be ready soon."""
 _numbers = itertools.count()
 
 
@@ -72,6 +81,8 @@ class Side(Enum):
     INDEPENDENT = (INDEPENDENT_YAML, FIREWALL_NFT, STRICT)
     DEPENDENT = (DEPENDENT_YAML, FIREWALL_NFT, STRICT)
     NARROW = (NARROW_YAML, FIREWALL_NFT, STRICT)
+    HIDDEN = (HIDDEN_YAML, HIDDEN_NFT, STRICT)
+    PREFIX = (PREFIX_YAML, PREFIX_NFT, STRICT)
     OPEN = (OPEN_YAML, OPEN_NFT, LENIENT)
 
     def mtu(self, link: str) -> int:
@@ -90,7 +101,7 @@ class Site(ABC):
         self.lan, self.dmz, self.wan = (lab.host(f"{self.name}{number}{label}") for label in ADDRESSES)
         self.label = f"{self.name}{number}"
         for host in self.hosts.values():
-            settle(host, UNLIMITED)
+            settle(host, HOST_SETTINGS)
 
     @property
     def hosts(self) -> dict[str, Host]:
@@ -100,6 +111,10 @@ class Site(ABC):
     @abstractmethod
     def flows(self) -> int:
         """How many flows the device tracks."""
+
+    @abstractmethod
+    def idle(self) -> bool:
+        """Whether all that has come in is decided about."""
 
     @abstractmethod
     def memory(self) -> int | None:
@@ -134,6 +149,9 @@ class KernelSite(Site):
         text: str = self.device.call(Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text)
         return int(text)
 
+    def idle(self) -> bool:
+        return True
+
     def memory(self) -> None:
         return None
 
@@ -154,6 +172,9 @@ class OurSite(Site):
 
     def flows(self) -> int:
         return int(self.appliance.status()["flows"]["used"])
+
+    def idle(self) -> bool:
+        return not self.appliance.status()["flows"]["pending"]
 
     def memory(self) -> int:
         return resident(self.appliance.child.process.pid)
@@ -176,8 +197,9 @@ def settle(host: Host, settings: Mapping[str, int]) -> None:
 def opened(name: str, side: Side) -> Iterator[Site]:
     """One side, `kernel` or `ours`, whose neighbours know each other."""
     with Lab() as lab:
-        site = {"kernel": KernelSite, "ours": OurSite}[name](lab, side)
-        for host in site.hosts.values():
-            for far in (GATEWAYS[label][v] for label in ADDRESSES if site.hosts[label] is host for v in (0, 1)):
-                host.output("ping", "-n", "-c1", "-W2", far)
+        with STARTING:
+            site = {"kernel": KernelSite, "ours": OurSite}[name](lab, side)
+            for host in site.hosts.values():
+                for far in (GATEWAYS[label][v] for label in ADDRESSES if site.hosts[label] is host for v in (0, 1)):
+                    host.output("ping", "-n", "-c1", "-W2", far)
         yield site

@@ -32,7 +32,7 @@ class Tester:
     """A program that nobody in this project wrote. `look` runs it against one side.
 
     `needs` are programs, or Python modules as `import NAME`; `side` is how the device under test is set up for it; `alone`: it measures, so
-    the two sides take turns.
+    the two sides take turns; `waits`: most of the time it waits for what doesn't come.
     """
 
     __test__ = False  # to pytest
@@ -43,6 +43,7 @@ class Tester:
     look: Callable[[Site], Verdicts]
     side: Side = Side.FIREWALL
     alone: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
