@@ -141,7 +141,7 @@ def _pass_on(
     reply = _reply(facts, ruleset, view, door, destination, dport, outside)
     if reply is None:
         refused = _refuse(Reason.NAT_EXHAUSTED, rule, egress, service, target, audited)
-        return refused if outside is None else refused._replace(outside=outside.address or 0)
+        return refused._replace(outside=source if outside is None else outside.address or 0)
     tried = audited.name, audited.word if audited.name else ""
     liberal = rule.liberal or ruleset.liberal
     made = Decision(

@@ -125,7 +125,7 @@ cdef inline bint known(Engine *engine, uint32_t ref, Frame *frame, uint64_t now)
     elif tcp != TCP_NONE and not numbers_fit(engine, slot, direction, frame, &tcp):
         drop(engine, frame, DROP_TCP_WINDOW)
     else:
-        refused = tcp == CLOSED and state.tcp == SYN_SENT
+        refused = tcp == CLOSED and state.tcp == SYN_SENT and not frame.parsed.flags & PARSED_FRAGMENT    # whose rest follows
         track(engine, slot, direction, tcp, now)
         if state.spliced and tcp != TCP_NONE:
             pass_spliced(engine, ref, frame, now)

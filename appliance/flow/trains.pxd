@@ -231,8 +231,13 @@ cdef inline uint32_t train_sent(Engine *engine, const Tuple *sent) noexcept nogi
 
 
 cdef inline void count_data(Engine *engine, const Train *train, const Piece *piece) noexcept nogil:
-    """A later fragment's data was sent as well, so it may be acknowledged."""
-    cdef Side *sender = &engine.table.connections[<uint32_t> train.flow].side[train.direction]
+    """A later fragment's data was sent as well, so it may be acknowledged; and sent again, as far as it is beyond the window."""
+    cdef Side *sides = engine.table.connections[<uint32_t> train.flow].side
+    cdef Side *sender = &sides[train.direction]
+    cdef Side *receiver = &sides[train.direction ^ 1]
     cdef uint32_t end = train.sequence + (piece.end - train.first_end)
-    if sender.window and beyond(end, sender.end) and end - sender.end <= 65535:
-        sender.end = end
+    if not sender.window or not beyond(end, sender.end) or end - sender.end > 65535:
+        return
+    if receiver.window and beyond(end, sender.limit):
+        receiver.window += end - (sender.end if beyond(sender.end, sender.limit) else sender.limit)
+    sender.end = end

@@ -79,7 +79,7 @@ class Decision(NamedTuple):
     would: str = ""  # what it says: allow, deny or reject
     guard: int = 0  # TCP: whether such handshakes are answered by SYN cookies: 0 never, 1 under pressure, 2 always
     proxy: bool = False  # TCP: the target is told who its client is, by a header of the PROXY protocol
-    outside: int = 0  # what the source becomes, or would if there were a port; 0: it stays
+    outside: int = 0  # what the source becomes, or would if there were a port; 0: it stays, or there is no address
     pool: int = -1  # the number of the pool that this address is from
     keeps_port: bool = False  # a source that changes may have any port, below 1024 too
     draws: bool = False  # it gets one at random

@@ -111,3 +111,14 @@ async def test_a_pool_without_a_port_left_is_named_once_and_shown() -> None:
         [row] = o.bench.appliance.status()["nat-exhausted"]  # type: ignore[misc]
         assert (row["outside"], row["flows"], row["active"]) == (ADDRESS[4], 5, True)  # type: ignore[index]
         assert o.bench.appliance.status()["drops"]["nat-exhausted"] == 5  # type: ignore[index, call-overload]
+
+
+async def test_a_flow_that_another_one_stands_in_the_way_of_is_named_by_its_own_address() -> None:
+    async with office(ONE.replace("policy:", "policy:\n  - in: {from: [internet], to: [home], allow: udp}")) as o:
+        await o.open_udp(4)
+        with structlog.testing.capture_logs() as logs:
+            o.server.send(ip(4, SERVER[4], CLIENT[4]) / UDP(sport=7, dport=5000))
+            await o.bench.settle()
+        assert o.client.received(UDP) == []
+        [row] = o.bench.appliance.status()["nat-exhausted"]  # type: ignore[misc]
+        assert row["outside"] == SERVER[4] and logs[0]["outside"] == SERVER[4]  # type: ignore[index]

@@ -401,6 +401,26 @@ def test_a_segment_in_fragments_may_be_acknowledged_as_a_whole(bench: Bench) -> 
     assert len(bench.sent(0)) == 1
 
 
+@pytest.mark.parametrize("pieces", [1, 4, 16])
+def test_what_was_sent_beyond_a_window_may_be_sent_again_however_it_came(bench: Bench, pieces: int) -> None:
+    reply = {"src": V4["dst"], "dst": V4["src"]}
+    there = {"sport": 4000, "dport": 80, "window": 60000}
+    bench.open(0, IP(**V4) / TCP(**there, flags="S", seq=99))
+    bench.receive(1, IP(**reply) / TCP(sport=80, dport=4000, window=1, flags="SA", seq=499, ack=100))
+    bench.receive(0, *cut(IP(**V4, id=0x77) / TCP(**there, flags="PA", seq=100, ack=500) / DATA[:1200], 1220 // pieces + 7 & ~7))
+    bench.sent(1)
+    bench.receive(0, IP(**V4) / TCP(**there, flags="A", seq=100, ack=500))
+    assert len(bench.sent(1)) == 1 and bench.drops() == {}
+
+
+def test_a_refusal_in_fragments_arrives_whole(bench: Bench) -> None:
+    back = {"sport": 80, "dport": 4000}
+    bench.open(0, IP(**V4) / TCP(sport=4000, dport=80, flags="S", seq=99))
+    bench.receive(1, *cut(IP(src=V4["dst"], dst=V4["src"], id=0x77) / TCP(**back, flags="RA", ack=100) / DATA[:1200], 400))
+    assert whole([each.packet.payload for each in bench.sent(0)])[TCP].payload.load == DATA[:1200]
+    assert list(bench.states()) != [] and set(bench.states()) == {"closed"}
+
+
 @VERSIONS
 def test_each_fragment_needs_a_hop(bench: Bench, version: int) -> None:
     opened(bench, version)
