@@ -24,9 +24,13 @@ class Bar:
         """Whether the promise was kept."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
+    @property
+    def bound(self) -> str:
+        """The limit, and on which side of it is good."""
+        return f"{'≥' if self.at_least else '≤'} {self.limit:,g}{self.unit}"
+
     def __str__(self) -> str:
-        sign = "≥" if self.at_least else "≤"
-        return f"{'ok  ' if self.met else 'MISS'} {self.what}: {self.value:,.6g}{self.unit} ({sign} {self.limit:,g}{self.unit})"
+        return f"{'ok  ' if self.met else 'MISS'} {self.what}: {self.value:,.6g}{self.unit} ({self.bound})"
 
 
 @dataclass(slots=True)
@@ -51,9 +55,12 @@ class Found:
 
     def show(self) -> str:
         """Lines for people."""
-        figures = ", ".join(f"{name} {f'{value:,.4g}' if isinstance(value, float) else value}" for name, value in self.figures.items())
         load = f"  load average {self.load[0]} to {self.load[1]}"
-        return "\n".join([f"{self.soak}: {figures}", *(f"  {bar}" for bar in self.bars), load])
+        return "\n".join([f"{self.soak}: {self.told()}", *(f"  {bar}" for bar in self.bars), load])
+
+    def told(self) -> str:
+        """The figures, in a line."""
+        return ", ".join(f"{name} {f'{value:,.4g}' if isinstance(value, float) else value}" for name, value in self.figures.items())
 
     def data(self) -> dict[str, Any]:
         """The same for JSON."""

@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from math import ceil
+from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.perf.candidates import CLIENT, FAR, MACS, MILLION, NEAR, NFTABLES, SERVER, Candidate, softena
 from tests.perf.hosts import inside, ip, rows, run
@@ -61,31 +63,47 @@ OURS = softena("softena, flooded", TEXT)
 KERNEL = Candidate("kernel", "veth", lambda _: [], rules=NFTABLES, needs=("nft",))
 
 
+class Turn(NamedTuple):
+    """A calm and the flood after it: megabits a second in each, and of the flood the seconds that all threads of the candidate ran, and
+    waited for a CPU."""
+
+    calm: float
+    flooded: float
+    ran: float
+    waited: float
+
+
 def flood(seconds: float, size: float = 1.0) -> Found:
     """So many seconds of flood, calm not counted. `size` scales the rate."""
     found, rate = Found("flood"), round(RATE * size)
     with Rig(limited(OURS)) as rig:
-        ratios, selves = turns(rig, seconds, rate)
+        ours, selves = turns(rig, seconds, rate)
         peak, status, in_front = peak_of(rig.pid), rig.ask("status"), full(rig)
         alive = rig.process is not None and rig.process.poll() is None
     with Rig(KERNEL) as rig:
         theirs, others = turns(rig, max(4.0, seconds / 5), rate, 2)
-    slowest = sorted(selves, reverse=True)[:3]
-    found.figures |= {"offered_kpps": round(rate / 1e3, 1), "calm_mbit": round(median(calm for calm, _ in ratios), 1),
-                      "flood_mbit": round(median(busy for _, busy in ratios), 1), "kernel_kept": ratio(theirs), "self_opens": len(selves),
-                      "self_median_s": median(selves), "self_slowest_s": [round(each, 3) for each in slowest],
-                      "self_within_a_second": sum(each <= OPENS for each in selves), "kernel_self_slowest_s": max(others),
+    ran, waited = sum(turn.ran for turn in ours), sum(turn.waited for turn in ours)
+    found.figures |= {"offered_kpps": round(rate / 1e3, 1), "calm_mbit": round(median(turn.calm for turn in ours), 1),
+                      "flood_mbit": round(median(turn.flooded for turn in ours), 1), "kernel_kept": ratio(theirs),
+                      "self_opens": len(selves), "self_p50_s": median(selves), "self_p99_s": p99(selves),
+                      "self_within_a_second": sum(each <= OPENS for each in selves), "kernel_self_p50_s": median(others),
+                      "kernel_self_p99_s": p99(others), "cpus": ran / seconds, "got_of_the_cpu_it_wanted": ran / (ran + waited),
                       "flows": status["flows"]["used"], "drops": status["drops"], "lost_in_front": in_front}  # fmt: skip
     found.at_most("the process ended", int(not alive))
     found.at_most("most memory", round(peak / 2**20, 1), MEMORY >> 20, " MiB")
-    found.at_least("goodput of established connections, of calm", ratio(ratios), KEPT)
+    found.at_least("goodput of established connections, of calm", ratio(ours), KEPT)
     found.at_most("slowest new connection to `self`", max(selves), OPENS, " s")
     return found
 
 
-def ratio(pairs: list[tuple[float, float]]) -> float:
+def ratio(turns: list[Turn]) -> float:
     """Of flood to calm, the median of all turns."""
-    return round(median(busy / calm for calm, busy in pairs), 3)
+    return round(median(turn.flooded / turn.calm for turn in turns), 3)
+
+
+def p99(took: list[float]) -> float:
+    """What 99 of 100 stay within."""
+    return sorted(took)[ceil(0.99 * len(took)) - 1]
 
 
 def limited(candidate: Candidate) -> Candidate:
@@ -108,22 +126,34 @@ def peak_of(pid: int) -> int:
 
 # -- turns -----------------------------------------------------------------------------------------------------------------
 
-def turns(rig: Rig, seconds: float, rate: int, most: int = TURNS) -> tuple[list[tuple[float, float]], list[float]]:
-    """Megabits a second in calm and in the flood after it, turn by turn; and how long each connection to `self` took under flood."""
+def turns(rig: Rig, seconds: float, rate: int, most: int = TURNS) -> tuple[list[Turn], list[float]]:
+    """All turns, and how long each connection to `self` took under flood."""
     run(rig.server, "nft", DROPPED)
     if rig.candidate.wiring == "veth":
         ip(rig.middle, f"route add {SPOOFED} via {CLIENT}", f"route add {AIMED} via {SERVER}")
     count = max(1, min(most, round(seconds / 4)))
     length = seconds / count
-    pairs, selves = [], list[float]()
+    made, selves = list[Turn](), list[float]()
     with established(rig, seconds + count * (length * CALM + 4)) as received:
         time.sleep(1.0)
         for number in range(count):
             calm = paced(received, max(1.0, length * CALM))
             with flooding(rig, rate, number), asking(rig, selves):
-                pairs.append((calm, paced(received, length)))
+                before = scheduled(rig)
+                flooded = paced(received, length)
+                ran, waited = (now - then for now, then in zip(scheduled(rig), before, strict=True))
+                made.append(Turn(calm, flooded, ran, waited))
             time.sleep(0.5)
-    return pairs, selves
+    return made, selves
+
+
+def scheduled(rig: Rig) -> tuple[float, float]:
+    """Seconds that the candidate's threads ran so far, and seconds that they waited for a CPU; none of the kernel, which is no process.
+    Source: Linux, Documentation/scheduler/sched-stats.rst."""
+    if rig.process is None:
+        return 0.0, 0.0
+    spent = [(task / "schedstat").read_text().split() for task in Path(f"/proc/{rig.pid}/task").iterdir()]
+    return sum(int(ran) for ran, _, _ in spent) / 1e9, sum(int(waited) for _, waited, _ in spent) / 1e9
 
 
 def paced(received: Any, seconds: float) -> float:

@@ -12,8 +12,22 @@ from tests.perf.programs import missing
 from tests.soak import __main__ as soak
 from tests.soak import cut as cutting
 from tests.soak.bars import Bar, Found
+from tests.soak.record import record
 
 WIDE = {"growth of memory": 0.2, "goodput of established connections, of calm": 0.4, "slowest new connection to `self`": 10.0}
+
+SHOWN = """## {}
+
+    soak {}
+
+Commit abc, today, 2 CPUs (m), Linux 6, Python 3.11; load average 0.5 before, 1.25 after.
+
+| promised | measured | bar | |
+|---|--:|--:|---|
+| lost | {} | ≤ 0 | {} |
+
+flows 3.
+"""
 
 
 @pytest.fixture
@@ -50,3 +64,15 @@ def test_what_was_found_is_told_to_people_and_programs(
     assert "MISS lost: 1 (≤ 0)" in shown and "ok   kept: 0.95 (≥ 0.9)" in shown
     [found] = json.loads((tmp_path / "found.json").read_text())["soaks"]
     assert (found["met"], [bar["met"] for bar in found["bars"]]) == (False, [False, True])
+
+
+def test_a_recorded_run_takes_the_place_of_that_soaks_last_one_and_leaves_all_else(tmp_path: Path) -> None:
+    path = tmp_path / "RESULTS.md"
+    path.write_text("# Recorded runs\n\nWords.\n\n## cut\n\nold\n\n## What fell short\n\nMore words.\n")
+    facts = {"cpus": 2, "model": "m", "kernel": "6", "python": "3.11", "commit": "abc", "when": "today"}
+    for name, value in (("cut", 1.0), ("flood", 2.0), ("cut", 0.0)):
+        found = Found(name, figures={"flows": 3}, load=(0.5, 1.25))
+        found.at_most("lost", value)
+        record(found, f"soak {name}", facts, ["flood", "cut"], path)
+    flood, cut = (SHOWN.format(*each) for each in (("flood", "flood", 2, "**missed**"), ("cut", "cut", 0, "kept")))
+    assert path.read_text() == f"# Recorded runs\n\nWords.\n\n{flood}\n{cut}\n## What fell short\n\nMore words.\n"
