@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from scapy.layers.inet import ICMP, TCP, UDP
+from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
 from appliance.config import exceptions
+from tests.support.datagrams import from_port, ports, returned
 from tests.support.office import CLIENT, HIDDEN, SERVER, Office, back, ip, office
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
@@ -31,18 +33,25 @@ def syn(port: int = 5000, to: str = SERVER[4]) -> Packet:
 
 async def fill(o: Office) -> None:
     """Every place of the table is taken by flows that nobody evicts."""
-    o.client.segment.judging = False
+    wan, heard = o.server.segment, list[bytes]()
+
+    def hear(frame: bytes) -> bool:
+        if ports(frame) is not None:
+            heard.append(frame)
+        return ports(frame) is not None
+
+    question = bytes(Ether(src=o.client.mac, dst=o.client.segment.mac) / udp(0))
+    o.client.segment.judging, wan.shortcut = False, hear
     for first in range(1100, 2200, 50):
-        asked = [udp(port) for port in range(first, first + 50)]
+        asked = [from_port(question, port) for port in range(first, first + 50)]
         o.client.send(*asked)
         await o.bench.settle(0.01)
-        o.server.send(*(back(packet, b"!") for packet in o.server.received(UDP)))
+        o.server.send(*map(returned, heard))
         await o.bench.settle(0.01)
-        o.server.segment.judging = False
         o.client.send(*asked)
         await o.bench.settle(0.01)
-        o.server.segment.judging = True
-    o.client.segment.judging = True
+        heard.clear()
+    o.client.segment.judging, wan.shortcut = True, lambda frame: False
     o.client.received()
 
 

@@ -60,16 +60,22 @@ async def test_ends_of_an_idle_connection_are_told_through_the_translation(versi
 
 
 async def test_ends_whose_neighbours_are_forgotten_are_asked_for_and_told() -> None:
-    async with office(OFFICE + "timeouts: {on-expiry: reset}\n") as o:
+    async with office(OFFICE + "timeouts: {tcp-established: 20m, on-expiry: reset}\n") as o:
         await o.open_tcp(4)
-        await o.bench.settle(7445.0)
+        await o.bench.settle(1195.0)
+        for station in (o.client, o.server):
+            station.questions.clear()
+        await o.bench.settle(10.0)
+        assert o.client.questions and o.server.questions
         assert len(resets(o.client)) == len(resets(o.server)) == 1
 
 
 async def test_without_a_word_an_idle_connection_ends_in_silence() -> None:
-    async with office(OFFICE) as o:
+    async with office(OFFICE + "timeouts: {tcp-established: 5m}\n") as o:
         await o.open_tcp(4)
-        await o.bench.settle(7445.0)
+        await o.bench.settle(290.0)
+        assert len(o.bench.flows) == 1
+        await o.bench.settle(15.0)
         assert o.bench.flows == [] and resets(o.client) == resets(o.server) == []
 
 

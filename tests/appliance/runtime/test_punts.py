@@ -49,9 +49,14 @@ def punt(reason: str, nic: int = 0) -> Punt:
     return Punt(reason=reason, nic=nic, queue=0, frame=bytes(frame), flow=-1, mtu=576)
 
 
-def test_a_flood_takes_its_own_share_and_none_of_other_errors_or_other_nics(punts: Punts, link: Link) -> None:
+def flood(punts: Punts, now: float) -> None:
+    one = punt("ttl")
     for _ in range(FLOOD):
-        punts.handle(punt("ttl"), 1.0)
+        punts.handle(one, now)
+
+
+def test_a_flood_takes_its_own_share_and_none_of_other_errors_or_other_nics(punts: Punts, link: Link) -> None:
+    flood(punts, 1.0)
     assert len(link.sent) == ANSWER_RATE[1] and punts.unanswered["rate-limit"] == FLOOD - ANSWER_RATE[1]
     punts.handle(punt("too-big"), 1.0)
     assert (link.of(0)[-1].type, link.of(0)[-1].code, link.of(0)[-1].nexthopmtu) == (3, 4, 576)
@@ -61,7 +66,6 @@ def test_a_flood_takes_its_own_share_and_none_of_other_errors_or_other_nics(punt
 
 def test_a_share_comes_back_with_time(punts: Punts, link: Link) -> None:
     for now in (1.0, 2.0):
-        for _ in range(FLOOD):
-            punts.handle(punt("ttl"), now)
+        flood(punts, now)
     rate, burst = ANSWER_RATE
     assert len(link.sent) == burst + min(burst, rate)
