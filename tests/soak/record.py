@@ -30,7 +30,7 @@ def record(found: Found, command: str, facts: dict[str, Any], order: Sequence[st
 def section(found: Found, command: str, facts: dict[str, Any]) -> str:
     """One run, below its heading."""
     machine = f"{facts['cpus']} CPUs ({facts['model']}), Linux {facts['kernel']}, Python {facts['python']}"
-    load = f"load average {found.load[0]:g} before, {found.load[1]:g} after"
+    load = f"niceness {facts['nice']}, load average {found.load[0]:g} before, {found.load[1]:g} after"
     lines = [
         f"{found.soak}\n\n    {command}\n",
         f"Commit {facts['commit'] or 'unknown'}, {facts['when']}, {machine}; {load}.\n",

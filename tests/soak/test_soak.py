@@ -20,7 +20,7 @@ SHOWN = """## {}
 
     soak {}
 
-Commit abc, today, 2 CPUs (m), Linux 6, Python 3.11; load average 0.5 before, 1.25 after.
+Commit abc, today, 2 CPUs (m), Linux 6, Python 3.11; niceness 0, load average 0.5 before, 1.25 after.
 
 | promised | measured | bar | |
 |---|--:|--:|---|
@@ -69,7 +69,7 @@ def test_what_was_found_is_told_to_people_and_programs(
 def test_a_recorded_run_takes_the_place_of_that_soaks_last_one_and_leaves_all_else(tmp_path: Path) -> None:
     path = tmp_path / "RESULTS.md"
     path.write_text("# Recorded runs\n\nWords.\n\n## cut\n\nold\n\n## What fell short\n\nMore words.\n")
-    facts = {"cpus": 2, "model": "m", "kernel": "6", "python": "3.11", "commit": "abc", "when": "today"}
+    facts = {"cpus": 2, "model": "m", "kernel": "6", "python": "3.11", "commit": "abc", "when": "today", "nice": 0}
     for name, value in (("cut", 1.0), ("flood", 2.0), ("cut", 0.0)):
         found = Found(name, figures={"flows": 3}, load=(0.5, 1.25))
         found.at_most("lost", value)
