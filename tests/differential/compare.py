@@ -9,7 +9,7 @@ from tests.differential.kernel import Kernel
 from tests.differential.network import LINKS, packed
 from tests.differential.ours import Ours
 from tests.differential.packets import Flow, Left, Side, Step, materialize
-from tests.differential.wire import ETHERNET, canonical, read
+from tests.differential.wire import ETHERNET, canonical, read, whole
 
 OWN: Final = frozenset(packed(address) for link in LINKS.values() for address in link.address.values())
 
@@ -35,7 +35,7 @@ class Difference:
     we_say: str = ""
     """Why it was dropped."""
     arrived: tuple[bool, ...] = ()
-    """Of each earlier step, whether its packet left; on both sides, or it would be the first difference."""
+    """Of each earlier step, whether something went on; on both sides, or it would be the first difference."""
 
     @property
     def step(self) -> Step:
@@ -53,18 +53,18 @@ async def compare(kernel: Kernel, ours: Ours, sequence: Sequence, number: int) -
     there, here = Side(number), Side(number)
     arrived: list[bool] = []
     for at, step in enumerate(sequence.steps):
-        nic, frame = materialize(step, sequence.flows, there)
+        nic, frames = materialize(step, sequence.flows, there)
         kernel.says()
-        left_there = kernel.pass_through(nic, frame)
-        nic, frame = materialize(step, sequence.flows, here)
+        left_there = _whole(step, [left for frame in frames for left in kernel.pass_through(nic, frame)])
+        nic, frames = materialize(step, sequence.flows, here)
         before = ours.drops()
-        left_here = await ours.pass_through(nic, frame)
+        left_here = _whole(step, [left for frame in frames for left in await ours.pass_through(nic, frame)])
         there.note(sequence.flows, step, left_there)
         here.note(sequence.flows, step, left_here)
         a, b = (_comparable(left, side, sequence.flows) for left, side in ((left_there, there), (left_here, here)))
         if a != b:
-            return Difference(sequence, at, a, b, kernel.says(), ours.reason_since(before), tuple(arrived))
-        arrived.append(bool(a) and not answer(a))
+            return Difference(sequence, at, a, b, kernel.says(), _without(ours.reason_since(before)), tuple(arrived))
+        arrived.append(any(by != nic for by, _ in a))
     return None
 
 
@@ -74,6 +74,19 @@ def answer(left: Left) -> bool:
         return False
     found = read(left[0][1], ETHERNET)
     return found.is_error and found.source in OWN
+
+
+def _without(reasons: str) -> str:
+    """Of a packet in fragments, only what was wrong with the first: the others follow it."""
+    return ", ".join(each for each in reasons.split(", ") if each != "fragment-first") or reasons
+
+
+def _whole(step: Step, left: Left) -> Left:
+    """Fragments that left put together: one side forwards each, the other what it has put together itself."""
+    if not step.pieces:
+        return left
+    nics = dict.fromkeys(nic for nic, _ in left)
+    return [(nic, frame) for nic in nics for frame in whole(frame for by, frame in left if by == nic)]
 
 
 def _comparable(left: Left, side: Side, flows: tuple[Flow, ...]) -> Left:

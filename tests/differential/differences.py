@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.differential.compare import Difference, Sequence
+from tests.differential.compare import Difference, Sequence, answer
 from tests.differential.facts import (
     answered,
     arrived,
@@ -20,11 +20,13 @@ from tests.differential.facts import (
     earlier,
     elsewhere,
     lost,
+    only_answered,
     only_kernel,
     only_ours,
     opened,
     readdressed,
     refused,
+    rehopped,
     remarked,
     reopened,
     repeated,
@@ -61,6 +63,9 @@ PLAIN: Final = Flow(4, TCP, "lan", "10.1.0.10", "wan", "203.0.113.9", 80)
 PLAIN6: Final = Flow(6, TCP, "lan", "2001:db8:1::10", "wan", "2001:db8:9::9", 80)
 PING: Final = Flow(4, ICMP, "lan", "10.1.0.10", "wan", "203.0.113.9")
 FORWARDED: Final = Flow(4, TCP, "wan", "192.0.2.77", "dmz", "10.3.0.20", 8443, "203.0.113.1", 443)
+REJECTED: Final = Flow(4, TCP, "lan", "10.1.0.10", "wan", "203.0.113.9", 9)
+REJECTED6: Final = Flow(6, UDP, "lan", "2001:db8:1::10", "wan", "2001:db8:9::9", 9)
+NOBODY: Final = Flow(6, UDP, "wan", "2001:db8:9::9", "wan", "2001:db8:2::40", 53)
 NAMES: Final = Flow(4, UDP, "wan", "192.0.2.77", "lan", "10.1.7.12", 53, "203.0.113.1", 53)
 OPEN: Final = (Step(flags=SYN), Step(back=True, flags=SYN | ACK, ack=1), Step(flags=ACK, seq=1, ack=1))
 
@@ -106,11 +111,12 @@ DIFFERENCES: Final = (
     ),
     Deliberate(
         "numbers of SYN and ACK",
-        "one that acknowledges what was never sent is dropped; netfilter ignores such segments and lets them pass",
+        "one that acknowledges what was never sent is dropped; netfilter ignores such segments and lets them pass, or takes their numbers "
+        "though it drops them",
         "RFC 9293, 3.10.7.3 and 3.10.7.4",
         lambda of: windows(of) and (
             remarked(of, "ignored, state")
-            or (not of.kernel_says and any(each.flags & SYN and each.seq for each in (*arrived(of), of.step)))
+            or (not of.kernel_says and any(each.flags & SYN and each.seq for each in (*earlier(of), of.step)))
         ),
         said(*OPEN[:2], Step(back=True, flags=SYN | ACK, ack=500)),
     ),
@@ -145,6 +151,29 @@ DIFFERENCES: Final = (
         "RFC 9293, 3.10.7: what counts is what a receiver got",
         lambda of: tcp(of) and (only_kernel(of) or only_ours(of)) and lost(stopped(of)),
         after_opening(Step(back=True, flags=ACK, seq=1, ack=1, size=10, ttl=1), Step(flags=ACK, seq=1, ack=11)),
+    ),
+    Deliberate(
+        "fragments of nothing whole",
+        "each goes its way when it comes, and the first is tracked: if a later one overlaps, its receiver puts nothing together. netfilter "
+        "puts all together before it looks",
+        "RFC 5722, 4 and RFC 791, 3.2: whole packets are their receiver's",
+        lambda of: any(step.pieces for step in stopped(of)) and (only_ours(of) or only_kernel(of)),
+        said(Step(flags=SYN, size=600, pieces=((0, 51), (32, 0))), Step(back=True, flags=SYN | ACK, ack=1)),
+    ),
+    Deliberate(
+        "data in a SYN in fragments",
+        "is known as far as the first fragment has it: what acknowledges more is dropped",
+        "none: nobody sends such; later fragments of a SYN that may be forged have to change nothing",
+        lambda of: windows(of) and any(step.flags & SYN and step.pieces for step in arrived(of)),
+        said(OPEN[0], Step(back=True, flags=SYN | ACK, ack=1, size=600, pieces=((0, 38), (38, 0))), Step(flags=ACK, seq=1, ack=601)),
+    ),
+    Deliberate(
+        "tiny fragments",
+        "a first fragment has all of its packet's headers, or is dropped",
+        "RFC 1858, 3; RFC 3128; RFC 7112",
+        lambda of: only_kernel(of) and "fragment-tiny" in of.we_say.split(", ") and of.step.pieces != ()
+        and min(end for start, end in of.step.pieces if start == 0) < 4,
+        said(Step(flags=SYN, size=600, pieces=((0, 2), (2, 0)))),
     ),
     # RST
     Deliberate(
@@ -261,9 +290,9 @@ DIFFERENCES: Final = (
     ),
     Deliberate(
         "errors of ours",
-        "what policy drops is not answered; netfilter's router tells of hops and sizes before its filter is asked",
+        "what policy drops is not answered, or as policy says; netfilter's router tells of hops and sizes before its filter is asked",
         "RFC 1812, 4.3.2.7 and 5.3.9: filtering may be silent",
-        lambda of: answered(of) and not of.ours and of.we_say not in ("", "internal"),
+        lambda of: answered(of) and (not of.ours or of.we_say == "rejected") and of.we_say not in ("", "internal") and not rehopped(of),
         said(Step(flags=ACK, ttl=1)),
     ),
     Deliberate(
@@ -272,6 +301,42 @@ DIFFERENCES: Final = (
         "RFC 1812, 4.3.2.4",
         readdressed,
         said(Step(back=True, flags=SYN), OPEN[0], Step(back=True, flags=SYN | ACK, ack=1, ttl=1), flow=FORWARDED),
+    ),
+    Deliberate(
+        "the hops of what is quoted",
+        "are as they came; netfilter rejects an IPv6 packet when it has taken one away",
+        "RFC 4443, 2.4 (c): the packet that caused it",
+        rehopped,
+        said(Step(), flow=REJECTED6),
+    ),
+    Deliberate(
+        "nobody's addresses",
+        "what comes to an outside address without being expected, or by another nic, has no route, and its sender is told; "
+        "here, netfilter's routes are silent about them",
+        "RFC 1812, 5.2.7.1",
+        lambda of: answer(of.ours) and not of.kernel and of.we_say == "no-route",
+        said(Step(), flow=NOBODY),
+    ),
+    Deliberate(
+        "where rejections go",
+        "back by the nic and to the neighbour that the packet came from, whoever it says it is from; netfilter routes them",
+        "RFC 3704, 2.3 (multihoming)",
+        lambda of: tcp(of) and of.we_say == "rejected" and bool(of.step.nic or of.step.source),
+        said(Step(flags=SYN, nic="dmz"), flow=REJECTED),
+    ),
+    Deliberate(
+        "rejected fragments",
+        "the first is answered when it comes, and as far as it goes; netfilter answers the whole packet, if there is one",
+        "RFC 792 (an error is about the first fragment); RFC 9293, 3.10.7.1",
+        lambda of: of.step.pieces != () and only_answered(of) and "rejected" in of.we_say.split(", "),
+        said(Step(flags=SYN, size=600, pieces=((0, 16), (16, 0))), flow=REJECTED),
+    ),
+    Deliberate(
+        "what follows a rejected SYN",
+        "is rejected as well; netfilter calls it invalid, and says nothing",
+        "RFC 9293, 3.10.7.1: without a connection all but a RST is answered by a RST",
+        lambda of: tcp(of) and only_ours(of) and of.we_say == "rejected" and any(step.flags & SYN for step in stopped(of)),
+        said(OPEN[0], OPEN[2], flow=REJECTED),
     ),
     Deliberate(
         "low ports",
@@ -309,7 +374,10 @@ DIFFERENCES: Final = (
         "checksums of ICMP",
         "that of an echo is for its receiver to judge, and stays as wrong as it was",
         "RFC 1812, 5.2.2 (a router checks the IP header); RFC 1624",
-        lambda of: only_ours(of) and remarked(of, "icmp checksum", "ICMPv6 checksum failed"),
+        lambda of: remarked(of, "icmp checksum", "ICMPv6 checksum failed") and (
+            (only_ours(of) and (of.we_say == "rejected" or not answer(of.ours)))
+            or (bool(of.ours) and answered(of) and not answer(of.ours))
+        ),
         said(Step(broken=True, size=4), flow=PING),
     ),
     Deliberate(

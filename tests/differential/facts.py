@@ -9,10 +9,18 @@ from tests.differential.compare import Difference, answer
 from tests.differential.packets import Flow, Step
 from tests.differential.wire import ACK, ECHO_PROTOCOL, ECHOES, ETHERNET, FIN, RST, SYN, TCP, read
 
+Spans = tuple[tuple[int, int], ...]
+
 
 def only_kernel(of: Difference) -> bool:
     """The kernel let something out, and we nothing."""
     return bool(of.kernel) and not of.ours
+
+
+def only_answered(of: Difference) -> bool:
+    """We alone sent something, or both, and nothing went on."""
+    nic = of.step.nic or (of.flow.server_nic if of.step.back else of.flow.client_nic)
+    return bool(of.ours) and all(by == nic for by, _ in (*of.kernel, *of.ours))
 
 
 def only_ours(of: Difference) -> bool:
@@ -26,8 +34,9 @@ def remarked(of: Difference, *words: str) -> bool:
 
 
 def answered(of: Difference) -> bool:
-    """Whether the kernel's only answer was an ICMP error of its own."""
-    return answer(of.kernel)
+    """Whether the kernel's only answer was an ICMP error of its own, maybe under an address that it has translated."""
+    nic = of.step.nic or (of.flow.server_nic if of.step.back else of.flow.client_nic)
+    return answer(of.kernel) or (len(of.kernel) == 1 and of.kernel[0][0] == nic and read(of.kernel[0][1], ETHERNET).is_error)
 
 
 def tcp(of: Difference) -> bool:
@@ -147,19 +156,25 @@ def elsewhere(of: Difference) -> bool:
 
 def readdressed(of: Difference) -> bool:
     """Whether both told the same by an ICMP error, we under our own address."""
-    if not answer(of.ours) or len(of.kernel) != 1:
+    return answer(of.ours) and _but_for(of, ((4, 8), (10, 16)), ((8, 24),))
+
+
+def rehopped(of: Difference) -> bool:
+    """Whether both told the same by an ICMP error, but for the hop limit of the IPv6 packet that it quotes."""
+    return answer(of.ours) and of.flow.version == 6 and _but_for(of, (), ((55, 56),))
+
+
+def _but_for(of: Difference, four: Spans, six: Spans) -> bool:
+    """Whether the same ICMP error left on both sides by the same nic, but for some bytes of the packet, by its version, and checksums."""
+    if len(of.kernel) != 1 or len(of.ours) != 1 or of.kernel[0][0] != of.ours[0][0]:
         return False
-    (there, theirs), (here, ours) = of.kernel[0], of.ours[0]
-    return there == here and _unsigned(theirs) == _unsigned(ours)
-
-
-def _unsigned(frame: bytes) -> bytes:
-    """A frame without what follows from its IP source address, nor what IPv4 says of fragments."""
-    data, found = bytearray(frame), read(frame, ETHERNET)
-    spans = ((4, 8), (10, 16)) if found.version == 4 else ((8, 24), (found.l4 - ETHERNET + 2, found.l4 - ETHERNET + 4))
-    for start, end in spans:
-        data[ETHERNET + start : ETHERNET + end] = bytes(end - start)
-    return bytes(data)
+    bare = []
+    for _, frame in (of.kernel[0], of.ours[0]):
+        data, found = bytearray(frame), read(frame, ETHERNET)
+        for start, end in four if found.version == 4 else (*six, (42, 44)):
+            data[ETHERNET + start : ETHERNET + end] = bytes(end - start)
+        bare.append(data)
+    return bare[0] == bare[1]
 
 
 def asked_oddly(of: Difference) -> bool:

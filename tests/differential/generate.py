@@ -11,8 +11,8 @@ from random import Random
 from typing import Any, Final
 
 from tests.differential.compare import Sequence
-from tests.differential.model import Forward, Hide, Model, Rule
-from tests.differential.network import DMZ, LAN, LINKS, WAN
+from tests.differential.model import Forward, Hide, Model, Rule, Static
+from tests.differential.network import DMZ, LAN, LINKS, POOL, WAN
 from tests.differential.packets import Flow, Step
 from tests.differential.wire import ACK, CWR, ECE, ECHO_PROTOCOL, FIN, PSH, RST, SYN, TCP, UDP, URG
 
@@ -22,6 +22,20 @@ NETWORKS: Final = {
     4: ("10.1.0.0/16", "10.1.0.0/24", "10.1.0.10/32", "10.3.0.0/24", "10.3.0.20/32", "203.0.113.0/24", "198.51.100.0/24"),
     6: ("2001:db8:1::/64", "2001:db8:1::10/128", "2001:db8:3::/64", "2001:db8:3::20/128", "2001:db8:9::/48", "2001:db8:2::/64"),
 }
+POOLS: Final = {
+    ("internet", 4): ("", POOL[4]), ("internet", 6): ("", POOL[6]), ("dmz", 4): ("",), ("dmz", 6): ("",),
+}  # fmt: skip
+"""Behind whom sources hide: the nic itself, or an address of a pool."""
+STATICS: Final = (
+    Static(4, "203.0.113.20/32", "10.1.7.12/32"), Static(4, "10.99.0.0/24", "10.1.0.0/24"),
+    Static(6, "2001:db8:aa::/64", "2001:db8:1::/64"),
+)  # fmt: skip
+NAMED: Final = {
+    STATICS[0]: (("10.1.7.12", "203.0.113.20"),),
+    STATICS[1]: (("10.1.0.10", "10.99.0.10"), ("10.1.0.11", "10.99.0.11")),
+    STATICS[2]: (("2001:db8:1::10", "2001:db8:aa::10"), ("2001:db8:1::712", "2001:db8:aa::712")),
+}  # fmt: skip
+"""Who is behind them, and how they are called outside."""
 MANY: Final = 1 << 20
 PATHS: Final = (*(("lan", "wan"),) * 3, ("lan", "dmz"), ("wan", "dmz"), ("dmz", "wan"), ("dmz", "lan"))
 
@@ -35,12 +49,13 @@ def model(random: Random) -> Model:
     if random.random() < 0.85:
         rules += (Rule(True, () if random.random() < 0.5 else ("home",)),)
     hides = tuple(
-        Hide("home", target, version, random.choice(("", "", NETWORKS[version][1])))
+        Hide("home", target, version, random.choice(("", "", NETWORKS[version][1])), random.choice(POOLS[target, version]))
         for version, chance in ((4, 0.8), (6, 0.5)) for target in ("internet", "dmz")
         if random.random() < (chance if target == "internet" else 0.15)
     )  # fmt: skip
     forwards = tuple(_forward(random, version, protocol) for version in (4, 6) for protocol in ("tcp", "udp") if random.random() < 0.7)
-    return Model(rules, hides, forwards)
+    statics = tuple(each for each in STATICS if random.random() < 0.1)
+    return Model(rules, hides, forwards, statics)
 
 
 def _rule(random: Random) -> Rule:
@@ -52,7 +67,7 @@ def _rule(random: Random) -> Rule:
     if protocol in ("tcp", "udp") and random.random() < 0.7:
         low = random.choice(PORTS)
         ports = low, random.choice((low, low, low + 400))
-    return Rule(random.random() < 0.6, _zones(random), _zones(random), source, destination, protocol, ports)
+    return Rule(random.random() < 0.6, _zones(random), _zones(random), source, destination, protocol, ports, random.random() < 0.5)
 
 
 def _zones(random: Random) -> tuple[str, ...]:
@@ -89,6 +104,11 @@ def _flow(random: Random, of: Model) -> Flow:
         server = next(link for link in (LAN, DMZ) if door.to in link.hosts[version])
         client = random.choice((*WAN.hosts[version], *WAN.beyond[version]))
         return Flow(version, protocol, "wan", client, server.name, door.to, door.to_port, WAN.address[version], door.port, first, low)
+    names = [each for static in of.statics if static.version == version for each in NAMED[static]]
+    if names and random.random() < 0.3:
+        inside, outside = random.choice(names)
+        port = random.choice(PORTS) if protocol in (TCP, UDP) else 0
+        return Flow(version, protocol, "wan", _host(random, "wan", version), "lan", inside, port, outside, port, first, low)
     nic, other = random.choice(PATHS)
     port = random.choice(PORTS) if protocol in (TCP, UDP) else 0
     return Flow(version, protocol, nic, _host(random, nic, version), other, _host(random, other, version), port, first=first, low=low)
@@ -122,9 +142,26 @@ def _odd(random: Random, flow: Flow, step: Step) -> Step:
         {"ttl": random.choice((1, 2, 255, 0))}, {"tos": random.choice((1, 2, 3, 0xB8, 0xFF))}, {"broken": True},
         {"nic": random.choice(("lan", "wan", "dmz"))}, {"size": random.choice(LARGE[flow.server_nic if step.back else flow.client_nic])},
         {"df": False}, {"source": random.choice(MARTIANS[flow.version])}, {"destination": random.choice(MARTIANS[flow.version])},
-        {"kind": random.choice(KINDS[flow.version])}, {"ttl": 1, "back": not step.back},
+        {"kind": random.choice(KINDS[flow.version])}, {"ttl": 1, "back": not step.back}, {"size": 600, "pieces": _pieces(random)},
     ))  # fmt: skip
     return replace(step, **changes)
+
+
+def _pieces(random: Random) -> tuple[tuple[int, int], ...]:
+    """Where a packet of 600 bytes is cut, and which piece comes when; sometimes the first is too short, one comes twice, or the last
+    one overlaps."""
+    cuts = sorted(random.sample(range(8, 70), random.randint(1, 4)))
+    if random.random() < 0.1:
+        cuts.insert(0, random.choice((1, 2)))
+    pieces = list(zip((0, *cuts), (*cuts, 0), strict=True))
+    draw = random.random()
+    if draw < 0.5:
+        random.shuffle(pieces)
+    if draw < 0.1:
+        pieces.insert(0, random.choice(pieces[:-1]))
+    elif 0.5 <= draw < 0.65:
+        pieces[-1] = cuts[-1] - random.randint(1, 7), 0
+    return tuple(pieces)
 
 
 LARGE: Final = {**dict.fromkeys(("lan", "wan"), (1300, 1360, 1361, 1372, 1380, 1400, 1420)), "dmz": (1200, 1280, 1300)}

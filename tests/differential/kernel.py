@@ -18,7 +18,7 @@ from typing import Final, Self
 from appliance.host.links import NAMESPACES
 from appliance.host.namespaces import Namespace
 from tests.appliance.host.lab import missing as missing_for_namespaces
-from tests.differential.network import LINKS, Link, packed, station_mac
+from tests.differential.network import LINKS, OUTSIDE, Link, packed, station_mac
 
 PREFIX: Final = "sdiff"
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x2, 0x1000
@@ -75,7 +75,7 @@ class Kernel:
         self.namespace.call(self._settings)
         for link in LINKS.values():
             self.taps[link.name] = self.namespace.call(_tap, link.name)
-        self._run(["ip", "-batch", "-"], "\n".join(line for link in LINKS.values() for line in _addresses(link)))
+        self._run(["ip", "-batch", "-"], "\n".join([line for link in LINKS.values() for line in _addresses(link)] + _nobodys()))
         self._control: socket.socket = self.namespace.call(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         self._log: socket.socket = self.namespace.call(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         for family in (socket.AF_INET, socket.AF_INET6):
@@ -160,6 +160,11 @@ def _tap(name: str) -> int:
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
     return tap
+
+
+def _nobodys() -> list[str]:
+    """Nothing leads to addresses that only translation gives, though a link's network may have them."""
+    return [f"route add blackhole {network}" for network in OUTSIDE]
 
 
 def _addresses(link: Link) -> list[str]:

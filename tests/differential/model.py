@@ -25,6 +25,8 @@ class Rule:
     destination: str = ""
     protocol: str = ""
     ports: tuple[int, int] | None = None
+    tells: bool = False
+    """What it doesn't allow is rejected: by a RST, or an ICMP error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Hide:
     target_zone: str
     version: int
     source: str = ""
+    behind: str = ""
+    """The address of a pool, not that of the nic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def yaml(model: Model) -> str:
         lines += ["policy:", *(f"  - r{number}: {{{_rule(rule)}}}" for number, rule in enumerate(model.rules))]
     if model.hides or model.forwards or model.statics:
         lines.append("nat:")
-        lines += [f"  - h{number}: {{masquerade: {{{_hide(hide)}}}}}" for number, hide in enumerate(model.hides)]
+        lines += [f"  - h{number}: {{{_hide(hide)}}}" for number, hide in enumerate(model.hides)]
         lines += [f"  - f{number}: {{forward: {{{_forward(each)}}}}}" for number, each in enumerate(model.forwards)]
         lines += [f"  - s{number}: {{{_static(each)}}}" for number, each in enumerate(model.statics)]
     return "\n".join(lines) + "\n"
@@ -96,7 +100,7 @@ def _rule(rule: Rule) -> str:
     if rule.ports:
         low, high = rule.ports
         word += f"/{low}" if low == high else f"/{low}-{high}"
-    return ", ".join([*parts, f"{'allow' if rule.allow else 'deny'}: {word}"])
+    return ", ".join([*parts, f"{'allow' if rule.allow else 'reject' if rule.tells else 'deny'}: {word}"])
 
 
 def _zones(zones: tuple[str, ...]) -> str:
@@ -105,7 +109,9 @@ def _zones(zones: tuple[str, ...]) -> str:
 
 def _hide(hide: Hide) -> str:
     more = f', source: "{hide.source}"' if hide.source else ""
-    return f"from: [{hide.source_zone}], to: [{hide.target_zone}], family: v{hide.version}{more}"
+    if hide.behind:
+        return f'snat: {{from: [{hide.source_zone}], to: [{hide.target_zone}], pool: "{hide.behind}"{more}}}'
+    return f"masquerade: {{from: [{hide.source_zone}], to: [{hide.target_zone}], family: v{hide.version}{more}}}"
 
 
 def _forward(forward: Forward) -> str:
@@ -127,6 +133,7 @@ def nft(model: Model) -> str:
     rules = "\n".join(f"    {line}" for rule in model.rules for line in _nft_rules(rule))
     hides = "\n".join(f"    {_nft_hide(hide)}" for hide in model.hides)
     forwards = "\n".join(f"    {_nft_forward(each)}" for each in model.forwards)
+    closed = "\n".join(f"    ct original {_family(each)} daddr {each.outside} drop" for each in model.statics)
     into = "\n".join(f"    {_nft_static(each, 'iif', 'daddr', 'dnat', each.outside, each.inside)}" for each in model.statics)
     out = "\n".join(f"    {_nft_static(each, 'oif', 'saddr', 'snat', each.inside, each.outside)}" for each in model.statics)
     return f"""
@@ -136,6 +143,7 @@ table inet fw {{
     ct state established,related accept
     ct state invalid drop
 {rules}
+{closed}
     ct status dnat accept
   }}
   chain input {{
@@ -165,23 +173,30 @@ def _nft_rules(rule: Rule) -> list[str]:
     for side, network in (("saddr", rule.source), ("daddr", rule.destination)):
         if network:
             parts.append(f"{'ip6' if ':' in network else 'ip'} {side} {network}")
-    verdict = "accept" if rule.allow else "drop"
     if rule.protocol == "ping":
         versions = {"ip6" if ":" in (rule.source or rule.destination) else "ip"} if rule.source or rule.destination else {"ip", "ip6"}
         kinds = {"ip": "icmp type echo-request", "ip6": "icmpv6 type echo-request"}
-        return [" ".join([*parts, kinds[version], verdict]) for version in sorted(versions)]
+        return [" ".join([*parts, kinds[version], verdict]) for version in sorted(versions) for verdict in _verdicts(rule)[-1:]]
     if rule.ports:
         low, high = rule.ports
         parts.append(f"{rule.protocol} dport {low}-{high}" if low != high else f"{rule.protocol} dport {low}")
     elif rule.protocol:
         parts.append(f"meta l4proto {rule.protocol}")
-    return [" ".join([*parts, verdict])]
+    return [" ".join([*parts, verdict]) for verdict in _verdicts(rule)]
+
+
+def _verdicts(rule: Rule) -> tuple[str, ...]:
+    """The last is for all that the others don't speak of."""
+    if rule.allow:
+        return ("accept",)
+    return ("meta l4proto tcp reject with tcp reset", "reject with icmpx type admin-prohibited") if rule.tells else ("drop",)
 
 
 def _nft_hide(hide: Hide) -> str:
     family = "ip" if hide.version == 4 else "ip6"
     source = f" {family} saddr {hide.source}" if hide.source else ""
-    return f'meta nfproto ipv{hide.version} iifname "{ZONES[hide.source_zone]}" oifname "{ZONES[hide.target_zone]}"{source} masquerade'
+    word = f"snat {family} to {hide.behind}" if hide.behind else "masquerade"
+    return f'meta nfproto ipv{hide.version} iifname "{ZONES[hide.source_zone]}" oifname "{ZONES[hide.target_zone]}"{source} {word}'
 
 
 def _nft_forward(forward: Forward) -> str:
@@ -189,7 +204,12 @@ def _nft_forward(forward: Forward) -> str:
     return f'iifname "wan" {family} daddr {WAN.address[forward.version]} {forward.protocol} dport {forward.port} dnat {family} to {to}'
 
 
+def _family(static: Static) -> str:
+    return "ip" if static.version == 4 else "ip6"
+
+
 def _nft_static(static: Static, way: str, side: str, word: str, old: str, new: str) -> str:
     """One half of a static entry: the kernel's own netmap."""
-    family = "ip" if static.version == 4 else "ip6"
-    return f'{way}name "wan" {family} {side} {old} {word} {family} prefix to {family} {side} map {{ {old} : {new} }}'
+    family = _family(static)
+    within = 'iifname != "wan" ' if way == "oif" else ""
+    return f'{within}{way}name "wan" {family} {side} {old} {word} {family} prefix to {family} {side} map {{ {old} : {new} }}'

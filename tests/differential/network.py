@@ -44,6 +44,9 @@ DMZ: Final = Link(
     "dmz", bytes.fromhex("020000000103"), 1400, {4: "10.3.0.1", 6: "2001:db8:3::1"}, {4: 24, 6: 64},
     {4: ("10.3.0.20", "10.3.0.21"), 6: ("2001:db8:3::20", "2001:db8:3::21")}, {}, {},
 )  # fmt: skip
+POOL: Final = {4: "203.0.113.40", 6: "2001:db8:2::40"}
+OUTSIDE: Final = (*POOL.values(), "203.0.113.20")
+"""Addresses of a link that only translation gives: where it has no flow for them, they are nobody's."""
 LINKS: Final = {link.name: link for link in (LAN, WAN, DMZ)}
 
 

@@ -13,7 +13,7 @@ from tests.differential.network import LINKS, Link
 from tests.differential.wire import neighbour_answer, unpadded
 from tests.support.appliance_bench import ApplianceBench
 
-MOMENT: Final = 2e-3
+MOMENT: Final = 6e-3
 """Seconds of virtual time for each frame: enough that no rate of ICMP errors is exceeded."""
 LOOKS: Final = 4
 """How often the wires are looked at while a neighbour is asked for."""

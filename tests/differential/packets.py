@@ -21,6 +21,7 @@ from tests.differential.wire import (
     TCP,
     UDP,
     Read,
+    fragments,
     packet,
     read,
     summed,
@@ -85,6 +86,8 @@ class Step:
     """Its checksum is wrong."""
     unsummed: bool = False
     """UDP without a checksum."""
+    pieces: tuple[tuple[int, int], ...] = ()
+    """It comes in fragments, in this order: from where to where of what follows the IP header, in units of eight bytes; 0: to its end."""
 
 
 @dataclass(slots=True)
@@ -92,6 +95,8 @@ class Side:
     """What one side has made of a sequence's flows so far."""
 
     number: int
+    cut: int = 0
+    """How many packets came in fragments."""
     ends: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     """Under which address and port a flow's server knows its client."""
     passing: dict[tuple[int, bytes, int], int] = field(default_factory=dict)
@@ -110,7 +115,8 @@ class Side:
             return
         nic, frame = left[0]
         found = read(frame, ETHERNET)
-        if found.is_error or found.protocol != flows[step.flow].protocol:
+        rejected = nic == (flows[step.flow].server_nic if step.back else flows[step.flow].client_nic)
+        if found.is_error or found.protocol != flows[step.flow].protocol or rejected:
             return
         self.last[step.flow, step.back] = nic, frame[ETHERNET:]
         if not step.back:
@@ -126,8 +132,8 @@ def port_of(flow: Flow, index: int, number: int) -> int:
     return 1 + (number * 3 + index) % 1023 if flow.low else 1024 + (number * 4 + index) % 64000
 
 
-def materialize(step: Step, flows: tuple[Flow, ...], side: Side) -> tuple[str, bytes]:
-    """The frame of a step on one side, and the nic by which it comes in."""
+def materialize(step: Step, flows: tuple[Flow, ...], side: Side) -> tuple[str, list[bytes]]:
+    """The frames of a step on one side, and the nic by which they come in."""
     flow = flows[step.flow]
     if step.error:
         nic, sender, data = _error(step, flow, side)
@@ -135,8 +141,12 @@ def materialize(step: Step, flows: tuple[Flow, ...], side: Side) -> tuple[str, b
         nic, sender, data = (flow.server_nic, flow.server, _packet(step, flow, side)) if step.back else (
             flow.client_nic, flow.client, _packet(step, flow, side))  # fmt: skip
     if step.nic:
-        return step.nic, frame_to(LINKS[step.nic], LINKS[step.nic].hosts[flow.version][0], data)
-    return nic, frame_to(LINKS[nic], sender, data)
+        nic, sender = step.nic, LINKS[step.nic].hosts[flow.version][0]
+    packets = [data]
+    if step.pieces:
+        side.cut += 1
+        packets = fragments(data, step.pieces, side.number << 4 | side.cut & 15)
+    return nic, [frame_to(LINKS[nic], sender, each) for each in packets]
 
 
 def _ends(step: Step, flow: Flow, side: Side) -> tuple[bytes, bytes, int, int]:
@@ -145,6 +155,8 @@ def _ends(step: Step, flow: Flow, side: Side) -> tuple[bytes, bytes, int, int]:
     if step.back:
         known, known_port = side.ends.get(step.flow, own)
         source, sport, destination, dport = packed(flow.server), flow.port, known, known_port
+        if step.destination:                   # this port stands for the client's there too
+            side.passing[flow.protocol, packed(step.destination), known_port] = own[1]
     else:
         source, sport, destination, dport = *own, packed(flow.visible or flow.server), flow.visible_port or flow.port
     return packed(step.source) if step.source else source, packed(step.destination) if step.destination else destination, sport, dport

@@ -46,6 +46,8 @@ def _plainer(step: Step) -> Iterator[tuple[str, Any]]:
     """Fields at their default, as far as they are not."""
     for each in fields(Step):
         value = getattr(step, each.name)
+        if each.name == "size" and step.pieces:
+            continue
         if each.name not in ("flow", "back", "flags", "seq", "ack", "error", "kind") and value != each.default:
             yield each.name, each.default
 

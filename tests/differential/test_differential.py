@@ -19,7 +19,9 @@ from tests.differential.wire import ACK, ECHO_PROTOCOL, FIN, SYN, TCP, UDP
 pytestmark = [pytest.mark.skipif(missing() != "", reason=missing()), pytest.mark.usefixtures("virtual_time")]
 
 OPEN_TO_ALL = Model(
-    (Rule(True),), (Hide("home", "dmz", 4, "10.1.7.12/32"), Hide("home", "internet", 4, "10.1.7.12/32")),
+    (Rule(False, ports=(9, 9), protocol="tcp", tells=True), Rule(False, ports=(9, 9), protocol="udp", tells=True), Rule(True)),
+    (Hide("home", "dmz", 4, "10.1.7.12/32"), Hide("home", "internet", 4, "10.1.7.12/32"),
+     Hide("home", "internet", 6, "2001:db8:1::11/128", "2001:db8:2::40")),
     (Forward(4, "tcp", 443, "10.3.0.20", 8443),),
 )  # fmt: skip
 HIDDEN = Model(

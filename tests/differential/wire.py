@@ -7,13 +7,14 @@ that what is compared is the whole frame, checksums too.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from tests.differential.network import ETHERTYPES, Link, packed, station_mac
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+FRAGMENT: Final = 44
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 CHECKSUM_AT: Final = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
 ERRORS: Final = {ICMP: frozenset((3, 4, 5, 11, 12)), ICMPV6: frozenset(range(128))}
@@ -57,8 +58,76 @@ def packet(source: bytes, destination: bytes, protocol: int, message: bytes, ttl
     if len(source) == 16:
         return struct.pack("!IHBB", 6 << 28 | tos << 20, len(message), protocol, ttl) + source + destination + message
     header = struct.pack("!BBHHHBBH", 0x45, tos, 20 + len(message), 0 if df else 0x1234, 0x4000 * df, ttl, protocol, 0)
-    header += source + destination
-    return header[:10] + (0xFFFF - total(header)).to_bytes(2) + header[12:] + message
+    return _summed_header(header + source + destination) + message
+
+
+def fragments(data: bytes, pieces: Iterable[tuple[int, int]], identification: int) -> list[bytes]:
+    """A packet in pieces of its payload, from and to so many units of eight bytes; 0: to its end. RFC 791, 3.2; RFC 8200, 4.5."""
+    ip = 20 if data[0] >> 4 == 4 else 40
+    header, payload = data[:ip], data[ip:]
+    made = []
+    for start, end in pieces:
+        piece, more = payload[start * 8 : end * 8 or None], bool(end) and end * 8 < len(payload)
+        if ip == 20:
+            length, words = struct.pack("!H", ip + len(piece)), struct.pack("!HH", identification & 0xFFFF, more << 13 | start)
+            made.append(_summed_header(header[:2] + length + words + header[8:]) + piece)
+        else:
+            extension = struct.pack("!BBHI", header[6], 0, start << 3 | more, identification)
+            made.append(header[:4] + struct.pack("!H", 8 + len(piece)) + bytes((FRAGMENT,)) + header[7:] + extension + piece)
+    return made
+
+
+def whole(frames: Iterable[bytes]) -> list[bytes]:
+    """Frames with fragments put together; what never becomes whole, or overlaps, is left out. The identification is gone: one side may
+    have chosen another."""
+    found: list[bytes] = []
+    parts: dict[tuple[bytes, bytes], dict[int, tuple[bytes, bool]]] = {}
+    for frame in frames:
+        piece = _fragment(frame[ETHERNET:])
+        if piece is None:
+            found.append(frame)
+        else:
+            header, identification, start, more, data = piece
+            parts.setdefault((frame[:ETHERNET] + header, identification), {})[start] = data, more
+    for (head, _), pieces in parts.items():
+        payload = _joined(pieces)
+        if payload is not None:
+            found.append(head[:ETHERNET] + _with_length(head[ETHERNET:], len(payload)) + payload)
+    return found
+
+
+def _fragment(data: bytes) -> tuple[bytes, bytes, int, bool, bytes] | None:
+    """The whole packet's header without length and checksum, the identification, where it starts, whether more follows, and its data.
+    None: it can't be a fragment."""
+    if data[0] >> 4 == 4:
+        words = int.from_bytes(data[6:8])
+        header = data[:2] + bytes(6) + data[8:10] + bytes(2) + data[12:20]
+        return (header, data[4:6], (words & 0x1FFF) * 8, bool(words & 0x2000), data[20:]) if not words & 0x4000 else None
+    if data[6] != FRAGMENT:
+        return None
+    words = int.from_bytes(data[42:44])
+    return data[:4] + bytes(2) + data[40:41] + data[7:40], data[44:48], words & 0xFFF8, bool(words & 1), data[48:]
+
+
+def _with_length(header: bytes, payload: int) -> bytes:
+    if header[0] >> 4 == 4:
+        return _summed_header(header[:2] + (20 + payload).to_bytes(2) + header[4:])
+    return header[:4] + payload.to_bytes(2) + header[6:]
+
+
+def _joined(pieces: Mapping[int, tuple[bytes, bool]]) -> bytes | None:
+    payload, last = b"", False
+    for start, (piece, more) in sorted(pieces.items()):
+        if start != len(payload) or last:
+            return None
+        payload, last = payload + piece, not more
+    return payload if last else None
+
+
+def _summed_header(header: bytes) -> bytes:
+    """An IPv4 header with its checksum."""
+    bare = header[:10] + bytes(2) + header[12:]
+    return bare[:10] + (0xFFFF - total(bare)).to_bytes(2) + bare[12:]
 
 
 @dataclass(frozen=True, slots=True)
