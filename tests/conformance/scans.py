@@ -43,6 +43,9 @@ SYSTEM: Final = ("-O", "--max-os-tries", "1", "-d", "-n", "-Pn", "--disable-arp-
 PASSING: Final = frozenset(("SP", "GCD", "ISR", "TS", "SS", "ST", "RT"))
 """Of a system's fingerprint: how its sequence numbers grow, its clock, how long it took."""
 USUAL: Final = ("-n", "--max-retries", "1", "--disable-arp-ping", "-oG", "-")
+AT_ONCE: Final = 16
+FIRST_PORT: Final = 20000
+"""Below all ports that the kernel or nmap takes by itself."""
 ONLY_V4: Final = ("--ip-options", "-f tiny", "--mtu", "--badsum", "-D")
 """nmap can't, or does another thing, by IPv6."""
 
@@ -51,16 +54,22 @@ def look(site: Site) -> Verdicts:
     """All scans, some at a time: they wait for what doesn't come."""
     open_ports = [(Caller, address, port, "tcp") for address in (DMZ, DMZ6) for port in (OPEN, BLOCKED)]
     open_udp = [(EchoDatagram, address, port, "udp") for address in (DMZ, DMZ6) for port in (OPEN_UDP, BLOCKED_UDP)]
-    with serving(site.dmz, *open_ports, *open_udp), serving(site.lan, (Caller, LAN, OPEN, "tcp")), ThreadPoolExecutor(8) as pool:
+    with serving(site.dmz, *open_ports, *open_udp), serving(site.lan, (Caller, LAN, OPEN, "tcp")), ThreadPoolExecutor(AT_ONCE) as pool:
         jobs = {f"{case}, v4": (*options, "-Pn", *USUAL, DMZ) for case, options in SCANS.items()}
         jobs |= {f"{case}, v6": ("-6", *options, "-Pn", *USUAL, DMZ6) for case, options in SCANS.items() if not case.startswith(ONLY_V4)}
         jobs |= {f"{case}, the device": (*options, "-Pn", *USUAL, OUTSIDE) for case, options in DEVICE.items()}
+        jobs = {case: apart(number, options) for number, (case, options) in enumerate(jobs.items())}
         # Any packet of a protocol tells -sO that it is there: so that is asked when nothing else is. It listens to one host.
         asked = {case: pool.submit(scan, site, options) for case, options in jobs.items() if "-sO" not in options}
         told = others(site, pool)
         wait(asked.values())
         asked |= {case: pool.submit(scan, site, options) for case, options in jobs.items() if "-sO" in options}
         return {case: states(asked[case].result()) for case in jobs} | told
+
+
+def apart(number: int, options: tuple[str, ...]) -> tuple[str, ...]:
+    """A scan from a port of its own, as far as it can choose: what another has opened is open to who comes from there."""
+    return options if {"-g", "-sT", "-sO"} & set(options) else ("-g", str(FIRST_PORT + number), *options)
 
 
 def others(site: Site, pool: Executor) -> dict[str, Verdict]:
