@@ -117,7 +117,7 @@ async def both_ways(router: Router) -> None:
     answers = [Ether(frame) for frame, _ in await router.take(0, 32)]
     assert sorted(packet[UDP].dport for packet in answers) == list(range(1000, 1032))
     assert {(packet.dst, packet[IP].dst) for packet in answers} == {(HOSTS[0].hex(":"), "10.0.0.1")}
-    assert router.worker.usage()["established"] == 32
+    assert router.worker.usage()["answered"] == 32
 
 
 async def large_segment(router: Router) -> None:
