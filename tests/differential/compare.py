@@ -77,8 +77,8 @@ def answer(left: Left) -> bool:
 
 
 def _without(reasons: str) -> str:
-    """Of a packet in fragments, only what was wrong with the first: the others follow it."""
-    return ", ".join(each for each in reasons.split(", ") if each != "fragment-first") or reasons
+    """Of a packet in fragments, only what was wrong with the first: the others follow it, and one that comes twice counts once."""
+    return ", ".join(each for each in reasons.split(", ") if each not in ("fragment-first", "fragment-duplicate")) or reasons
 
 
 def _whole(step: Step, left: Left) -> Left:

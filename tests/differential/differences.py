@@ -157,7 +157,7 @@ DIFFERENCES: Final = (
         "each goes its way when it comes, and the first is tracked: if a later one overlaps, its receiver puts nothing together. netfilter "
         "puts all together before it looks",
         "RFC 5722, 4 and RFC 791, 3.2: whole packets are their receiver's",
-        lambda of: any(step.pieces for step in stopped(of)) and (only_ours(of) or only_kernel(of)),
+        lambda of: any(step.pieces for step in stopped(of)) and (only_ours(of) or only_kernel(of) or answered(of)),
         said(Step(flags=SYN, size=600, pieces=((0, 51), (32, 0))), Step(back=True, flags=SYN | ACK, ack=1)),
     ),
     Deliberate(
@@ -359,7 +359,8 @@ DIFFERENCES: Final = (
         "a flow belongs to the nic that it came in by: answers leave there, nothing else changes it; netfilter routes each "
         "packet for itself",
         "RFC 3704, 2.3 (multihoming)",
-        lambda of: elsewhere(of) or any(each.nic for each in arrived(of)),
+        lambda of: elsewhere(of) or any(each.nic for each in arrived(of))
+        or (tcp(of) and any(each.nic and each.flags & RST for each in earlier(of))),
         said(Step(nic="dmz"), Step(back=True), flow=PING),
     ),
     Deliberate(
@@ -384,7 +385,7 @@ DIFFERENCES: Final = (
         "the code of an echo",
         "tells no flow from another: some answer a code that isn't 0 by 0; to netfilter that answers nothing",
         "RFC 792 (the reply's code is 0); RFC 5508, 3 (queries are known by their identifier)",
-        lambda of: only_ours(of) and not of.step.error and not of.step.kind and asked_oddly(of),
+        lambda of: only_ours(of) and not of.step.kind and asked_oddly(of),
         said(Step(kind=(8, 1)), Step(back=True), flow=PING),
     ),
     Deliberate(

@@ -178,9 +178,9 @@ def _but_for(of: Difference, four: Spans, six: Spans) -> bool:
 
 
 def asked_oddly(of: Difference) -> bool:
-    """Whether it answers an echo request with a code."""
+    """Whether an echo request had a code."""
     requests = [(ECHOES[protocol][0], protocol) for protocol in ECHO_PROTOCOL.values()]
-    return of.step.back and any(
+    return any(
         each.kind and each.kind[1] and each.flow == of.step.flow and (each.kind[0], of.flow.protocol) in requests
         for each in of.sequence.steps[: of.at]
     )

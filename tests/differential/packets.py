@@ -168,7 +168,7 @@ def _packet(step: Step, flow: Flow, side: Side) -> bytes:
     protocol = flow.protocol
     if step.kind:
         protocol = ECHO_PROTOCOL[flow.version]
-        message = bytes(step.kind) + b"\0\0" + sport.to_bytes(2) + b"\0\1" + data
+        message = bytes(step.kind) + b"\0\0" + port_of(flow, step.flow, side.number).to_bytes(2) + b"\0\1" + data
     elif protocol == TCP:
         message = _segment(step, flow, sport, dport) + data
     elif protocol == UDP:
