@@ -92,9 +92,13 @@ def unnoted(of: Difference) -> bool:
 
 
 def within_syn(of: Difference) -> bool:
-    """Whether a segment's number is in the window that the other end's SYN has offered."""
-    theirs, own = ([each for each in arrived(of) if each.flags & SYN and (each.back == of.step.back) is mine] for mine in (False, True))
-    return bool(theirs and own) and 0 < of.step.seq - own[-1].seq <= theirs[-1].window
+    """Whether a segment's number is in the window that the other end's SYN has offered, or behind all that its sender has sent."""
+    theirs, own = ([each for each in arrived(of) if (each.back == of.step.back) is mine] for mine in (False, True))
+    offers, begun = ([each for each in steps if each.flags & SYN] for steps in (theirs, own))
+    if not offers or not begun:
+        return False
+    end = max(each.seq + each.size + bool(each.flags & (SYN | FIN)) for each in own)
+    return 0 < of.step.seq - begun[-1].seq <= offers[-1].window or of.step.seq == end
 
 
 def lost(steps: list[Step]) -> bool:
