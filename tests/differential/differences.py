@@ -157,7 +157,7 @@ DIFFERENCES: Final = (
         "each goes its way when it comes, and the first is tracked: if a later one overlaps, its receiver puts nothing together. netfilter "
         "puts all together before it looks",
         "RFC 5722, 4 and RFC 791, 3.2: whole packets are their receiver's",
-        lambda of: any(step.pieces for step in stopped(of)) and (only_ours(of) or only_kernel(of) or answered(of)),
+        lambda of: any(step.pieces for step in stopped(of)),
         said(Step(flags=SYN, size=600, pieces=((0, 51), (32, 0))), Step(back=True, flags=SYN | ACK, ack=1)),
     ),
     Deliberate(
@@ -208,9 +208,11 @@ DIFFERENCES: Final = (
         "a RST in the window",
         "changes nothing if its number isn't exact: its receiver answers with a challenge; netfilter closes what was opening",
         "RFC 5961, 3.2",
-        lambda of: tcp(of) and any(each.flags & RST for each in arrived(of)) and (
-            windows(of) or (only_kernel(of) and of.we_say == "tcp-invalid" and not of.step.flags & SYN)
-            or (only_ours(of) and (not of.kernel_says or remarked(of, "invalid rst", "invalid new")))
+        lambda of: of.flow.protocol == TCP and any(each.flags & RST for each in arrived(of)) and (
+            windows(of)
+            or (tcp(of) and only_kernel(of) and of.we_say == "tcp-invalid" and not of.step.flags & SYN)
+            or (only_ours(of) and (tcp(of) or of.step.error is not None)
+                and (not of.kernel_says or remarked(of, "invalid rst", "invalid new")))
         ),
         said(*OPEN[:2], Step(back=True, flags=RST, seq=101), Step(flags=ACK, seq=1, ack=101)),
     ),
@@ -367,7 +369,9 @@ DIFFERENCES: Final = (
         "the other side",
         "a flow's packets come in where the flow does, errors about it too; to netfilter any nic will do",
         "RFC 2827, RFC 3704",
-        lambda of: not of.ours and bool(of.kernel) and (of.we_say == "wrong-nic" or (of.we_say == "punt: unrelated" and bool(of.step.nic))),
+        lambda of: not of.ours and bool(of.kernel) and (
+            of.we_say == "wrong-nic" or (of.we_say == "punt: unrelated" and any(each.nic for each in (*earlier(of), of.step)))
+        ),
         after_opening(Step(back=True, flags=ACK, seq=1, ack=1, nic="dmz")),
     ),
     # ICMP
