@@ -389,7 +389,7 @@ DIFFERENCES: Final = (
         "the code of an echo",
         "tells no flow from another: some answer a code that isn't 0 by 0; to netfilter that answers nothing",
         "RFC 792 (the reply's code is 0); RFC 5508, 3 (queries are known by their identifier)",
-        lambda of: only_ours(of) and not of.step.kind and asked_oddly(of),
+        lambda of: only_ours(of) and not tcp(of) and asked_oddly(of),
         said(Step(kind=(8, 1)), Step(back=True), flow=PING),
     ),
     Deliberate(

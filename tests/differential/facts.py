@@ -183,8 +183,8 @@ def _but_for(of: Difference, four: Spans, six: Spans) -> bool:
 
 def asked_oddly(of: Difference) -> bool:
     """Whether an echo request had a code."""
-    requests = [(ECHOES[protocol][0], protocol) for protocol in ECHO_PROTOCOL.values()]
+    request = ECHOES[ECHO_PROTOCOL[of.flow.version]][0]
     return any(
-        each.kind and each.kind[1] and each.flow == of.step.flow and (each.kind[0], of.flow.protocol) in requests
+        each.kind and each.kind[1] and each.flow == of.step.flow and each.kind[0] == request
         for each in of.sequence.steps[: of.at]
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from random import getrandbits
 
 from tests.differential.network import LINKS, frame_to, packed
 from tests.differential.wire import (
@@ -95,8 +96,6 @@ class Side:
     """What one side has made of a sequence's flows so far."""
 
     number: int
-    cut: int = 0
-    """How many packets came in fragments."""
     ends: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     """Under which address and port a flow's server knows its client."""
     passing: dict[tuple[int, bytes, int], int] = field(default_factory=dict)
@@ -144,8 +143,7 @@ def materialize(step: Step, flows: tuple[Flow, ...], side: Side) -> tuple[str, l
         nic, sender = step.nic, LINKS[step.nic].hosts[flow.version][0]
     packets = [data]
     if step.pieces:
-        side.cut += 1
-        packets = fragments(data, step.pieces, side.number << 4 | side.cut & 15)
+        packets = fragments(data, step.pieces, getrandbits(32))    # of no packet that a kernel may still wait for
     return nic, [frame_to(LINKS[nic], sender, each) for each in packets]
 
 
