@@ -141,14 +141,16 @@ def test_memory_is_unmapped_under_load_and_only_a_reset_is_needed(guest: Guest, 
 
 def test_posted_buffers_are_found_again_when_their_memory_moved(guest: Guest) -> None:
     guest.up()
-    guest.client.read(0, 0x58, 4)
+    guest.served.call(lambda: guest.served.wire.inject(FRAME[:60]))
+    assert guest.io.wait() == 1  # the card has taken in what was posted
+    guest.write(guest.unmask, 0x40000000)
     guest.client.unmap(guest.ram)
     other = GuestRam(base=guest.ram.base + guest.ram.size)  # takes the place where the first was
     guest.client.map(other)
     guest.client.map(guest.ram)
     guest.served.call(lambda: guest.served.wire.inject(FRAME))
     assert guest.io.wait() == 1
-    assert guest.ram.peek(guest.buffers[0], len(FRAME)) == FRAME
+    assert guest.ram.peek(guest.buffers[1], len(FRAME)) == FRAME
     assert other.peek(other.base, other.size) == bytes(other.size)
     other.close()
 
