@@ -8,7 +8,8 @@
 
 Source: van Rooij, Real Stateful TCP Packet Filtering in IP Filter, 2001; RFC 7323 (window scaling); RFC 2018 (SACK); RFC 5961 (RST and
 SYN that an attacker guesses). A SYN into a connection, and a RST within the window that isn't exact, pass and change nothing: the
-receiver answers with a challenge ACK.
+receiver answers with a challenge ACK. If it answers such a SYN by one of its own instead, nothing remains of that connection at either
+end, and another begins (RFC 9293, 3.5.1).
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
@@ -29,21 +30,27 @@ cdef enum:  # what a segment may do
     WINDOW_REFUSES = 0
     WINDOW_PASSES = 1          # but changes nothing
     WINDOW_ACCEPTS = 2
+    WINDOW_REOPENS = 3         # both ends begin another connection: SYN_RECEIVED
 
+
+cdef enum:  # Side.asked, until something else is said
+    ASKED = 1                  # its windows have no scale
+    ASKED_SCALE = 2
 
 cdef struct Side:              # 20 bytes: what one end has sent
-    uint32_t end               # behind its last sequence number
+    uint32_t end               # behind its last sequence number; before its SYN: where the other end's RST begins that it has asked for
     uint32_t limit             # the same as far as the other end's window allows
     uint32_t window            # the largest that it has offered, 0: nothing was seen of it
     uint32_t acked             # its latest acknowledgement
     uint8_t scale              # of its windows
     uint8_t scales             # its SYN said so
     uint8_t acks               # it has acknowledged something
-    uint8_t spare
+    uint8_t asked              # the originator has sent a SYN into the connection: ASKED, or ASKED_SCALE and its window scale
 
 cdef struct Connection:        # one cache line
     Side side[2]               # original, reply
     Splice splice              # if the flow is spliced
+    uint32_t asked             # the number behind that SYN
 
 cdef struct Segment:
     uint32_t seq
@@ -103,7 +110,9 @@ cdef inline void side_open(Side *sender, Side *receiver, const Segment *segment)
     """An end says the first thing, or its SYN again. Scaling is for both ends or for none."""
     if segment.flags & TCP_SYN:
         memset(sender, 0, sizeof(Side))
-        sender.limit, sender.scale, sender.scales = segment.end + receiver.window, segment.scale, segment.scales    # RFC 7413: data at once
+        sender.limit, sender.scale, sender.scales = segment.seq + 1 + receiver.window, segment.scale, segment.scales
+        if beyond(segment.end, sender.limit):  # RFC 7413: data at once
+            sender.limit = segment.end
     else:                                      # in the middle of a connection: any window is possible
         sender.scale = MOST_SCALE
         if receiver.window == 0:
@@ -143,6 +152,7 @@ cdef inline void advance(Side *sender, Side *receiver, const Segment *segment) n
         receiver.window += segment.end - sender.limit
     if beyond(segment.end, sender.end):
         sender.end = segment.end
+    sender.asked = receiver.asked = 0
     if not segment.flags & TCP_ACK:
         return
     if beyond(segment.ack, sender.acked) or not sender.acks:
@@ -157,6 +167,8 @@ cdef inline int reset_fits(const Side *sender, const Side *receiver, const Segme
     (RFC 9293, 3.10.7.4). The answer to a SYN acknowledges that: also when another answer may have got lost on its way."""
     if segment.flags & TCP_ACK and segment.ack == receiver.end and (sender.window == 0 or state == SYN_RECEIVED):
         return WINDOW_ACCEPTS
+    if state == SYN_SENT and receiver.window == 0 and segment.seq == receiver.end:
+        return WINDOW_PASSES                   # RFC 9293, 3.5.1: ends what the other end remembers; the SYN is said again
     if sender.window == 0:
         return WINDOW_REFUSES if segment.flags & TCP_ACK or state == SYN_SENT else WINDOW_PASSES
     if not in_window(sender, receiver, segment) or (receiver.acks and beyond(receiver.acked, segment.seq)):
@@ -164,6 +176,33 @@ cdef inline int reset_fits(const Side *sender, const Side *receiver, const Segme
     if segment.seq == sender.end or (receiver.acks and segment.seq == receiver.acked):
         return WINDOW_ACCEPTS
     return WINDOW_PASSES if beyond(sender.limit, segment.seq) else WINDOW_REFUSES
+
+
+cdef inline int ask(Connection *connection, int direction, const Segment *segment) noexcept nogil:
+    """A SYN into a connection: said again, or by an end that knows nothing of it any more. Its answer will show."""
+    if direction == 0 and not connection.splice.what:
+        connection.asked = segment.end
+        connection.side[0].asked = ASKED_SCALE + segment.scale if segment.scales else ASKED
+    return WINDOW_ACCEPTS if segment.end == connection.side[direction].end else WINDOW_PASSES
+
+
+cdef inline int answer_again(Connection *connection, const Segment *segment, int direction) noexcept nogil:
+    """A SYN and ACK in a connection: said again, made up, or the answer to a SYN that was sent into it."""
+    cdef Side *sender = &connection.side[direction]
+    cdef Side *receiver = &connection.side[direction ^ 1]
+    cdef uint8_t asked = receiver.asked
+    if fits(sender, receiver, segment):
+        return WINDOW_PASSES
+    if not asked or segment.ack != connection.asked or segment.sack != segment.ack:
+        return WINDOW_REFUSES
+    memset(receiver, 0, sizeof(Side))
+    receiver.end = receiver.limit = connection.asked
+    receiver.window = 1                        # at least; what else it offers, its first ACK says
+    receiver.scales, receiver.scale = asked >= ASKED_SCALE, asked - ASKED_SCALE if asked >= ASKED_SCALE else 0
+    side_open(sender, receiver, segment)
+    agree(connection)
+    advance(sender, receiver, segment)
+    return WINDOW_REOPENS
 
 
 cdef inline int window_judge(Connection *connection, const Frame *frame, uint8_t state, int direction) noexcept nogil:
@@ -175,12 +214,13 @@ cdef inline int window_judge(Connection *connection, const Frame *frame, uint8_t
     if segment.flags & TCP_RST:
         return reset_fits(sender, receiver, &segment, state) if sender.window or receiver.window else WINDOW_ACCEPTS
     if segment.flags & TCP_SYN and not segment.flags & TCP_ACK and sender.window and (receiver.window or direction):
-        return WINDOW_ACCEPTS if segment.end == sender.end else WINDOW_PASSES
-    if segment.flags & TCP_SYN and sender.acks:        # an answer to a SYN, again or made up
-        return WINDOW_PASSES if fits(sender, receiver, &segment) else WINDOW_REFUSES
+        return ask(connection, direction, &segment)
+    if segment.flags & TCP_SYN and sender.acks:
+        return answer_again(connection, &segment, direction)
     if sender.window == 0 or (state == SYN_SENT and not direction and segment.flags & TCP_SYN):
         if direction and state == SYN_SENT and not segment.flags & TCP_SYN:
-            return WINDOW_PASSES               # of an older connection: the originator resets it
+            sender.end = segment.ack           # of an older connection: the originator resets it, by this number
+            return WINDOW_PASSES
         if segment.flags & TCP_ACK and not acknowledges(sender, receiver, &segment):
             return WINDOW_REFUSES
         side_open(sender, receiver, &segment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,21 @@ def test_after_a_kill_the_next_start_works(site: Site) -> None:
     assert site.fw.socket.exists()
     site.start()
     assert site.works()
+
+
+def test_a_server_that_remembers_a_connection_nobody_else_does_takes_the_next_one_from_the_same_port(site: Site) -> None:
+    """RFC 9293, 3.5.1: it answers the SYN by an ACK, which the client resets. The appliance has to let both through."""
+    repair = 19  # TCP_REPAIR of linux/tcp.h: whoever closes it then says nothing
+    with serving(site.server, (EchoStream, SERVER, 7007, "tcp")):
+        with connect(site.client, SERVER, 7007) as one:
+            assert echoes(one)
+            source = one.getsockname()
+            one.setsockopt(socket.IPPROTO_TCP, repair, 1)
+        site.fw.child.end(signal.SIGKILL)
+        eventually(lambda: not site.leftovers(), "nothing left")
+        site.start()
+        with site.client.call(socket.create_connection, (SERVER, 7007), PATIENCE, source) as one:
+            assert echoes(one)
 
 
 def test_a_second_one_is_refused_in_words_and_the_first_goes_on(site: Site) -> None:

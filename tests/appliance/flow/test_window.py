@@ -208,6 +208,16 @@ def test_an_answer_to_a_syn_acknowledges_it(bench: Bench) -> None:
     assert segment(bench, "r", "SA", 0, 1)
 
 
+def test_an_end_that_remembers_an_older_connection_is_reset_and_the_syn_said_again(bench: Bench) -> None:
+    """RFC 9293, 3.5.1, figure 9: half open, and the flow of the older connection is forgotten here."""
+    assert segment(bench, "o", "S", 0)
+    assert segment(bench, "r", "A", 1 << 20, -5000)
+    assert not segment(bench, "o", "R", -5001) and not segment(bench, "o", "R", -4999)
+    assert segment(bench, "o", "R", -5000) and state(bench) == "syn-sent"
+    connect(bench)
+    assert not segment(bench, "o", "R", -5000) and state(bench) == "established"
+
+
 def test_another_syn_before_an_answer_is_another_try(bench: Bench) -> None:
     assert segment(bench, "o", "S", 0) and segment(bench, "o", "S", 1 << 20)
     assert not segment(bench, "r", "SA", 0, 1)
