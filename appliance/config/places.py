@@ -44,7 +44,7 @@ def existing(root: Node, path: Path) -> Path:
     """The parts of `path` that the tree has: tags of unions, indexes into single values and missing keys are left out."""
     taken: list[int | str] = []
     here = root
-    for part in path:
+    for part in _untagged(path):
         if isinstance(here.value, dict) and part in here.value:
             here = here.value[str(part)].node
         elif isinstance(here.value, list) and isinstance(part, int) and part < len(here.value):
@@ -55,15 +55,19 @@ def existing(root: Node, path: Path) -> Path:
     return tuple(taken)
 
 
+def _untagged(path: Path) -> Path:
+    """The path without the kind of its item, which may be called as one of the item's own keys: `objects, bad, file, file`."""
+    tagged = len(path) > 3 and isinstance(path[3], str) and path[2] in TAGS.get(str(path[0]), ())
+    return (*path[:2], *path[3:]) if tagged else path
+
+
 def subject(root: Node, path: Path) -> str:
     """The path in a reader's words, empty for the file itself."""
     words: list[str] = []
-    rest = path
+    rest = _untagged(path)
     if len(path) >= 2 and path[0] in KINDS:
         words.append(named(str(path[0]), _name(root, path[:2])))
-        rest = path[2:]
-        if rest and rest[0] in TAGS.get(str(path[0]), ()):
-            rest = rest[1:]
+        rest = () if len(path) == 3 and path[2] in TAGS.get(str(path[0]), ()) else rest[2:]
         if rest and rest[0] in FILLED_IN:
             rest = rest[1:]
     words += [str(part) for part in rest if isinstance(part, str) and part not in SCHEDULE_TAGS]

@@ -14,6 +14,8 @@ policy:
   - home out: {from: home, allow: any}
 nat:
   - out: {masquerade: {from: [a, b]}}
+objects:
+  bad: {file: /bad.txt, max-age: 1s}
 """
 
 
@@ -31,6 +33,8 @@ def test_a_path_leads_to_the_value_and_its_key() -> None:
     assert places("policy", 0)[0] == (4, 5)
     assert places("policy", 7, "from")[0] == (3, 1)
     assert existing(root, ("nat", 0, "masquerade", "from", 1)) == ("nat", 0, "from", 1)
+    assert places("objects", "bad", "file", "max-age")[1] == (8, 34)  # the kind is called as a key
+    assert places("objects", "bad", "file", "file") == places("objects", "bad", "file") == ((8, 9), (8, 15))
 
 
 def test_a_path_reads_as_words() -> None:
@@ -42,6 +46,9 @@ def test_a_path_reads_as_words() -> None:
     assert subject(root, ("nics", "lan", "name")) == 'nic "lan"'
     assert subject(root, ("policy", 0, "from")) == 'rule "home out": from'
     assert subject(root, ("nat", 0, "masquerade", "from")) == 'nat rule "out": from'
+    assert subject(root, ("nat", 0, "masquerade")) == 'nat rule "out"'
+    assert subject(root, ("objects", "bad", "file", "max-age")) == 'object "bad": max-age'
+    assert subject(root, ("objects", "bad", "file", "file")) == 'object "bad": file'
     assert subject(root, ("services", "web", "masquerade")) == 'service "web": masquerade'
     assert subject(root, ("timeouts", "udp")) == "timeouts: udp"
 
