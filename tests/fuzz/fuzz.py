@@ -1,4 +1,4 @@
-"""Fuzzing by coverage: builds, then runs each target for its seconds, and says what came of it. The command is `tests/fuzz/run`.
+"""Fuzzing by coverage: builds, then runs each target for its seconds of CPU, and says what came of it. The command is `tests/fuzz/run`.
 
 A finding ends the run of its target and stays in `build/fuzz/findings/TARGET`; `--replay FILE` runs it alone. What a run learns is kept in
 `build/fuzz/corpus/TARGET` and begins the next one; the committed corpus is small, and only read.
@@ -12,18 +12,21 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz.build import ROOT, build
 from tests.fuzz.readers import words
-from tests.fuzz.targets import CORPUS, TARGETS
+from tests.fuzz.targets import CORPUS, GROUPS, TARGETS
 
 WRITTEN = ("file", "lists", "control")
 """Targets whose inputs are text."""
 WORK = ROOT / "build" / "fuzz"
+LAST = 6000  # characters of what a bad end said
 PATIENCE = 600  # seconds of one execution: beside other work those of the wall clock say little
 SANITIZER = (
     "detect_leaks=0:quarantine_size_mb=32:allocator_may_return_null=1:handle_sigbus=0:detect_stack_use_after_return=0:symbolize=1:"
@@ -33,7 +36,7 @@ SANITIZER = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One target's run. `features`: libFuzzer's count of edges with how often they were taken."""
+    """One target's run. `seconds`: of CPU, without its start. `features`: libFuzzer's count of edges with how often they were taken."""
 
     target: str
     seconds: float
@@ -47,7 +50,7 @@ class Outcome:
         found = self.finding or "nothing found"
         pace = self.executions / max(self.seconds, 1)
         learnt = f"{self.edges:5d} edges, {self.features:6d} features, corpus {self.corpus:4d}"
-        return f"{self.target:10s} {self.seconds:4.0f} s: {self.executions:8d} executions, {pace:4.0f} a second, {learnt}; {found}"
+        return f"{self.target:10s} {self.seconds:4.0f} s of CPU: {self.executions:8d} executions, {pace:4.0f} a second, {learnt}; {found}"
 
 
 def environment(tree: Path) -> dict[str, str]:
@@ -63,23 +66,27 @@ def environment(tree: Path) -> dict[str, str]:
 
 
 def fuzz(target: str, tree: Path, arguments: list[str], seconds: float) -> Outcome:
-    """Run libFuzzer over one target; prints its output when it ends badly."""
+    """Run libFuzzer over one target for some seconds of CPU; prints its output when it ends badly, and how to run that again."""
     kept, findings = WORK / "corpus" / target, WORK / "findings" / target
     for folder in (kept, findings):
         folder.mkdir(parents=True, exist_ok=True)
-    options = [f"-max_total_time={seconds:.0f}", f"-timeout={PATIENCE}", "-rss_limit_mb=4096", "-len_control=0"]
+    options = [f"-timeout={PATIENCE}", "-rss_limit_mb=4096", "-len_control=0"]
     options.append(f"-artifact_prefix={findings}/")
     options.append(f"-max_len={4096 if target in WRITTEN else 1024}")  # no target reads more decisions than that
     if target in WRITTEN:
         options.append(f"-dict={dictionary(target)}")
     where = arguments or [*options, str(kept), *([str(CORPUS / target)] if (CORPUS / target).exists() else [])]
-    begun = time.monotonic()
-    command = [sys.executable, "-m", "tests.fuzz.inside", target, "-print_final_stats=1", *where]
-    done = subprocess.run(command, cwd=tree, env=environment(tree), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    said = done.stdout.decode(errors="replace")
-    if done.returncode:
-        print(said[-6000:], flush=True)
-    return read(target, said, done.returncode, time.monotonic() - begun)
+    command = [sys.executable, "-m", "tests.fuzz.inside", target, str(seconds), "-print_final_stats=1", *where]
+    with tempfile.TemporaryFile() as output:
+        run = subprocess.Popen(command, cwd=tree, env=environment(tree), stdout=output, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(run.pid, 0)
+        run.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+    outcome = read(target, said, run.returncode, used.ru_utime + used.ru_stime)
+    if outcome.finding:
+        print(f"{said[-LAST:]}\n{outcome.finding}", flush=True)
+    return outcome
 
 
 def dictionary(target: str) -> Path:
@@ -93,27 +100,35 @@ def read(target: str, said: str, status: int, seconds: float) -> Outcome:
     last = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)/", said)
     edges, features, corpus = map(int, last[-1]) if last else (0, 0, 0)
     runs = re.findall(r"stat::number_of_executed_units: (\d+)", said) or re.findall(r"^#(\d+)", said, re.MULTILINE)
+    start = re.findall(r"^started in (\S+) s", said, re.MULTILINE)
+    seconds -= float(start[-1]) if start else 0.0
     artifact = re.findall(r"Test unit written to (\S+)", said)
-    finding = "" if not status else f"FAILED: {artifact[-1] if artifact else f'status {status}'}"
+    replay = f"tests/fuzz/run {target} --replay {artifact[-1]}" if artifact else f"no input was written; status {status}"
+    finding = f"FAILED: {replay}" if status else ""
     return Outcome(target, seconds, int(runs[-1]) if runs else 0, edges, features, corpus, finding)
+
+
+def names(many: Iterable[str]) -> str:
+    return ", ".join(many)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests/fuzz/run", description="Fuzz card, driver and appliance under AddressSanitizer.")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all by default")
-    parser.add_argument("--seconds", type=float, default=30, help="of each target")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {names(TARGETS)}; or a group: {names(GROUPS)}; all by default")
+    parser.add_argument("--seconds", type=float, default=30, help="of CPU, of each target (%(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time (%(default)s)")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run the one TARGET with this input only")
     given = parser.parse_args()
-    unknown = set(given.targets) - set(TARGETS)
-    if unknown or (given.replay and len(given.targets) != 1):
-        parser.error(f"no such target: {', '.join(sorted(unknown))}" if unknown else "--replay needs one target")
+    unknown = set(given.targets) - set(TARGETS) - set(GROUPS)
+    targets = [name for given_name in given.targets or TARGETS for name in GROUPS.get(given_name, (given_name,))]
+    if unknown or (given.replay and len(targets) != 1):
+        parser.error(f"no such target: {names(sorted(unknown))}" if unknown else "--replay needs one target")
     if importlib.util.find_spec("atheris") is None:
         parser.error("atheris is missing: pip install atheris")
     tree, failed, begun = build(), False, time.monotonic()
     arguments = [str(given.replay.resolve())] if given.replay else []
     with ThreadPoolExecutor(given.jobs) as pool:
-        for outcome in pool.map(lambda target: fuzz(target, tree, arguments, given.seconds), given.targets or TARGETS):
+        for outcome in pool.map(lambda target: fuzz(target, tree, arguments, given.seconds), targets):
             print(outcome, flush=True)
             failed |= bool(outcome.finding)
     print(f"{time.monotonic() - begun:.0f} s in all")

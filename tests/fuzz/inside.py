@@ -1,11 +1,16 @@
-"""The fuzzing process itself: one target, driven by libFuzzer, over modules that were built for it. Started by `run`."""
+"""The fuzzing process itself: one target, driven by libFuzzer, over modules that were built for it. Started by `run`.
+
+    python -m tests.fuzz.inside TARGET SECONDS LIBFUZZER...
+"""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import os
+import signal
 import sys
+import time
 from contextlib import nullcontext
 
 import atheris  # type: ignore[import-untyped]
@@ -26,12 +31,14 @@ def allocated() -> int:
 
 
 def main() -> None:
-    name, count = sys.argv[1], 0
+    name, seconds, count = sys.argv[1], float(sys.argv[2]), 0
     guided = list(TARGETS[name].guided)
     with atheris.instrument_imports(include=guided, enable_loader_override=False) if guided else nullcontext():
         target = function(name)
     target(b"")
     gc.freeze()  # what is there by now stays, and need not be looked at again and again
+    begun = time.process_time()
+    print(f"started in {begun:.2f} s of CPU", file=sys.stderr, flush=True)
 
     def once(data: bytes) -> None:
         nonlocal count
@@ -39,6 +46,8 @@ def main() -> None:
         count += 1
         if count % EVERY == 0:
             look_for_leaks(data)
+        if time.process_time() - begun > seconds:
+            os.kill(os.getpid(), signal.SIGUSR1)  # libFuzzer's word for: end well
 
     def look_for_leaks(data: bytes) -> None:
         target(data)
@@ -49,7 +58,7 @@ def main() -> None:
         assert grown < GROWN, f"{grown} bytes are left behind by each execution"
         assert len(os.listdir("/proc/self/fd")) <= files, "descriptors are left behind"
 
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], once)
+    atheris.Setup([sys.argv[0], *sys.argv[3:]], once)
     atheris.Fuzz()
 
 

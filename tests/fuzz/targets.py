@@ -37,6 +37,10 @@ TARGETS = {
     "control": Target("readers", APPLIANCE),
 }
 
+PATH = ("packets", "program", "punts", "dns", "file", "lists", "control")
+GROUPS = {"path": PATH, "card": tuple(name for name in TARGETS if name not in PATH)}
+"""`path`: whatever lies between a wire and the appliance's decisions. `card`: the card, its bus, and its driver."""
+
 
 def function(name: str) -> Callable[[bytes], None]:
     """What takes the bytes."""

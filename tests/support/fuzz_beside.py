@@ -1,4 +1,5 @@
-"""A plugin that fuzzes while the tests run: a minute for each target, with the time that the tests leave of the processors.
+"""A plugin that fuzzes while the tests run: a minute of CPU for each parser on the path from a wire to the appliance's decisions, which the
+tests leave over.
 
     pytest -p tests.support.fuzz_beside
 
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECONDS, JOBS = 60, 2
+GROUP, SECONDS, JOBS = "path", 60, 2
 IDLE = ("chrt", "--idle", "0")  # whatever else wants a processor gets it at once
 
 
@@ -33,7 +34,7 @@ class Beside:
         self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115  as long as the session
 
     def pytest_sessionstart(self) -> None:
-        command = [*IDLE, sys.executable, "-m", "tests.fuzz.fuzz", "--seconds", str(SECONDS), "--jobs", str(JOBS)]
+        command = [*IDLE, sys.executable, "-m", "tests.fuzz.fuzz", GROUP, "--seconds", str(SECONDS), "--jobs", str(JOBS)]
         self.run = subprocess.Popen(command, cwd=ROOT, stdout=self.said, stderr=subprocess.STDOUT, start_new_session=True)
 
     @pytest.hookimpl(tryfirst=True)
