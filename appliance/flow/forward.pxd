@@ -34,7 +34,7 @@ from appliance.flow.tcp cimport (
     CLOSED, ESTABLISHED, EVENT_ACK, EVENT_FIN, EVENT_SYN, SYN_RECEIVED, SYN_SENT, TCP_NONE, TIME_WAIT, tcp_event_of, tcp_step,
 )
 from appliance.flow.trains cimport count_data, fragment_passes, train_end, train_kill, train_of, train_park, train_unpark
-from appliance.flow.window cimport WINDOW_PASSES, WINDOW_REFUSES, window_judge
+from appliance.flow.window cimport WINDOW_PASSES, WINDOW_REFUSES, WINDOW_REOPENS, window_judge
 from appliance.flow.work cimport drop_telling, lane_of, punt, reject
 from ena_dev.driver.pair cimport Pair
 from ena_dev.driver.pool cimport OWNER_PARKED
@@ -79,6 +79,8 @@ cdef inline bint numbers_fit(Engine *engine, uint32_t slot, int direction, Frame
     result = window_judge(&engine.table.connections[slot], frame, state.tcp, direction)
     if result == WINDOW_PASSES:
         tcp[0] = state.tcp
+    elif result == WINDOW_REOPENS:
+        tcp[0] = SYN_RECEIVED
     return result != WINDOW_REFUSES
 
 

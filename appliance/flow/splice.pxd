@@ -36,7 +36,7 @@ cdef enum:
     OUR_SCALE = 7              # of the windows that an originator is told in a cookie's SYN+ACK
 
 
-cdef struct Splice:            # 24 bytes
+cdef struct Splice:            # 20 bytes
     uint32_t delta             # what is added to the target's numbers
     uint32_t ours              # the number of the SYN that the originator was answered with
     uint32_t first             # the number of the originator's first byte
@@ -46,7 +46,6 @@ cdef struct Splice:            # 24 bytes
     uint8_t scale              # its SYN's, UNSCALED
     uint8_t header             # bytes that the target reads before its first
     uint8_t tries              # of what is sent again until it is answered
-    uint8_t spare[4]
 
 
 cdef inline uint16_t rescaled(uint32_t window, uint8_t scale, uint8_t reads) noexcept nogil:

@@ -6,7 +6,8 @@
 
 States are the originator's where RFC 9293 has a name: FIN_WAIT means that its side has sent FIN, CLOSE_WAIT that the other has.
 What the table doesn't list is invalid: dropped, and the flow stays as it is. Retransmissions, answers to half-open connections
-and challenge ACKs pass (RFC 9293, 3.5.1 and 3.10.7; RFC 5961). Sequence numbers are `window.pxd`'s.
+and challenge ACKs pass (RFC 9293, 3.5.1 and 3.10.7; RFC 5961). Sequence numbers are `window.pxd`'s; by them, a SYN and ACK may also answer
+a SYN that was said into a connection of which nothing remained: then that is SYN_RECEIVED again.
 """
 
 from enum import IntEnum
@@ -89,6 +90,7 @@ TRANSITIONS: Final[dict[tuple[State, Direction, Event], State]] = {
     (S.CLOSING, O, E.ACK): S.TIME_WAIT,
     (S.CLOSING, O, E.FIN): S.CLOSING,
     (S.CLOSING, O, E.RST): S.CLOSED,
+    (S.CLOSING, R, E.SYN_ACK): S.CLOSING,
     (S.CLOSING, R, E.ACK): S.TIME_WAIT,
     (S.CLOSING, R, E.FIN): S.CLOSING,
     (S.CLOSING, R, E.RST): S.CLOSED,

@@ -41,7 +41,7 @@ cdef struct Side:              # 20 bytes: what one end has sent
     uint32_t end               # behind its last sequence number; before its SYN: where the other end's RST begins that it has asked for
     uint32_t limit             # the same as far as the other end's window allows
     uint32_t window            # the largest that it has offered, 0: nothing was seen of it
-    uint32_t acked             # its latest acknowledgement
+    uint32_t acked             # its latest acknowledgement; before there is one, the number of its SYN
     uint8_t scale              # of its windows
     uint8_t scales             # its SYN said so
     uint8_t acks               # it has acknowledged something
@@ -110,6 +110,7 @@ cdef inline void side_open(Side *sender, Side *receiver, const Segment *segment)
     """An end says the first thing, or its SYN again. Scaling is for both ends or for none."""
     if segment.flags & TCP_SYN:
         memset(sender, 0, sizeof(Side))
+        sender.acked = segment.seq
         sender.limit, sender.scale, sender.scales = segment.seq + 1 + receiver.window, segment.scale, segment.scales
         if beyond(segment.end, sender.limit):  # RFC 7413: data at once
             sender.limit = segment.end
@@ -223,6 +224,8 @@ cdef inline int window_judge(Connection *connection, const Frame *frame, uint8_t
             return WINDOW_PASSES
         if segment.flags & TCP_ACK and not acknowledges(sender, receiver, &segment):
             return WINDOW_REFUSES
+        if segment.flags & TCP_ACK and receiver.window and not receiver.acks and not beyond(segment.ack, receiver.acked):
+            return WINDOW_REFUSES              # what it acknowledges is older than the SYN that it would answer
         side_open(sender, receiver, &segment)
         agree(connection)
     elif not fits(sender, receiver, &segment):

@@ -36,6 +36,8 @@ class Difference:
     """Why it was dropped."""
     arrived: tuple[bool, ...] = ()
     """Of each earlier step, whether something went on; on both sides, or it would be the first difference."""
+    remarks: tuple[str, ...] = ()
+    """What conntrack said about each of them."""
 
     @property
     def step(self) -> Step:
@@ -52,6 +54,7 @@ async def compare(kernel: Kernel, ours: Ours, sequence: Sequence, number: int) -
     """Send a sequence through both; the first difference. `number`: of the sequence, each has ports of its own."""
     there, here = Side(number), Side(number)
     arrived: list[bool] = []
+    remarks: list[str] = []
     for at, step in enumerate(sequence.steps):
         nic, frames = materialize(step, sequence.flows, there)
         kernel.says()
@@ -62,9 +65,11 @@ async def compare(kernel: Kernel, ours: Ours, sequence: Sequence, number: int) -
         there.note(sequence.flows, step, left_there)
         here.note(sequence.flows, step, left_here)
         a, b = (_comparable(left, side, sequence.flows) for left, side in ((left_there, there), (left_here, here)))
+        says = kernel.says()
         if a != b:
-            return Difference(sequence, at, a, b, kernel.says(), _without(ours.reason_since(before)), tuple(arrived))
+            return Difference(sequence, at, a, b, says, _without(ours.reason_since(before)), tuple(arrived), tuple(remarks))
         arrived.append(any(by != nic for by, _ in a))
+        remarks.append(says)
     return None
 
 

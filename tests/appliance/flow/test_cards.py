@@ -129,7 +129,7 @@ async def large_segment(router: Router) -> None:
     there, back = {"src": "10.0.0.1", "dst": "198.51.100.9"}, {"src": "198.51.100.9", "dst": "203.0.113.7"}
     router.wires[0].inject(frame(0, IP(**there) / TCP(sport=9, dport=80, flags="S")))
     assert len(await router.take(1, 1)) == 1
-    router.wires[1].inject(frame(1, IP(**back) / TCP(sport=80, dport=20009, flags="SA")))
+    router.wires[1].inject(frame(1, IP(**back) / TCP(sport=80, dport=20009, flags="SA", ack=1)))
     assert len(await router.take(0, 1)) == 1
     payload = bytes(range(250)) * 80
     large = frame(0, IP(**there) / TCP(sport=9, dport=80, flags="A", chksum=pseudo_sum(*there.values(), 20 + len(payload))) / payload)

@@ -162,7 +162,7 @@ def test_a_flow_lives_as_long_as_it_is_seen(bench: Bench) -> None:
 
 def test_new_timeouts_reach_old_flows_within_a_turn_of_the_wheel(bench: Bench) -> None:
     bench.open(0, syn(1))
-    bench.receive(1, IP(src=WAN, dst=LAN) / TCP(sport=80, dport=1, flags="SA"))
+    bench.receive(1, IP(src=WAN, dst=LAN) / TCP(sport=80, dport=1, flags="SA", ack=1))
     bench.receive(0, IP(src=LAN, dst=WAN) / TCP(sport=1, dport=80, flags="A"))
     bench.worker.set_profiles(profile(tcp_established=10), {}, {})
     bench.round(70)
@@ -173,7 +173,7 @@ def fill(bench: Bench, first: int, count: int, establish: bool = False) -> None:
     for sport in range(first, first + count):
         bench.open(0, syn(sport))
         if establish:
-            bench.receive(1, IP(src=WAN, dst=LAN) / TCP(sport=80, dport=sport, flags="SA"))
+            bench.receive(1, IP(src=WAN, dst=LAN) / TCP(sport=80, dport=sport, flags="SA", ack=1))
             bench.receive(0, IP(src=LAN, dst=WAN) / TCP(sport=sport, dport=80, flags="A"))
         bench.sent(0), bench.sent(1)
 

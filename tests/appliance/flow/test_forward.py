@@ -111,7 +111,7 @@ def test_a_large_frame_with_a_partial_checksum_leaves_as_the_segments_it_was(ben
     layer, names, own = (IP, V4, "203.0.113.7") if version == 4 else (IPv6, V6, "2001:db8:1::2")
     target = names["dst"]
     bench.open(0, layer(**names) / TCP(sport=4000, dport=80, flags="S"), tuple5(target, own, 80, 50001))
-    bench.receive(1, layer(src=target, dst=own) / TCP(sport=80, dport=50001, flags="SA"))
+    bench.receive(1, layer(src=target, dst=own) / TCP(sport=80, dport=50001, flags="SA", ack=1))
     bench.sent(0), bench.sent(1)
     payload = bytes(range(256)) * 40
     big = layer(**names) / TCP(sport=4000, dport=80, flags="A", chksum=pseudo_sum(names["src"], target, 20 + len(payload))) / payload
@@ -151,7 +151,7 @@ def test_what_the_egress_cannot_carry_is_punted_with_its_mtu(bench: Bench) -> No
 
 def test_a_large_frame_is_judged_by_its_segments(bench: Bench) -> None:
     bench.open(0, IP(**V4) / TCP(sport=4000, dport=80, flags="S"))
-    bench.receive(1, IP(src=V4["dst"], dst=V4["src"]) / TCP(sport=80, dport=4000, flags="SA"))
+    bench.receive(1, IP(src=V4["dst"], dst=V4["src"]) / TCP(sport=80, dport=4000, flags="SA", ack=1))
     bench.sent(1)
     bench.receive(0, IP(**V4) / TCP(sport=4000, dport=80, flags="A") / bytes(3000), flags=PARTIAL, segment=1461)
     assert [punt.reason for punt in bench.punts()] == ["too-big"]

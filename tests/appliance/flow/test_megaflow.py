@@ -374,7 +374,7 @@ def test_what_is_full_is_pythons_to_refuse() -> None:
         bench.receive(0, packet)
         for miss in bench.misses():
             bench.allow(miss, alike=ALIKE)
-        bench.receive(1, IP(src="192.0.2.1", dst="10.0.0.1") / TCP(sport=85, dport=n + 1, flags="SA"))
+        bench.receive(1, IP(src="192.0.2.1", dst="10.0.0.1") / TCP(sport=85, dport=n + 1, flags="SA", ack=1))
         bench.receive(0, IP(src="10.0.0.1", dst="192.0.2.1") / TCP(sport=n + 1, dport=85, flags="A"))
         bench.sent(1), bench.sent(0)
     assert bench.states() == {"established": 63}

@@ -218,6 +218,53 @@ def test_an_end_that_remembers_an_older_connection_is_reset_and_the_syn_said_aga
     assert not segment(bench, "o", "R", -5000) and state(bench) == "established"
 
 
+def test_an_answer_to_an_older_syn_answers_none(bench: Bench) -> None:
+    assert segment(bench, "o", "S", 0)
+    assert not segment(bench, "r", "SA", 7000, 0) and not segment(bench, "r", "SA", 7000, -500)
+    assert state(bench) == "syn-sent"
+    assert segment(bench, "r", "SA", 0, 1) and segment(bench, "o", "A", 1, 1)
+
+
+def test_an_answer_may_acknowledge_a_syn_without_its_data(bench: Bench) -> None:
+    assert segment(bench, "o", "S", 0, size=100)
+    assert not segment(bench, "r", "SA", 0, 0) and segment(bench, "r", "SA", 0, 1) and segment(bench, "o", "A", 1, 1, 100)
+
+
+def test_data_of_an_answer_to_a_syn_is_in_its_window(bench: Bench) -> None:
+    """RFC 7413, 3: what comes with a SYN+ACK is counted from the SYN's number as all else."""
+    assert segment(bench, "o", "S", 0) and segment(bench, "r", "SA", 0, 1, 600)
+    assert segment(bench, "r", "A", 601, 1, 400) and segment(bench, "r", "A", 1001, 1)
+    assert not segment(bench, "r", "A", 1002, 1)
+
+
+@pytest.mark.parametrize("ends", [[], [("o", "FA", 1, 1)], [("r", "FA", 1, 1)], [("o", "FA", 1, 1), ("r", "FA", 1, 1)]])
+def test_a_connection_that_both_ends_have_lost_begins_anew(bench: Bench, ends: list[tuple[str, str, int, int]]) -> None:
+    """RFC 9293, 3.5.1: half-open, or closed without a word. The SYN passes to be challenged; it is answered by another instead."""
+    connect(bench)
+    assert all(segment(bench, *each) for each in ends)
+    new, other = 1 << 30, 1 << 29
+    assert segment(bench, "o", "S", new, options=[("WScale", 2)])
+    assert not segment(bench, "r", "SA", other, new) and not segment(bench, "r", "SA", other, new + 2)
+    assert segment(bench, "r", "SA", other, new + 1, options=[("WScale", 3)]) and state(bench) == "syn-received"
+    assert segment(bench, "r", "SA", other, new + 1, options=[("WScale", 3)]), "again"
+    assert segment(bench, "o", "A", new + 1, other + 1) and state(bench) == "established"
+    assert segment(bench, "r", "A", other + 1 + 4 * WINDOW, new + 1, 1) and not segment(bench, "r", "A", other + 3 + 4 * WINDOW, new + 1, 1)
+    assert not segment(bench, "o", "A", 1, 1), "the old numbers are over"
+
+
+def test_an_originator_that_goes_on_has_not_begun_anew(bench: Bench) -> None:
+    connect(bench)
+    assert segment(bench, "o", "S", 1 << 30) and segment(bench, "o", "A", 1, 1, 10)
+    assert not segment(bench, "r", "SA", 1 << 29, (1 << 30) + 1) and state(bench) == "established"
+    assert segment(bench, "o", "S", 1 << 30) and segment(bench, "r", "A", 1, 11)
+    assert not segment(bench, "r", "SA", 1 << 29, (1 << 30) + 1), "it was challenged, so there is a connection"
+
+
+def test_nobody_begins_anew_by_an_answer_alone(bench: Bench) -> None:
+    connect(bench)
+    assert not segment(bench, "r", "SA", 1 << 29, (1 << 30) + 1)
+
+
 def test_another_syn_before_an_answer_is_another_try(bench: Bench) -> None:
     assert segment(bench, "o", "S", 0) and segment(bench, "o", "S", 1 << 20)
     assert not segment(bench, "r", "SA", 0, 1)
