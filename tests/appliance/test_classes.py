@@ -62,7 +62,7 @@ def applied(told, facts, decision, other):
     return decision._replace(next_hop=next_hop, reply_hop=reply_hop), (behind, outside, port)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(config=configs(), seed=st.integers(0, 1 << 32), down=st.sets(st.sampled_from(["t0", "t1"])))
 def test_what_is_decided_about_a_flow_holds_for_all_alike(config, seed, down):
     ruleset = compile_ruleset(config, 1, b"seed", 31)

@@ -113,7 +113,7 @@ def flows(draw):
     return Facts(nic, version, protocol, number(draw(addresses)), number(draw(addresses)), sport, dport, icmp_type, flags)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(batch=st.lists(flows(), min_size=5, max_size=20), down=st.sets(st.sampled_from(["w1", "w2", "w6", "d"])))
 def test_every_flow_is_decided_as_by_reading_the_configuration(batch, down):
     for facts in batch:

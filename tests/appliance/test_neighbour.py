@@ -205,7 +205,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps=steps)
 def test_any_history_keeps_the_bounds_and_leaves_no_question_unanswered(steps):
     cache, now, waiting = Neighbours(Random(1), limit=6), 0.0, set()

@@ -35,7 +35,7 @@ def with_names(config: Config, random: Random) -> Config:
     return config.model_copy(update={"policy": tuple(policy), "objects": objects})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(config=configs(), seed=st.integers(0, 1 << 32))
 def test_a_name_decides_as_what_it_means(config: Config, seed: int) -> None:
     random = Random(seed)
@@ -58,7 +58,7 @@ class KnowingView(View):
         return "o" in objects and (version, address) in self.known
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(config=configs(), seed=st.integers(0, 1 << 32))
 def test_what_hangs_on_a_domain_name_says_nothing_of_other_flows(config: Config, seed: int) -> None:
     random = Random(seed)

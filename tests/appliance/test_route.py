@@ -38,7 +38,7 @@ addresses = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(table=st.lists(entries(), max_size=12), destination=addresses)
 def test_the_longest_prefix_wins_and_the_first_of_equals(table, destination):
     address = ip_address(destination)
@@ -47,7 +47,7 @@ def test_the_longest_prefix_wins_and_the_first_of_equals(table, destination):
     assert RouteTable(table).lookup(address.version, int(address)) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(table=st.lists(entries(), max_size=12), destination=addresses, nic=st.integers(0, 4))
 def test_a_reply_leaves_by_its_nic_whatever_the_best_route_says(table, destination, nic):
     address = ip_address(destination)

@@ -75,7 +75,7 @@ def expected(config, own, pools, facts):
     return Reason.BOGON if zone.bogons == "drop" and is_bogon(facts.version, facts.source) and not named else None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(config=configs(), seed=st.integers(0, 1 << 32))
 def test_sources_are_judged_as_by_reading_the_configuration(config, seed):
     ruleset = compile_ruleset(config, 1, b"seed", 31)
@@ -90,7 +90,7 @@ def test_sources_are_judged_as_by_reading_the_configuration(config, seed):
             assert said.reason not in (Reason.BAD_ADDRESS, Reason.BOGON) or said.egress < 0, facts
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(config=configs(), seed=st.integers(0, 1 << 32))
 def test_who_may_begin_a_flow_may_report_an_error_and_so_may_who_is_nowhere(config, seed):
     ruleset = compile_ruleset(config, 1, b"seed", 31)

@@ -138,7 +138,7 @@ def test_a_mapping_has_neighbours_that_nobody_may_touch() -> None:
     os.close(fd)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 12), st.integers(1, 4)), max_size=25))
 def test_the_table_is_what_was_mapped_and_not_unmapped(file: int, steps: list[tuple[bool, int, int]]) -> None:
     memory, model = GuestMemory(Executor()), dict[int, int]()

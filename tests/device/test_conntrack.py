@@ -155,7 +155,7 @@ said = st.lists(st.sampled_from(TALKS), min_size=1, max_size=8, unique=True).fla
 START, BOTH_END = [(0, TALKS[0], OUT, "S"), (0, TALKS[0], IN, "SA")], [(0, TALKS[0], OUT, "FA"), (0, TALKS[0], IN, "FA")]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @example(room=1, said=[*((0, TALKS[4], way, "") for way in (OUT, IN, OUT)), (30, TALKS[5], OUT, "")])
 @example(room=1, said=[*((0, TALKS[4], way, "") for way in (OUT, IN, OUT, IN)), (30, TALKS[5], OUT, ""), (150, TALKS[5], OUT, "")])
 @example(room=1, said=[*START, *BOTH_END, (10, TALKS[1], OUT, "S")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
@@ -120,7 +120,7 @@ def card() -> Card:
 
 
 @given(table=TABLES, burst=st.lists(packets(), min_size=4, max_size=12))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_rules_mean_what_a_field_by_field_matcher_finds(card: Card, table: list[FlowRule], burst: list[Packet]) -> None:
     card.bench.engine.set_flow_rules(table)
     for packet in burst:

@@ -27,7 +27,7 @@ def comes_back(bench: Bench) -> None:
     assert [event[0] for event in bench.driver.events()] == [0, 4]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(writes=st.lists(st.tuples(OFFSETS, WORDS, st.booleans()), max_size=40))
 def test_any_register_writes_are_survived(writes: list[tuple[int, int, bool]]) -> None:
     bench = make_bench(EVERYTHING)
@@ -41,7 +41,7 @@ def test_any_register_writes_are_survived(writes: list[tuple[int, int, bool]]) -
     comes_back(bench)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(commands=st.lists(st.tuples(OPCODES, st.binary(min_size=60, max_size=60)), max_size=20))
 def test_any_commands_are_answered(commands: list[tuple[int, bytes]]) -> None:
     bench = make_bench(EVERYTHING)
@@ -55,7 +55,7 @@ def test_any_commands_are_answered(commands: list[tuple[int, bytes]]) -> None:
 FEATURES = st.one_of(st.sampled_from([1, 3, 7, 10, 11, 12, 14, 18, 20, 24, 26, 28, 29, 30, 31]), st.integers(0, 255))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     opcode=st.sampled_from([8, 9]),
     feature=FEATURES,

@@ -101,7 +101,7 @@ def test_a_frame_that_needs_more_buffers_than_are_posted_waits_for_them() -> Non
 
 
 @given(st.lists(st.sampled_from([40, 1400, 4000, 20000, 60000]), min_size=1, max_size=90), st.integers(0, 60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_large_packets_come_whole_and_in_order_whatever_came_before(lengths: list[int], posted: int) -> None:
     bench = IoBench()
     rx = bench.rx(depth=512, entry=32)
@@ -298,7 +298,7 @@ def test_destroyed_queues_leave_their_memory_alone() -> None:
     assert bench.bar.ignored == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     descriptors=st.lists(st.binary(min_size=16, max_size=16), min_size=1, max_size=16),
     phased=st.booleans(),

@@ -273,7 +273,7 @@ def test_a_table_entry_that_names_no_queue_means_the_first() -> None:
     assert len(rings[0].receive()) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     frame=st.one_of(
         st.binary(max_size=300),

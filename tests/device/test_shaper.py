@@ -115,7 +115,7 @@ SMALL_AFTER_LARGE = [(0, IN, 60_000), (0, IN, 60_000), (0, OUT, 4)]  # it waits 
 arrivals = st.lists(st.tuples(gaps, st.sampled_from([IN, OUT]), st.sampled_from([4, 600, MSS, 10_000, 60_000])), max_size=60)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @example(allowances=Allowances(bw_in=10**6, pps=1000, max_wait=1), arrivals=BOTH_WAYS)
 @example(allowances=Allowances(bw_out=10**6, pps=1000, max_wait=1), arrivals=BOTH_WAYS)
 @example(allowances=Allowances(bw_in=10**6, pps=1000, max_wait=1), arrivals=SMALL_AFTER_LARGE)
@@ -132,7 +132,7 @@ def most_at_once(rate: int, least: int, sizes: Sequence[int]) -> int:
     return max([rate // 200, least, *sizes])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(allowances=allowed, arrivals=arrivals, end=st.sampled_from([0, 10 * MS, 60_000 * MS]))
 def test_no_window_shows_more_than_rate_and_burst_and_no_packet_is_lost_or_overtaken(
     allowances: Allowances, arrivals: list[Arrival], end: int
@@ -222,7 +222,7 @@ def test_new_limits_hold_for_what_waits_and_none_let_it_go_in_order() -> None:
 claims = st.tuples(st.sampled_from([4, MSS, 60_000]), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(allowances=allowed, frames=st.lists(claims, max_size=20))
 def test_whatever_a_port_says_of_segments_every_frame_goes_or_is_dropped(
     allowances: Allowances, frames: list[tuple[int, int, int]]

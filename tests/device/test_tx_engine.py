@@ -311,7 +311,7 @@ def test_offloads_without_a_meta_descriptor_use_the_stored_one() -> None:
     assert sent(bench) == [udp(30), udp(31)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     words=st.lists(st.tuples(*[st.integers(0, 0xFFFFFFFF)] * 4), min_size=1, max_size=16),
     phased=st.booleans(),

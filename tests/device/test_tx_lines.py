@@ -53,7 +53,7 @@ def packets(draw: st.DrawFn, room: int) -> tuple[bytes, int, list[int], bool]:
     return bytes(n * 7 + size & 0xFF for n in range(size)), header, cuts, draw(st.booleans())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data(), layout=st.sampled_from(LAYOUTS), depth=st.sampled_from([32, 64]))
 def test_any_frame_split_anyhow_arrives_byte_for_byte(data: st.DataObject, layout: tuple[int, int, bool], depth: int) -> None:
     line, before, single = layout
@@ -242,7 +242,7 @@ PIECES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(layout=st.sampled_from(LAYOUTS), pieces=st.lists(PIECES, max_size=60), tails=st.lists(st.integers(0, 0xFFFF), max_size=6))
 def test_no_lines_make_the_card_read_beyond_its_queue(layout: tuple[int, int, bool], pieces: list[bytes], tails: list[int]) -> None:
     line, before, single = layout

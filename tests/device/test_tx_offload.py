@@ -209,7 +209,7 @@ def test_driver_memory_is_only_read() -> None:
     assert bench.memory.read(address, len(frame)) == frame
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     frame=st.one_of(
         st.binary(min_size=14, max_size=400),

@@ -247,7 +247,7 @@ def sized(length: int) -> st.SearchStrategy[bytes]:
 
 
 @given(rings=sized(DEPTH * 16), sends=st.integers(0, 12), completions=sized(DEPTH * 8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_device_can_make_the_pair_lose_a_buffer(rings: bytes, sends: int, completions: bytes) -> None:
     async def story() -> None:
         hand = Hand()

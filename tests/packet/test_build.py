@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (
@@ -44,13 +44,11 @@ def network(addresses: tuple[str, str], **fields: int) -> Packet:
     return IP(src=addresses[0], dst=addresses[1], id=0, flags="DF", **fields)
 
 
-@settings(deadline=None)
 @given(ADDRESSES, NUMBERS, NUMBERS, st.binary(max_size=50))
 def test_udp_is_scapys(addresses: tuple[str, str], source: int, destination: int, payload: bytes) -> None:
     assert build.udp(*addresses, source, destination, payload) == bytes(network(addresses) / UDP(sport=source, dport=destination) / payload)
 
 
-@settings(deadline=None)
 @given(ADDRESSES, NUMBERS, NUMBERS, st.integers(0, 255), st.binary(max_size=50))
 def test_tcp_is_scapys(addresses: tuple[str, str], source: int, destination: int, flags: int, payload: bytes) -> None:
     ours = build.tcp(*addresses, source, destination, payload, sequence=2**32 - 1, acknowledgment=7, flags=flags, window=99, ttl=3)
@@ -64,7 +62,6 @@ def test_tcp_options_fill_whole_words() -> None:
     assert ours == bytes(network(V4) / TCP(sport=1, dport=2, flags="A", window=65535, options=options))
 
 
-@settings(deadline=None)
 @given(NUMBERS, NUMBERS, st.binary(max_size=50))
 def test_echo_is_scapys(identifier: int, sequence: int, payload: bytes) -> None:
     for answer in (False, True):
@@ -188,7 +185,6 @@ def test_an_error_can_be_answered_only_within_its_family() -> None:
         build.ethernet(b"", MAC_A, b"")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=120), st.sampled_from([b"\x08\x00\x45", b"\x86\xdd\x60", b""]))
 def test_no_frame_makes_an_error_fail(tail: bytes, start: bytes) -> None:
     frame = bytes(MAC_A + MAC_B) + start + tail

@@ -152,7 +152,7 @@ def test_an_unknown_protocol_still_has_its_ethertype() -> None:
     assert parse(bytes(E / Dot1Q() / ARP()))[1]["ethertype"] == 0x0806
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_no_bytes_lead_the_walk_out_of_its_buffer(data: st.DataObject, guarded: Callable[..., memoryview]) -> None:
     raw = bytearray(data.draw(st.sampled_from(FRAMES)))
@@ -169,7 +169,7 @@ def test_no_bytes_lead_the_walk_out_of_its_buffer(data: st.DataObject, guarded: 
         assert (parsed["l4_offset"] == 0) == (parsed["flags"] & ANY_FRAGMENT == Flag.FRAGMENT)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\x08\x00\x45", b"\x86\xdd\x60", b"\x81\x00\x00\x01\x08\x00\x45"]))
 def test_random_bytes_stay_inside(guarded: Callable[..., memoryview], tail: bytes, start: bytes) -> None:
     raw = bytes(12) + start + tail
@@ -177,7 +177,7 @@ def test_random_bytes_stay_inside(guarded: Callable[..., memoryview], tail: byte
     parse_quote(guarded(raw, len(raw)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(0, 65535),
     st.integers(0, 65535),

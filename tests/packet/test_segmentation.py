@@ -35,7 +35,7 @@ def by_definition(network: Packet, tcp: TCP, payload: bytes, mss: int) -> list[b
     return segments
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.sampled_from(NETWORKS), st.binary(min_size=1, max_size=50), st.integers(0, 3000), st.integers(8, 2000), SCATTER, st.booleans())
 def test_segments_are_what_a_sender_would_have_sent(
     network: Packet, seed: bytes, size: int, mss: int, cuts: list[int], with_options: bool
@@ -95,7 +95,7 @@ def with_checksum(frame: bytes, value: int) -> bytes:
 L4 = [(V4, TCP(sport=9)), (V4, UDP(sport=9)), (V6, TCP(sport=9)), (V6, UDP(sport=9)), (V6 / IPv6ExtHdrDestOpt(), UDP(sport=9))]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(L4), st.binary(max_size=200), SCATTER, st.integers(0, 65535), st.binary(max_size=9))
 def test_a_finished_checksum_is_scapys(layers: tuple[Packet, Packet], payload: bytes, cuts: list[int], junk: int, padding: bytes) -> None:
     network, transport = layers

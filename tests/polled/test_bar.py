@@ -82,7 +82,7 @@ def test_after_clearing_what_was_kept_is_told_again_and_the_rest_is_as_at_first(
     assert [bench.bar.take(offset) for offset in TRIGGERS] == [None, 8]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from(TRIGGERS), st.integers(0, TAKEN - 1), st.booleans()), max_size=30))
 def test_no_write_to_a_trigger_is_lost_that_was_answered_before_the_next(bench: Bench, writes: list[tuple[int, int, bool]]) -> None:
     bench.bar.clear()

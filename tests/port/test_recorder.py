@@ -172,7 +172,7 @@ def test_times_are_those_of_the_day_in_nanoseconds_and_never_go_back() -> None:
     assert {meta.tsresol for _, meta in RawPcapNgReader(io.BytesIO(file))} == {10**9}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(10, 14), st.lists(st.tuples(st.sampled_from(["in", "out", "take"]), st.integers(1, 9000)), max_size=40))
 def test_any_traffic_comes_back_as_it_passed_around_the_end_of_the_tape_too(before: int, traffic: list[tuple[str, int]]) -> None:
     card, passed, seen = Recorded(), [], []

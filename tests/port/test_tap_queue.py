@@ -187,7 +187,7 @@ def test_a_tun_carries_large_packets_and_partial_checksums_too() -> None:
 
 
 @given(sizes=lists(one_of(integers(1, 200), integers(1900, 2200), integers(1, 8900)), min_size=1, max_size=80), posted=integers(1, 7))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_frames_cross_both_ways_unchanged_and_in_order(sizes: list[int], posted: int) -> None:
     """Small ones in bursts, large ones alone, and few buffers to begin with."""
     card = Tapped(mtu=9000, depth=128, vnet=True)

@@ -212,7 +212,7 @@ async def test_one_frame_in_is_one_frame_out_or_one_drop_with_its_reason(frame: 
 
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 async def test_whatever_comes_by_a_wire_is_counted_at_each_step(data: st.DataObject) -> None:
     async with office() as o:

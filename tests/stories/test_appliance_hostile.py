@@ -29,7 +29,7 @@ def history(draw: st.DrawFn) -> list[tuple[str, bytes]]:
     return [(nic, draw(frames(nic, SIDES[nic]))) for nic in sides]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(history())
 async def test_nothing_that_comes_by_a_wire_harms_the_appliance(history: list[tuple[str, bytes]]) -> None:
     async with office(TEXT) as o:  # at its end: no failure, frames and buffers accounted for

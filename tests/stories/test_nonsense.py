@@ -17,7 +17,7 @@ KNOWN = [register.offset for register in Register] + [0x1000, 0x1004, 0x1008, 0x
 offsets = st.sampled_from(KNOWN) | st.integers(0, 0xFFF).map(lambda word: 4 * word)
 values = st.sampled_from([0, 1, 2, 0xFFFFFFFF, 64 << 16 | 32, 64 << 16 | 0xFFFF]) | st.integers(0, 0xFFFFFFFF)
 nonsense = st.lists(st.tuples(offsets, values), min_size=1, max_size=40)
-few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 async def scribble(bench: Testbed, writes: list[tuple[int, int]]) -> None:

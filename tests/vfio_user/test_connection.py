@@ -167,7 +167,7 @@ FORMS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stream=st.lists(FORMS, max_size=8).map(b"".join), cuts=st.lists(st.tuples(st.integers(1, 60), st.integers(0, 17)), min_size=1))
 def test_no_stream_raises_or_leaks_and_every_reply_is_one(stream: bytes, cuts: list[tuple[int, int]]) -> None:
     before = open_descriptors()
@@ -184,7 +184,7 @@ def test_no_stream_raises_or_leaks_and_every_reply_is_one(stream: bytes, cuts: l
     assert open_descriptors() == before
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cuts=st.lists(st.integers(1, 50), min_size=1))
 def test_how_the_stream_is_cut_makes_no_difference(cuts: list[int]) -> None:
     stream = message(10, write(4)) + message(4, struct.pack("<IIII", 16, 0, 0, 0)) + message(9, struct.pack("<QII", 0, 0, 9)) + message(13)

@@ -41,7 +41,7 @@ def by_definition(targets, order, size):
     raise AssertionError
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(names=st.lists(st.text(max_size=8), min_size=1, max_size=30, unique=True), size=st.sampled_from([31, 257, SMALL]))
 def test_equal_weights_give_the_table_of_the_paper(names, size):
     targets = [(name, 3) for name in names]
@@ -53,7 +53,7 @@ def test_weights_give_the_table_of_the_paper_with_evenly_spread_turns():
     assert list(build(targets, SEED, SMALL)) == by_definition(targets, [0, 0, 1, 0], SMALL)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(weights=st.lists(st.integers(1, 100), min_size=1, max_size=12))
 def test_shares_follow_the_weights(weights):
     table = build([(f"t{i}", weight) for i, weight in enumerate(weights)], SEED, SMALL)

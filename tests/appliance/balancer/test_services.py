@@ -94,7 +94,7 @@ def warming(*weights, algorithm="maglev", size=65537):
     return Pool("web", 4, targets, b"seed", size, algorithm, warms=True)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(weights=st.lists(st.integers(1, 20), min_size=4, max_size=4), shares=SHARES, down=st.sets(st.sampled_from(NAMES), max_size=3))
 def test_each_has_the_share_of_its_weight_as_far_as_it_is_warm(weights, shares, down):
     table = Counter(warming(*weights).table(View(*down, **shares)))
@@ -104,7 +104,7 @@ def test_each_has_the_share_of_its_weight_as_far_as_it_is_warm(weights, shares, 
     assert set(table) <= set(parts)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(weights=st.lists(st.integers(0, 5), min_size=4, max_size=4), shares=SHARES, down=st.sets(st.sampled_from(NAMES)))
 def test_the_table_says_what_is_picked(weights, shares, down):
     pool, view = warming(*weights, size=SIZE), View(*down, **shares)
@@ -115,7 +115,7 @@ def test_the_table_says_what_is_picked(weights, shares, down):
         assert picked is None or table[pool._slot(facts)] == pool.number(picked.name)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(weights=st.lists(st.integers(1, 5), min_size=4, max_size=4), other=st.sampled_from(NAMES[1:]))
 def test_while_one_warms_up_no_flow_moves_between_the_others_and_it_never_gets_less(weights, other):
     pool = warming(*weights, size=SIZE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.cli.each_card import pieces
@@ -28,7 +28,6 @@ def test_each_card_begins_with_its_socket(arguments: str, cards: list[str]) -> N
 OPTIONS = st.lists(st.sampled_from(["--tap=x", "--queues", "2", "--record=f"]), max_size=4)
 
 
-@settings(deadline=None)
 @given(shared=OPTIONS, cards=st.lists(OPTIONS, min_size=1, max_size=5))
 def test_no_argument_is_lost_or_given_to_another_card(shared: list[str], cards: list[list[str]]) -> None:
     given_arguments = [*shared, *(word for n, card in enumerate(cards) for word in ("--vfio-user", f"{n}", *card))]

@@ -25,7 +25,7 @@ def plain(node: Node) -> object:
     return [plain(item) for item in node.value] if isinstance(node.value, list) else node.value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.text("abc", min_size=1), TREES, min_size=1))
 def test_a_document_holds_what_was_written(tree: dict[str, object]) -> None:
     blocks = StringIO()

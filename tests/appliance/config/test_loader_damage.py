@@ -39,7 +39,7 @@ FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_damaged_file_ends_in_mistakes_with_places_or_in_a_configuration(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(TEXTS), label="file")
@@ -51,7 +51,7 @@ def test_a_damaged_file_ends_in_mistakes_with_places_or_in_a_configuration(data:
     judge(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_lines_that_moved_end_in_mistakes_or_in_a_configuration(data: st.DataObject) -> None:
     lines = data.draw(st.sampled_from(TEXTS)).split("\n")
@@ -73,13 +73,13 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(SECTIONS), TREES, min_size=1))
 def test_well_formed_nonsense_ends_in_mistakes_with_places(tree: dict[str, object]) -> None:
     judge(json.dumps(tree))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200))
 def test_any_bytes_end_in_mistakes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "bytes.yaml"

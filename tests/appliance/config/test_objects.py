@@ -51,7 +51,7 @@ NAMES = ["a", "b", "c", "d"]
 LITERALS = ["10.0.0.0/30", "10.0.0.6", "10.0.0.9-10.0.0.12", "10.0.0.4/31", "2001:db8::/126", "2001:db8::5-2001:db8::9"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.lists(st.sampled_from(LITERALS + NAMES), min_size=1, max_size=4), min_size=4, max_size=4))
 def test_a_group_is_the_union_of_what_it_leads_to(groups: list[list[str]]) -> None:
     """Later names only: what leads back is a mistake of its own."""

@@ -56,7 +56,7 @@ def _about(service: ServiceMatch, protocol: int, port: int, icmp_type: int) -> b
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(RULES, min_size=2, max_size=4))
 def test_a_rule_is_reported_when_an_earlier_one_matches_all_its_packets(rules: list[Rule]) -> None:
     nics = {name: Nic(name=name) for name in ("lan", "wan")}

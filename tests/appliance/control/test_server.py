@@ -138,7 +138,7 @@ async def test_one_caller_too_many_is_told_so(path: Path, appliance: FakeApplian
         writer.close()
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk=st.lists(st.binary(max_size=60), max_size=5))
 def test_no_bytes_silence_the_socket(tmp_path_factory: pytest.TempPathFactory, junk: list[bytes]) -> None:
     async def story() -> None:

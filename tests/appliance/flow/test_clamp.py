@@ -96,7 +96,7 @@ KNOWN = [b"\x01", b"\x03\x03\x07", b"\x04\x02", b"\x02\x04\x05\xb4", b"\x02\x04\
 OPTIONS = st.lists(st.sampled_from(KNOWN), max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(options=OPTIONS | st.lists(st.binary(max_size=6), max_size=6), limit=st.integers(88, 9000))
 def test_any_options_are_read_within_bounds_and_leave_with_a_right_checksum(options: list[bytes], limit: int) -> None:
     data = b"".join(options)[:40]

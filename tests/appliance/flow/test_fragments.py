@@ -116,7 +116,7 @@ def expected(version: int, kind: str, name: int) -> Packet:
 
 @pytest.mark.parametrize("kind", TRANSPORTS)
 @VERSIONS
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(6)), pause=st.integers(0, 6), size=st.sampled_from([688, 800, 824]))
 def test_a_packet_in_fragments_is_translated_as_if_it_were_whole(
     version: int, kind: str, order: list[int], pause: int, size: int
@@ -234,7 +234,7 @@ PIECES = st.lists(
 
 
 @VERSIONS
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=PIECES)
 def test_overlap_is_found_as_a_set_of_bytes_finds_it(version: int, pieces: list[tuple[int, int, bool, int]]) -> None:
     bench = Bench()

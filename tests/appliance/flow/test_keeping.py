@@ -89,7 +89,7 @@ def test_a_rule_that_loses_its_timeouts_has_the_common_ones_also_for_flows_that_
     assert bench.states() == {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(own=st.dictionaries(st.integers(1, 30), st.integers(1, 60), max_size=12), common=st.integers(1, 60))
 def test_any_rules_have_their_own_timers(own: dict[int, int], common: int) -> None:
     bench = Bench()

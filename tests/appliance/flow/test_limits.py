@@ -90,7 +90,7 @@ class Model:
         self.flows[who] += 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rate=st.tuples(st.integers(3, 20), st.sampled_from([1, 3])), each=st.tuples(st.integers(1, 6), st.sampled_from([1, 2])),
     most=st.integers(4, 12), most_each=st.integers(1, 6),

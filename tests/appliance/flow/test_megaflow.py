@@ -146,7 +146,7 @@ cuts = st.lists(st.integers(1, 1000), max_size=12, unique=True).map(sorted)
 
 
 @given(cuts, cuts, cuts, st.lists(st.tuples(*[st.integers(0, 1001)] * 3), min_size=2, max_size=2), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_alike_is_who_is_between_the_same_cuts(
     sources: list[int], destinations: list[int], ports: list[int], ends: list[tuple[int, int, int]], six: bool
 ) -> None:

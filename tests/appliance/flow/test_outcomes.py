@@ -72,7 +72,7 @@ def test_a_datagram_back_is_an_answer_and_without_one_nothing_is_said(bench: Ben
     assert bench.worker.target_outcomes(9) == (1, 0, 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(targets=st.lists(st.integers(0, 3), max_size=40), wanted=st.sets(st.integers(1, 70), max_size=3), count=st.integers(1, 9))
 def test_the_flows_of_some_targets_are_read_as_if_there_were_no_others(targets: list[int], wanted: set[int], count: int) -> None:
     bench = Bench()

@@ -153,7 +153,7 @@ def decide(bench: Bench, how: str, misses: list[Miss], which: int, egress: int) 
         bench.worker.delete(miss.flow, "deleted")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(STEPS, max_size=25))
 def test_every_frame_and_every_buffer_is_accounted_for(script: list[tuple]) -> None:  # type: ignore[type-arg]
     bench, misses = Bench(flows=64, buffers=256), list[Miss]()

@@ -129,7 +129,7 @@ WRONG = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 2**32 - 1), WRONG, st.integers(0, 2**32 - 1))
 def test_any_other_ack_is_refused(isn: int, wrong: tuple[str, Any], start: int) -> None:
     what, by = wrong

@@ -18,7 +18,7 @@ tuples = st.tuples(addresses, addresses, st.integers(0, 3), st.integers(65533, 6
 keys = st.tuples(st.sampled_from([4, 6]), st.sampled_from([6, 17]), tuples)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.booleans(), keys), max_size=300), st.binary(min_size=16, max_size=16))
 def test_the_table_is_a_dict(operations: list[tuple[bool, Key]], secret: bytes) -> None:
     table, model = FlowTable(64, secret), dict[Key, int]()

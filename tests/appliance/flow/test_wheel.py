@@ -19,7 +19,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 10**15), st.lists(steps, max_size=60))
 def test_an_entry_comes_out_once_and_in_time(now: int, script: list[tuple[str, int, int]]) -> None:
     wheel, due = TimerWheel(ENTRIES), dict[int, int]()

@@ -34,7 +34,7 @@ class Site:
         return found.outside_port
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(flows=st.lists(st.tuples(st.integers(1, 6), st.integers(5000, 5004), st.integers(1, 3), st.booleans()), max_size=60))
 def test_an_inside_end_has_one_port_and_shares_it_with_nobody(flows):
     site, seen = Site(), {}

@@ -68,7 +68,7 @@ def test_of_two_doors_in_one_place_the_first_wins():
 RANGES = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 8)), max_size=10)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(RANGES)
 def test_the_door_of_each_port_is_the_first_added_that_has_it(ranges):
     listed = [Door(low, low + more, Verdict(True, f"{i}", i)) for i, (low, more) in enumerate(ranges)]

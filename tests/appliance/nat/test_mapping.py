@@ -54,7 +54,7 @@ def words(address):
     return sum(address.to_bytes(16)[i] << 8 | address.to_bytes(16)[i + 1] for i in range(0, 16, 2)) % 0xFFFF
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     length=st.integers(16, 64),
     inside=st.integers(0, (1 << 64) - 1),
@@ -73,7 +73,7 @@ def test_no_checksum_changes_and_every_address_comes_back(length, inside, outsid
     assert back == there
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(length=st.integers(8, 32), host=st.integers(0, (1 << 32) - 1))
 def test_a_netmap_keeps_the_bits_behind_the_prefix(length, host):
     inside, outside = (ip_network((base >> (32 - length) << (32 - length), length)) for base in (0x0A0A0A0A, 0xCB007111))

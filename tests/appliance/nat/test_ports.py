@@ -26,7 +26,7 @@ class View:
         return True
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     protocol=st.sampled_from([TCP, UDP, ICMP, ICMPV6]),
     sport=st.integers(0, 65535),

@@ -44,7 +44,7 @@ def hides(entry, from_zone, to_zone, address):
     return of(entry.from_zones, from_zone) and of(entry.to_zones, to_zone) and family and inside
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     listed=st.lists(entries(), max_size=5),
     from_zone=st.sampled_from(NAMES),
@@ -62,7 +62,7 @@ def test_a_flow_hides_by_the_first_entry_that_says_so(listed, from_zone, to_zone
         assert (found.pool is not None) == isinstance(expected, Snat)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     spans=st.lists(st.tuples(st.integers(1, 200), st.integers(0, 20)), min_size=1, max_size=6),
     sources=st.lists(st.integers(0, (1 << 32) - 1), max_size=20),

@@ -33,7 +33,7 @@ def address(text: str, ttl: int = 60) -> Address:
     return Address(ip_address(text).version, int(ip_address(text)), ttl)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(name=st.sampled_from(NAMES), kind=st.sampled_from(["A", "AAAA"]), number=st.integers(0, 65535), upper=st.booleans())
 def test_a_query_is_read(name: str, kind: str, number: int, upper: bool) -> None:
     expected = Question(number, name, {"A": A, "AAAA": AAAA}[kind])
@@ -41,7 +41,7 @@ def test_a_query_is_read(name: str, kind: str, number: int, upper: bool) -> None
     assert read_answer(query(name, kind, number)) is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     own=st.lists(st.tuples(st.integers(1, 0xDFFFFFFF), st.integers(0, 90000)), max_size=8, unique_by=lambda pair: pair[0]),
     aliases=st.lists(st.sampled_from(NAMES[1:]), max_size=3, unique=True), compressed=st.booleans(), seed=st.integers(0, 1 << 30),
@@ -89,7 +89,7 @@ def test_a_dot_inside_a_label_is_no_dot_between_two() -> None:
     assert asked is not None and asked.name != "example.org"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_no_message_does_more_than_be_refused(data: st.DataObject) -> None:
     message = bytearray(response([record("example.org", "CNAME", "a.example.org"), record("a.example.org", "A", "192.0.2.1")]))

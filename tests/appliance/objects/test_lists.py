@@ -20,7 +20,7 @@ NETWORKS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(networks=st.lists(NETWORKS, max_size=20), comments=st.lists(st.sampled_from(COMMENTS), min_size=20, max_size=20))
 def test_a_list_holds_the_addresses_of_its_networks(networks: list[IPv4Network | IPv6Network], comments: list[str]) -> None:
     text = "# a list\n\n" + "".join(f"{net}{comment}\r\n" for net, comment in zip(networks, comments, strict=False))
@@ -53,7 +53,7 @@ def test_a_line_that_is_no_address_refuses_the_whole_list(text: bytes, line: int
     assert caught.value.line == line
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60))
 def test_no_text_does_more_than_that(text: bytes) -> None:
     try:

@@ -129,7 +129,7 @@ def test_who_is_renewed_stays_in_an_object_that_holds_fewer_by_now() -> None:
     assert [bench.holds(f"198.51.100.{number}") for number in (1, 2, 3)] == [True, True, True]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9), st.integers(0, 4)), max_size=60))
 def test_a_full_object_takes_another_just_when_the_time_of_one_is_over(steps: list[tuple[int, int, int]]) -> None:
     """Against a table that looks at all it has, each time."""

@@ -46,7 +46,7 @@ schedules = st.builds(
 moments = st.builds(lambda turn, hours: turn + hours * 1800, st.sampled_from(TURNS), st.integers(-96, 96))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(schedule=schedules, moment=moments)
 def test_a_schedule_holds_while_the_clock_on_the_wall_says_so(schedule: Schedule, moment: int) -> None:
     with local_time(schedule.zone):
@@ -59,7 +59,7 @@ def test_a_schedule_holds_while_the_clock_on_the_wall_says_so(schedule: Schedule
     assert holds_at(schedule, moment) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(schedule=schedules, moment=moments)
 def test_the_next_change_is_the_first_one_by_looking_each_minute(schedule: Schedule, moment: int) -> None:
     now, minute = holds_at(schedule, moment), moment // 60 * 60

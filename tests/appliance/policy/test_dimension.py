@@ -17,7 +17,7 @@ def numbers(found):
     return {place * WORD + bit for place, word in enumerate(words) for bit in range(WORD) if word >> bit & 1}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(reaches=REACHES, apart=st.sampled_from([1, 100]), kept=st.sampled_from([1, 4 << 20]))
 def test_a_vector_has_the_rules_whose_ranges_hold_the_number(reaches, apart, kept):
     before = dimension.KEPT

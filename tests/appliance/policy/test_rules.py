@@ -66,7 +66,7 @@ packets = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rules=policies(), flows=st.lists(packets, min_size=1, max_size=20))
 def test_the_first_matching_rule_is_found_as_by_reading_them_in_order(rules, flows):
     judge(rules, flows)
@@ -88,7 +88,7 @@ def judge(rules, flows):
         assert policy.audited(*asked) == (Verdict.of(found[0]) if found and found[0].audit else None)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     rules=policies(6, 6), gaps=st.lists(st.integers(1, 150), min_size=6, max_size=6), flows=st.lists(packets, min_size=5, max_size=20)
 )
@@ -111,7 +111,7 @@ class Known:
         return "names" in objects and (version, address) in self._addresses
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rules=policies(most=6), flows=st.lists(packets, min_size=1, max_size=12), known=st.sets(st.sampled_from(ADDRESSES)),
     chosen=st.sets(st.tuples(st.integers(0, 5), st.sampled_from(["source", "destination"]))),

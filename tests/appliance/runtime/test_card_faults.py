@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.runtime.card_faults import FaultOrder, read, read_packets
@@ -44,7 +44,6 @@ def test_what_is_no_fault_is_refused_with_what_would_do(text: str) -> None:
         read(text)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.runtime.card_report import _driver
@@ -17,7 +17,6 @@ def test_a_driver_is_told_as_it_says() -> None:
     assert _driver(info) == {"system": "dpdk", "distribution": "", "kernel": "6.1.0", "version": "2.8.1", "module": "g"}
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=ctypes.sizeof(HostInfo), max_size=ctypes.sizeof(HostInfo)))
 def test_nothing_that_a_driver_says_harms_a_terminal(raw: bytes) -> None:
     said = _driver(HostInfo.parse(raw))

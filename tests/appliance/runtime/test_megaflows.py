@@ -242,7 +242,7 @@ class Known:
             yield facts.nic, facts.version, facts.source
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(config=configs(), seed=st.integers(0, 1 << 32), down=st.sets(st.sampled_from(["t0", "t1"])))
 def test_the_compiled_path_decides_as_python_would_and_asks_no_more_than_it_must(config, seed, down):
     run, random = Run(config, down), Random(seed)

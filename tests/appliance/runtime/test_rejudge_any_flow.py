@@ -78,7 +78,7 @@ def led(facts, target, now, random):
     return flow_of(facts, target, egress, (behind, outside, port, sport))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(config=configs(), seed=st.integers(0, 1 << 32))
 def test_flows_judged_by_kinds_end_as_they_would_if_each_were_judged_by_itself(config, seed):
     now, random = Now(compile_ruleset(config, 2, b"seed", 31)), Random(seed)

@@ -48,7 +48,7 @@ def changes(draw: st.DrawFn) -> tuple[int, str, Ends, Ends, bytes]:
     return version, kind, old, new, draw(DATA)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(changes())
 def test_a_rewritten_packet_is_the_one_that_scapy_builds(change: tuple[int, str, Ends, Ends, bytes]) -> None:
     version, kind, old, new, data = change
@@ -72,7 +72,7 @@ def test_a_sum_that_was_left_to_a_card_is_finished(layers: Packet) -> None:
     assert finish(bytes(begun), parsed_of(begun)) == bytes(right)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(size=st.integers(1, 1472), mtu=st.integers(68, 1500), ttl=st.integers(2, 255))
 def test_fragments_are_those_of_scapy_one_hop_later(size: int, mtu: int, ttl: int) -> None:
     packet = IP(bytes(IP(src="10.0.0.1", dst="10.0.0.2", id=99, ttl=ttl) / UDP(sport=1, dport=2) / bytes(n % 256 for n in range(size))))
