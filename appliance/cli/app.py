@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +61,8 @@ def run(
     user_drop: Annotated[bool, typer.Option(help="Give up root once everything is open.")] = True,
 ) -> None:
     """Run the appliance of FILE until SIGTERM. SIGHUP reloads the file."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until somebody listens the file has not been read
+
     import uvloop
 
     from appliance.cli.logs import configure

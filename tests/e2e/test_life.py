@@ -104,6 +104,24 @@ def test_a_signal_ends_it_in_order_and_nothing_is_left(site: Site, number: signa
     assert not site.leftovers()
 
 
+@pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGHUP), ids=lambda number: number.name)
+def test_a_signal_that_comes_while_it_starts_is_heeded_once_it_has(module_site: Site, number: signal.Signals) -> None:
+    fw = module_site.fw
+    fw.write(CONFIG + "timeouts: {udp: 10s}\n")  # a warning tells that the file was read
+    child = Child(fw.host, fw.file)
+    try:
+        child.wait_for("configuration")
+        child.send(number)
+        if number == signal.SIGHUP:
+            child.wait_for("reloaded")
+            child.send(signal.SIGTERM)
+        assert child.ended().process.returncode == 0, child.text()
+        assert [entry["event"] for entry in child.log if entry["event"] in ("ready", "stopped")] == ["ready", "stopped"]
+    finally:
+        child.process.kill()
+    eventually(lambda: not module_site.leftovers(), "nothing left")
+
+
 def test_it_ends_in_order_under_full_load(site: Site) -> None:
     with serving(site.server, (Bulk, SERVER, 7000, "tcp")), connect(site.client, SERVER, 7000) as one:
         one.sendall(b"u" + DATA[: 8 << 20])
