@@ -6,7 +6,8 @@
     service_checks.py   services, and who listens where
     timeout_checks.py   timeouts that are too short
     object_checks.py    objects and what is written in their place
-    shadow.py           rules that can never match
+    families.py         rules that can never match: parts of different IP versions
+    shadow.py           rules that can never match: hidden by another
 
 Each check yields `Finding`s with the path of what is wrong. `broken` names items that were left out because they are
 wrong themselves or lost keys: nobody is told that something is missing which only awaits its correction.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from appliance.config import nat_checks, nic_checks, object_checks, service_checks, shadow, timeout_checks
+from appliance.config import families, nat_checks, nic_checks, object_checks, service_checks, shadow, timeout_checks
 from appliance.config.errors import instead_of, listed, quoted
 from appliance.config.finding import Finding, Scope
 from appliance.config.limits import Most
@@ -39,6 +40,7 @@ def check(config: Config, broken: frozenset[Path] = frozenset()) -> Iterator[Fin
     yield from service_checks.check(scope)
     yield from timeout_checks.check(config)
     yield from object_checks.check(scope)
+    yield from families.check(config)
     yield from shadow.check(config)
 
 

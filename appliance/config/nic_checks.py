@@ -30,6 +30,7 @@ def check(scope: Scope) -> Iterator[Finding]:
     for index, route in enumerate(scope.config.routes):
         yield from _route(index, route, scope)
     yield from _routes_twice(scope)
+    yield from _ways_not_taken(scope)
     yield from _antispoof(scope)
 
 
@@ -186,3 +187,18 @@ def _routes_twice(scope: Scope) -> Iterator[Finding]:
         if route.to in first:
             yield Finding(("routes", index, "to"), "second route to a network", f"keep one; the first is on line {first[route.to]}")
         first.setdefault(route.to, route.line)
+
+
+def _ways_not_taken(scope: Scope) -> Iterator[Finding]:
+    """Of equal prefixes the nearer wins: a nic's own network before a route, a route before a gateway."""
+    connected = {address.network: nic.name for nic in scope.config.nics.values() for address in nic.address}
+    defaults = {route.to.version: route for route in scope.config.routes if route.to.prefixlen == 0}
+    for index, route in enumerate(scope.config.routes):
+        if route.to in connected:
+            what = f"never taken: {named('nics', connected[route.to])} is in this network itself"
+            yield Finding(("routes", index, "to"), what, "remove the route, or write a smaller network", warning=True)
+    for nic in scope.config.nics.values():
+        for index, gateway in enumerate(nic.gateway):
+            if (route := defaults.get(gateway.version)) is not None and route.via != gateway:
+                what = f"never taken: the route to {route.to} on line {route.line} goes by {route.via}"
+                yield Finding(("nics", nic.name, "gateway", index), what, "remove one of the two", warning=True)

@@ -202,10 +202,31 @@ def test_neighbours_that_do_not_touch_are_left_alone(addition: str) -> None:
          "home: {nics: [lan]}\nservices: {w: {listen: 10.0.0.9:1/tcp, targets: [{name: a, address: 10.0.0.1:1}], passive: {}}}\n",
          'x.yaml:7:92: service "w": passive: max-ejected: no target can ever be ejected: it would be more than this of 1, found `50%`, '
          "have more targets, or write a larger share"),
+        ("home: {nics: [lan]}\n",
+         'home: {nics: [lan]}\npolicy: [a: {source: 10.0.0.0/8, destination: "2001:db8::/32", deny: any}]\n',
+         'x.yaml:7:10: rule "a": can never match: source is IPv4, destination IPv6, found `a`, write all in one family'),
+        ("home: {nics: [lan]}\n",
+         'home: {nics: [lan]}\nobjects: {nas: {v6: "::1 via wan"}}\npolicy: [a: {destination: nas, allow: icmp/echo-request}]\n',
+         'x.yaml:8:10: rule "a": can never match: addresses are IPv6, services IPv4, found `a`, write all in one family'),
+        ("home: {nics: [lan]}\n",
+         "home: {nics: [lan]}\nroutes: [{to: 192.168.10.0/24, via: 203.0.113.1}]\n",
+         'x.yaml:7:15: routes: to: never taken: nic "lan" is in this network itself, found `192.168.10.0/24`, '
+         "remove the route, or write a smaller network"),
+        ("}\n  lan: {address: 192.168.10.1/24}\n",
+         ", gateway: 203.0.113.1}\n  lan: {address: 192.168.10.1/24}\nroutes: [{to: 0.0.0.0/0, via: 192.168.10.9}]\n",
+         'x.yaml:2:65: nic "wan": gateway: never taken: the route to 0.0.0.0/0 on line 4 goes by 192.168.10.9, found `203.0.113.1`, '
+         "remove one of the two"),
     ],
 )  # fmt: skip
 def test_what_is_odd_but_works_is_a_warning(old: str, new: str, warning: str) -> None:
     assert [str(each) for each in loads(BASE.replace(old, new), "x.yaml").warnings] == [warning]
+
+
+def test_a_rule_of_which_not_all_is_known_or_that_names_both_families_is_left_alone() -> None:
+    both = 'objects: {both: [10.0.0.1, "2001:db8::1"], names: {fqdn: example.org}}'
+    rules = ["source: 10.0.0.0/8, destination: both", 'source: names, destination: "2001:db8::/32"', "destination: 10.1.0.1"]
+    text = BASE + both + "\npolicy:\n" + "".join(f"  - r{index}: {{{rule}, allow: ping}}\n" for index, rule in enumerate(rules))
+    assert not loads(text, "x.yaml").warnings
 
 
 def test_two_virtual_machines_need_two_sockets_and_no_names_of_linux() -> None:
