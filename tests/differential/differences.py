@@ -16,13 +16,13 @@ from tests.differential.facts import (
     answered,
     arrived,
     asked_oddly,
-    credited,
     earlier,
     elsewhere,
     lost,
     only_answered,
     only_kernel,
     only_ours,
+    only_rejected,
     opened,
     readdressed,
     refused,
@@ -33,11 +33,19 @@ from tests.differential.facts import (
     replace_back,
     stopped,
     tcp,
-    unnoted,
+    went_on,
     windows,
-    within_syn,
 )
 from tests.differential.packets import Flow, Step
+from tests.differential.sequence_numbers import (
+    credited,
+    odd_reset,
+    old_beginning,
+    older_answer,
+    unheard,
+    unnoted,
+    within_syn,
+)
 from tests.differential.wire import ACK, FIN, ICMP, RST, SYN, TCP, UDP, URG
 
 
@@ -98,8 +106,8 @@ DIFFERENCES: Final = (
         "receiver, behind which less is too old",
         "RFC 9293, 3.10.7.2 and 3.10.7.3: SND.WND is that of the SYN",
         lambda of: (windows(of) and not of.kernel_says and not of.step.flags & (SYN | RST) and credited(of))
-        or (tcp(of) and only_ours(of) and unnoted(of) and not lost([of.step])
-            and (not of.step.flags & RST or (remarked(of, "SEQ is") and within_syn(of)))),
+        or (tcp(of) and only_ours(of) and not lost([of.step]) and (
+            (remarked(of, "SEQ is over") and within_syn(of)) or (unnoted(of) and not of.step.flags & RST))),
         said(Step(flags=SYN, window=1), OPEN[1], Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=ACK, ack=1)),
     ),
     Deliberate(
@@ -111,20 +119,20 @@ DIFFERENCES: Final = (
     ),
     Deliberate(
         "numbers of SYN and ACK",
-        "one that acknowledges what was never sent is dropped; netfilter ignores such segments and lets them pass, or takes their numbers "
-        "though it drops them",
+        "one that acknowledges what was never sent, or an older SYN, is dropped; netfilter ignores such segments and lets them pass, or "
+        "takes their numbers though it drops them",
         "RFC 9293, 3.10.7.3 and 3.10.7.4",
         lambda of: windows(of) and (
-            remarked(of, "ignored, state")
+            remarked(of, "ignored, state") or older_answer(of)
             or (not of.kernel_says and any(each.flags & SYN and each.seq for each in (*earlier(of), of.step)))
         ),
         said(*OPEN[:2], Step(back=True, flags=SYN | ACK, ack=500)),
     ),
     Deliberate(
         "challenges",
-        "an answer to a SYN in a connection has that connection's numbers; netfilter takes any",
+        "an answer to a SYN in a connection has that connection's numbers; netfilter takes any, and what it says isn't noted",
         "RFC 5961, 4.2",
-        lambda of: windows(of) and remarked(of, "challenge-ack ignored"),
+        lambda of: (windows(of) and remarked(of, "challenge-ack ignored")) or (tcp(of) and only_ours(of) and unheard(of)),
         after_opening(
             Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=FIN | ACK, seq=2, ack=1), Step(flags=SYN, seq=-1048455),
             Step(back=True, flags=ACK, seq=24, ack=121),
@@ -168,6 +176,16 @@ DIFFERENCES: Final = (
         said(OPEN[0], Step(back=True, flags=SYN | ACK, ack=1, size=600, pieces=((0, 38), (38, 0))), Step(flags=ACK, seq=1, ack=601)),
     ),
     Deliberate(
+        "old data in fragments",
+        "is judged by where the first fragment ends: what is older than a window goes no further; netfilter asks where the packet ends",
+        "RFC 9293, 3.8.1: what is said again has not been acknowledged, so it begins in the window",
+        lambda of: windows(of) and not of.kernel_says and old_beginning(of),
+        after_opening(
+            Step(back=True, flags=ACK, seq=7900, ack=1, size=100),
+            Step(back=True, flags=ACK, seq=-400, ack=1, size=600, pieces=((0, 8), (8, 0))),
+        ),
+    ),
+    Deliberate(
         "tiny fragments",
         "a first fragment has all of its packet's headers, or is dropped",
         "RFC 1858, 3; RFC 3128; RFC 7112",
@@ -207,13 +225,13 @@ DIFFERENCES: Final = (
     Deliberate(
         "a RST in the window",
         "changes nothing if its number isn't exact: its receiver answers with a challenge; netfilter closes what was opening",
-        "RFC 5961, 3.2",
-        lambda of: of.flow.protocol == TCP and any(each.flags & RST for each in arrived(of)) and (
+        "RFC 5961, 3.2; RFC 9293, 3.5.1 (a RST before a SYN is answered is about what the other end remembers)",
+        lambda of: odd_reset(of) or (of.flow.protocol == TCP and any(each.flags & RST for each in arrived(of)) and (
             windows(of)
             or (tcp(of) and only_kernel(of) and of.we_say == "tcp-invalid" and not of.step.flags & SYN)
             or (only_ours(of) and (tcp(of) or of.step.error is not None)
                 and (not of.kernel_says or remarked(of, "invalid rst", "invalid new")))
-        ),
+        )),
         said(*OPEN[:2], Step(back=True, flags=RST, seq=101), Step(flags=ACK, seq=1, ack=101)),
     ),
     Deliberate(
@@ -344,8 +362,8 @@ DIFFERENCES: Final = (
         "low ports",
         "below 1024 the appliance's address keeps its ports for itself: who hides behind it gets another; netfilter lets them have these",
         "RFC 4787, 4.2.1 (port preservation is a matter of choice); REQ-3a recommends netfilter's way",
-        lambda of: only_kernel(of) and of.flow.port < 1024 and bool(of.flow.visible) and any(each.back for each in earlier(of))
-        and of.we_say in ("policy", "not-a-start"),
+        lambda of: of.flow.port < 1024 and bool(of.flow.visible) and any(each.back for each in earlier(of))
+        and ((only_kernel(of) and of.we_say in ("policy", "not-a-start")) or (went_on(of) and only_rejected(of))),
         said(Step(back=True), Step(), flow=NAMES),
     ),
     Deliberate(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
+from typing import Final
 
-from tests.differential.compare import Difference, answer
+from tests.differential.compare import OWN, Difference, answer
+from tests.differential.network import OUTSIDE, packed
 from tests.differential.packets import Flow, Step
 from tests.differential.wire import ACK, ECHO_PROTOCOL, ECHOES, ETHERNET, FIN, RST, SYN, TCP, read
 
 Spans = tuple[tuple[int, int], ...]
+TRANSLATED: Final = OWN | {packed(address) for address in OUTSIDE}
 
 
 def only_kernel(of: Difference) -> bool:
@@ -26,6 +28,18 @@ def only_answered(of: Difference) -> bool:
 def only_ours(of: Difference) -> bool:
     """The other way."""
     return bool(of.ours) and not of.kernel
+
+
+def went_on(of: Difference) -> bool:
+    """The kernel let it go on, by another nic."""
+    nic = of.step.nic or (of.flow.server_nic if of.step.back else of.flow.client_nic)
+    return bool(of.kernel) and all(by != nic for by, _ in of.kernel)
+
+
+def only_rejected(of: Difference) -> bool:
+    """We answered that nothing will come of it."""
+    nic = of.step.nic or (of.flow.server_nic if of.step.back else of.flow.client_nic)
+    return of.we_say == "rejected" and all(by == nic for by, _ in of.ours)
 
 
 def remarked(of: Difference, *words: str) -> bool:
@@ -56,22 +70,23 @@ def opened(of: Difference) -> bool:
 
 def earlier(of: Difference) -> list[Step]:
     """What was sent of the same flow before, and meant."""
-    return [step for step, _ in _before(of)]
+    return [step for step, _, _ in told_of(of)]
 
 
 def arrived(of: Difference) -> list[Step]:
     """What of it left on both sides."""
-    return [step for step, left in _before(of) if left]
+    return [step for step, left, _ in told_of(of) if left]
 
 
 def stopped(of: Difference) -> list[Step]:
     """What of it didn't."""
-    return [step for step, left in _before(of) if not left]
+    return [step for step, left, _ in told_of(of) if not left]
 
 
-def _before(of: Difference) -> list[tuple[Step, bool]]:
+def told_of(of: Difference) -> list[tuple[Step, bool, str]]:
+    """What was sent of the same flow before, and meant; whether it left, and what conntrack remarked about it."""
     return [
-        (step, left) for step, left in zip(of.sequence.steps, of.arrived, strict=False)
+        (step, left, says) for step, left, says in zip(of.sequence.steps, of.arrived, of.remarks, strict=False)
         if step.flow == of.step.flow and not (step.error or step.broken or step.kind) and _between_ends(step, of.flow)
     ]  # fmt: skip
 
@@ -80,25 +95,6 @@ def _between_ends(step: Step, flow: Flow) -> bool:
     """Whether it goes from one end of its flow to the other."""
     source, destination = (flow.server, flow.client) if step.back else (flow.client, flow.server)
     return step.source in ("", source) and step.destination in ("", destination)
-
-
-def unnoted(of: Difference) -> bool:
-    """Whether the bound that conntrack speaks of is that of a SYN: it has taken note of nothing else."""
-    found = re.search(r"(SEQ|ACK) is over upper bound (\d+)", of.kernel_says)
-    if found is None:
-        return False
-    sender = of.step.back if found[1] == "SEQ" else not of.step.back
-    return (int(found[2]) - of.flow.first[sender] + 0x20000) & 0xFFFFFFFF <= 0x20003
-
-
-def within_syn(of: Difference) -> bool:
-    """Whether a segment's number is in the window that the other end's SYN has offered, or behind all that its sender has sent."""
-    theirs, own = ([each for each in arrived(of) if (each.back == of.step.back) is mine] for mine in (False, True))
-    offers, begun = ([each for each in steps if each.flags & SYN] for steps in (theirs, own))
-    if not offers or not begun:
-        return False
-    end = max(each.seq + each.size + bool(each.flags & (SYN | FIN)) for each in own)
-    return 0 < of.step.seq - begun[-1].seq <= offers[-1].window or of.step.seq == end
 
 
 def lost(steps: list[Step]) -> bool:
@@ -124,19 +120,10 @@ def repeated(of: Difference) -> bool:
     return len(ends) > len(set(ends)) and (tcp(of) or steps[-1].flags & (SYN | ACK) == SYN)
 
 
-def credited(of: Difference) -> bool:
-    """Whether old data follows some that the other end had not made room for by an ACK of its own, but only by its SYN."""
-    steps = arrived(of)
-    data = [at for at, step in enumerate(steps) if step.back == of.step.back and step.seq > 0 and not step.flags & (SYN | RST)]
-    if not data or of.step.seq > 0:
-        return False
-    return not any(step.back != of.step.back and step.flags & ACK and not step.flags & SYN for step in steps[: data[0]])
-
-
 def reopened(of: Difference) -> bool:
     """Whether a SYN followed a RST that arrived, this one or an earlier one, and maybe a policy against it."""
     reset = False
-    for step, left in (*_before(of), (of.step, True)):
+    for step, left, _ in (*told_of(of), (of.step, True, "")):
         if reset and step.flags & SYN and not step.flags & (ACK | RST):
             return True
         reset = reset or bool(left and step.flags & RST)
@@ -161,6 +148,35 @@ def elsewhere(of: Difference) -> bool:
 def readdressed(of: Difference) -> bool:
     """Whether both told the same by an ICMP error, we under our own address."""
     return answer(of.ours) and _but_for(of, ((4, 8), (10, 16)), ((8, 24),))
+
+
+def reported(of: Difference) -> bool:
+    """Whether both passed somebody's ICMP error on, we under that address, the kernel under that of the flow's end on this side."""
+    if not of.step.error or not _but_for(of, ((10, 16),), ((8, 24),)):
+        return False
+    end = of.flow.server if of.step.back else of.flow.client
+    names = (of.step.source or of.step.reporter or end), end
+    return [read(frame, ETHERNET).source for frame in (of.ours[0][1], of.kernel[0][1])] == [packed(each) for each in names]
+
+
+def begun_anew(of: Difference) -> bool:
+    """Whether the same SYN left by the same nic, but under another address, or from another port."""
+    if not tcp(of) or not of.step.flags & SYN or len(of.kernel) != 1 or len(of.ours) != 1:
+        return False
+    (there, theirs), (here, ours) = of.kernel[0], of.ours[0]
+    segments = []
+    for frame in (theirs, ours):
+        found = read(frame, ETHERNET)
+        segments.append((found.destination, frame[found.l4 + 2 : found.l4 + 16], frame[found.l4 + 18 :]))
+    return there == here and segments[0] == segments[1]
+
+
+def to_translated(of: Difference) -> bool:
+    """Whether our error is about a packet to an address that, but for translation, is the firewall's own, or nobody's."""
+    if not answer(of.ours):
+        return False
+    frame = of.ours[0][1]
+    return read(frame, read(frame, ETHERNET).l4 + 8).destination in TRANSLATED
 
 
 def rehopped(of: Difference) -> bool:

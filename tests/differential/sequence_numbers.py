@@ -1,0 +1,100 @@
+"""What may be said of a difference in TCP by the numbers of what was sent before, and by what conntrack remarked about that then."""
+
+from __future__ import annotations
+
+import re
+
+from tests.differential.compare import Difference
+from tests.differential.facts import arrived, only_ours, remarked, tcp, told_of, windows
+from tests.differential.packets import Step
+from tests.differential.wire import ACK, FIN, RST, SYN
+
+
+def end(step: Step) -> int:
+    """Behind its last number."""
+    return step.seq + step.size + bool(step.flags & (SYN | FIN))
+
+
+def offers(of: Difference, back: bool) -> list[Step]:
+    """The SYNs of one end that arrived."""
+    return [each for each in arrived(of) if each.back == back and each.flags & SYN]
+
+
+def bound(of: Difference, what: str) -> int | None:
+    """The upper bound that conntrack names, as a step's number; `what`: SEQ or ACK. None: it speaks of something else."""
+    found = re.search(rf"{what} is over upper bound (\d+)", of.kernel_says)
+    sender = of.step.back if what == "SEQ" else not of.step.back
+    return (int(found[1]) - of.flow.first[sender] + (1 << 31)) % (1 << 32) - (1 << 31) - 1 if found else None
+
+
+def within_syn(of: Difference) -> bool:
+    """Whether the number is in the window that the other end has offered by a SYN, not only by an ACK, or behind all that its sender has
+    sent. Data may begin right at the window's edge, where its receiver takes none of it; a RST may not."""
+    own, theirs = offers(of, of.step.back), offers(of, not of.step.back)
+    if not own or not theirs:
+        return False
+    ahead, window = of.step.seq - own[-1].seq, max(max(each.window for each in theirs), 1)
+    last = max(end(each) for each in arrived(of) if each.back == of.step.back)
+    return 0 < ahead <= window + (not of.step.flags & RST) or of.step.seq == last
+
+
+def unnoted(of: Difference) -> bool:
+    """Whether an ACK is above what conntrack knows of the other end: a SYN, or less than that end had sent, for it takes the last number
+    of data that it calls more than expected, though it be data that was sent before."""
+    known = bound(of, "ACK")
+    last = [each for each, left, says in told_of(of) if left and each.back != of.step.back and "more than expected" in says]
+    return known in {end(each) for each in (*offers(of, not of.step.back), *last)}
+
+
+def credited(of: Difference) -> bool:
+    """Whether old data follows some that the other end had not made room for by an ACK of its own, but only by its SYN."""
+    steps = arrived(of)
+    data = [at for at, step in enumerate(steps) if step.back == of.step.back and step.seq > 0 and not step.flags & (SYN | RST)]
+    if not data or of.step.seq > 0:
+        return False
+    return not any(step.back != of.step.back and step.flags & ACK and not step.flags & SYN for step in steps[: data[0]])
+
+
+def older_answer(of: Difference) -> bool:
+    """Whether a SYN and ACK acknowledges nothing of the SYN that it would answer."""
+    asked = offers(of, not of.step.back)
+    return of.step.flags & (SYN | ACK) == SYN | ACK and bool(asked) and of.step.ack <= asked[-1].seq
+
+
+def unheard(of: Difference) -> bool:
+    """Whether an ACK is about data that conntrack took no note of, because it took it for a challenge."""
+    known = bound(of, "ACK")
+    ignored = [each for each, _, says in told_of(of) if each.back != of.step.back and "challenge-ack ignored" in says]
+    return known is not None and any(known < of.step.ack <= end(each) for each in ignored)
+
+
+def unclosed(of: Difference) -> bool:
+    """Whether there was a RST that conntrack let pass and ignored for what it acknowledges."""
+    return any(left and each.flags & (RST | ACK) == RST | ACK and "ignored ACK under" in says for each, left, says in told_of(of))
+
+
+def unanswered_reset(of: Difference) -> bool:
+    """Whether an originator has sent a RST while its SYN had no answer yet: about what the other end remembers."""
+    steps = arrived(of)
+    opening = next((at for at, each in enumerate(steps) if each.flags & SYN), None)
+    if opening is None:
+        return False
+    for each in steps[opening + 1 :]:
+        if each.flags & SYN and each.back != steps[opening].back:
+            return False
+        if each.flags & RST and each.back == steps[opening].back:
+            return True
+    return False
+
+
+def old_beginning(of: Difference) -> bool:
+    """Whether a first fragment ends before what its sender has sent already."""
+    first = next((stop for start, stop in of.step.pieces if start == 0), 0) * 8 - 20
+    return first > 0 and any(each.back == of.step.back and of.step.seq + first < end(each) for each in arrived(of))
+
+
+def odd_reset(of: Difference) -> bool:
+    """Whether this follows a RST that ended less with us than with netfilter, or with netfilter than with us."""
+    if unanswered_reset(of):
+        return windows(of) or (tcp(of) and only_ours(of) and remarked(of, "is over upper bound"))
+    return unclosed(of) and tcp(of) and only_ours(of) and remarked(of, "invalid, state SYN_SENT")
