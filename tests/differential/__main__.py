@@ -7,7 +7,8 @@
     generate    models and sequences by chance         packets   flows and steps; their frames on each side       wire   bytes
     kernel      netfilter in a namespace, by TAPs      ours      the appliance, in virtual time                   network   around both
     compare     a sequence on both sides               run       many                                             shrink    the shortest one
-    differences where the appliance means to differ, and by which document; anything else is a failure            facts   of a difference
+    differences where the appliance means to differ, and by which document; anything else is a failure
+    facts       of a difference                  sequence_numbers   facts of its TCP numbers
 """
 
 from __future__ import annotations
