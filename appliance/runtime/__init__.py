@@ -1,7 +1,7 @@
 """The running appliance: cards, queue coroutines, and everything that decides in Python while frames flow compiled.
 
     appliance     start, reload, stop, and what status shows: begin here
-    cards         one nic: port, card, driver, on the shared executor
+    hardware      ports, cards, guests, and the memory and executor they share; cards: one nic: port, card, driver
     guest         a virtual machine at the far side of a nic
     guest_card    cards whose drivers run in virtual machines: no appliance around them; replay: a capture for a far side
     card_control  what such a card is asked while it runs: card_report what it shows, card_faults how it misbehaves

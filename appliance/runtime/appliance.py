@@ -1,4 +1,4 @@
-"""The appliance as a whole: cards, queue coroutines, deciding, reload, and an orderly end.
+"""The appliance as a whole: queue coroutines, deciding, reload, and an orderly end; `hardware` is what is around its cards.
 
     start: ports -> host addresses -> cards up -> data thread -> guests' sockets -> one coroutine a queue pair
     reload: load aside -> compile -> swap one reference -> re-judge flows
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
@@ -19,17 +18,17 @@ import structlog
 
 from appliance.balancer.history import History
 from appliance.config.loader import load
-from appliance.config.models import Config, Nic
+from appliance.config.models import Config
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
 from appliance.runtime import report
 from appliance.runtime.adjacencies import HOST, Adjacencies
-from appliance.runtime.cards import HOST_MAC, Card, host_card, nic_card
+from appliance.runtime.cards import HOST_MAC
 from appliance.runtime.circumstances import Circumstances, Compiled
 from appliance.runtime.decider import Decider, View
 from appliance.runtime.ejections import Ejections
 from appliance.runtime.fixed import refuse_changes
-from appliance.runtime.guest import Guest, guest_of
+from appliance.runtime.hardware import Hardware, undo
 from appliance.runtime.health import HealthChecker
 from appliance.runtime.limits import Limits
 from appliance.runtime.megaflows import Megaflows
@@ -40,19 +39,10 @@ from appliance.runtime.rejudge import Judge, Rejudged, rejudge
 from appliance.runtime.resets import Resetter
 from appliance.runtime.targets import Targets
 from appliance.runtime.world import World
-from ena_dev.bus.executor import Executor
-from ena_dev.bus.memory import Memory
-from ena_dev.driver.pool import BufferPool
 from ena_dev.driver.queue import QueuePair
-from ena_dev.port.port import Port
 
 log = structlog.get_logger("appliance")
 
-BUFFERS_A_PAIR: Final = 1024 + 512
-BUFFERS_SHARED: Final = 4096
-DRAIN: Final = 2.0
-"""Seconds that sends in flight get at the end."""
-DRAIN_LOOK: Final = 0.005
 TICK: Final = 1.0
 """Seconds between looks at what neighbours were used, at most."""
 
@@ -69,19 +59,12 @@ class Appliance:
         self._loop = asyncio.get_running_loop()
         self._random = random or SystemRandom()
         self._seed = self._random.randbytes(32)
-        pairs = sum(nic.queues for nic in config.nics.values()) + 1
-        self.memory = Memory((pairs * BUFFERS_A_PAIR + BUFFERS_SHARED) * 4096 + (pairs + 8) * (1 << 20))
-        self.executor = Executor()
-        self.pool = BufferPool(self.memory, pairs * BUFFERS_A_PAIR + BUFFERS_SHARED)
+        self.hardware = Hardware(config)
+        self.memory, self.executor, self.pool = self.hardware.memory, self.hardware.executor, self.hardware.pool
+        self.cards, self.guests, self.host = self.hardware.cards, self.hardware.guests, self.hardware.host
         timers = dict(profile(config.timeouts).timeouts)
         self.worker = Worker(self.executor, self.pool, config.limits.flows, self._random.randbytes(16), timers)
-        self._ports: list[Port] = []
-        self.cards: list[Card] = []
-        self.guests: dict[str, Guest] = {}
-        """Virtual machines by the nics that they are behind."""
         self.generation = 0
-        self.host = len(config.nics)
-        """The index of the card in front of the appliance's own stack."""
         self.circumstances = Circumstances(self._loop.time, time.time)
         self._reloading = asyncio.Lock()
         self._group: asyncio.TaskGroup | None = None
@@ -97,24 +80,14 @@ class Appliance:
             raise
 
     async def _start(self) -> None:
-        for nic in self.config.nics.values():
-            self._ports.append(self._far_side(nic))
-        self._ports.append(self._world.host_port(self.config, HOST_MAC))
+        self.hardware.open(self.config, self._world)
         self.config = await self._world.adopt(self.config)
-        host = self.memory, self.executor, self.pool
-        for index, nic in enumerate(self.config.nics.values()):
-            self.cards.append(nic_card(index, nic, self._ports[index], *host))
-            if nic.name in self.guests:
-                self.guests[nic.name].plug(self.cards[index])
-        self.cards.append(host_card(self.host, self.config, self._ports[self.host], *host))
+        self.hardware.plug(self.config)
         await self.circumstances.prepare(self.config, self.path)
         compiled = self._compile(self.config)
         self.ruleset = compiled.ruleset
         await self._world.connect(self.config, self._local_addresses())
-        if self._threaded:
-            self.executor.start()
-        else:
-            self.executor.attach(self._loop)
+        self.hardware.start(None if self._threaded else self._loop)
         nics = list(self.config.nics.values())
         for card in self.cards:
             await card.start()
@@ -126,13 +99,6 @@ class Appliance:
         self._configure(compiled)
         for guest in self.guests.values():
             await guest.start()
-
-    def _far_side(self, nic: Nic) -> Port:
-        guest = guest_of(nic, self.executor)
-        if guest is None:
-            return self._world.nic_port(nic)
-        self.guests[nic.name] = guest
-        return guest.near
 
     def _make_decider(self) -> None:
         self.adjacencies = Adjacencies(self.worker)
@@ -188,7 +154,7 @@ class Appliance:
     async def run(self) -> None:
         """Serve until cancelled. A bug in one coroutine ends all, loudly."""
         async with asyncio.TaskGroup() as self._group:
-            for pair in self._pairs():
+            for pair in self.hardware.pairs():
                 self._group.create_task(self._serve(pair), name=f"queue {pair.nic}.{pair.index}")
             self._group.create_task(self.health.run(), name="health")
             self._group.create_task(self.targets.run(), name="targets")
@@ -197,10 +163,6 @@ class Appliance:
             self._group.create_task(self.circumstances.run(self.refresh), name="circumstances")
             for neighbourhood in self.neighbourhoods.values():
                 neighbourhood.announce()
-
-    def _pairs(self) -> Iterator[QueuePair]:
-        for card in self.cards:
-            yield from card.adapter.pairs
 
     async def _serve(self, pair: QueuePair) -> None:
         """Own one queue pair: lend it to the fast path, decide what it can't."""
@@ -267,35 +229,14 @@ class Appliance:
 
     async def drain(self) -> None:
         """Receive no more, and let what is in flight leave."""
-        pairs = list(self._pairs())
-        for pair in pairs:
-            pair.quiesce()
-        for _ in range(round(DRAIN / DRAIN_LOOK)):
-            if not any(pair.sends_in_flight for pair in pairs):
-                return
-            await asyncio.sleep(DRAIN_LOOK)
+        await self.hardware.drain()
 
     async def stop(self) -> None:
         """Cards down, host as it was; what fails on the way is logged, and the rest still done. Idempotent; `run` has ended before."""
-        for guest in self.guests.values():
-            await self._undo(guest.stop(), f"stop the guest of {guest.name}")
-        for card in self.cards:
-            await self._undo(card.stop(), f"stop {card.name}")
-        self.executor.stop()
-        self.executor.detach()
+        await self.hardware.stop()
         self.worker.close()
-        for port in self._ports:
-            port.close()
-        self._ports.clear()
-        self.cards.clear()
-        self.guests.clear()
-        await self._undo(self._world.restore(), "restore the host")
-
-    async def _undo(self, step: Coroutine[Any, Any, None], what: str) -> None:
-        try:
-            await step
-        except Exception:
-            log.exception("could not " + what)
+        self.hardware.close()
+        await undo(self._world.restore(), "restore the host")
 
     # -- what the control socket shows ---------------------------------------------------------------------------------
 
