@@ -16,6 +16,7 @@ from tests.differential.facts import (
     answered,
     arrived,
     asked_oddly,
+    begun_anew,
     earlier,
     elsewhere,
     lost,
@@ -31,8 +32,11 @@ from tests.differential.facts import (
     reopened,
     repeated,
     replace_back,
+    reported,
+    routed,
     stopped,
     tcp,
+    to_translated,
     went_on,
     windows,
 )
@@ -74,6 +78,7 @@ FORWARDED: Final = Flow(4, TCP, "wan", "192.0.2.77", "dmz", "10.3.0.20", 8443, "
 REJECTED: Final = Flow(4, TCP, "lan", "10.1.0.10", "wan", "203.0.113.9", 9)
 REJECTED6: Final = Flow(6, UDP, "lan", "2001:db8:1::10", "wan", "2001:db8:9::9", 9)
 NOBODY: Final = Flow(6, UDP, "wan", "2001:db8:9::9", "wan", "2001:db8:2::40", 53)
+HIDDEN: Final = Flow(4, ICMP, "lan", "10.1.7.12", "wan", "203.0.113.9")
 NAMES: Final = Flow(4, UDP, "wan", "192.0.2.77", "lan", "10.1.7.12", 53, "203.0.113.1", 53)
 OPEN: Final = (Step(flags=SYN), Step(back=True, flags=SYN | ACK, ack=1), Step(flags=ACK, seq=1, ack=1))
 
@@ -157,7 +162,10 @@ DIFFERENCES: Final = (
         "packets that go nowhere",
         "change no connection: their receiver has not seen them. netfilter has tracked a packet before it looks at its hops",
         "RFC 9293, 3.10.7: what counts is what a receiver got",
-        lambda of: tcp(of) and (only_kernel(of) or only_ours(of)) and lost(stopped(of)),
+        lambda of: tcp(of) and (
+            ((only_kernel(of) or only_ours(of)) and lost(stopped(of)))
+            or (begun_anew(of) and lost([step for step in stopped(of) if step.flags & RST]))
+        ),
         after_opening(Step(back=True, flags=ACK, seq=1, ack=1, size=10, ttl=1), Step(flags=ACK, seq=1, ack=11)),
     ),
     Deliberate(
@@ -323,6 +331,15 @@ DIFFERENCES: Final = (
         said(Step(back=True, flags=SYN), OPEN[0], Step(back=True, flags=SYN | ACK, ack=1, ttl=1), flow=FORWARDED),
     ),
     Deliberate(
+        "who else reports",
+        "an error from beyond a flow's end keeps its sender's address, if the end has its own; netfilter gives it the end's as soon as it "
+        "has moved the end's port",
+        "RFC 5508, REQ-4: of an error from outside, the destination alone is translated",
+        reported,
+        said(Step(back=True, flags=SYN), OPEN[0], Step(back=True, flags=SYN | ACK, ack=1), Step(error=(11, 0), reporter="203.0.113.9"),
+             flow=FORWARDED),
+    ),
+    Deliberate(
         "the hops of what is quoted",
         "are as they came; netfilter rejects an IPv6 packet when it has taken one away",
         "RFC 4443, 2.4 (c): the packet that caused it",
@@ -341,7 +358,7 @@ DIFFERENCES: Final = (
         "where rejections go",
         "back by the nic and to the neighbour that the packet came from, whoever it says it is from; netfilter routes them",
         "RFC 3704, 2.3 (multihoming)",
-        lambda of: tcp(of) and of.we_say == "rejected" and bool(of.step.nic or of.step.source),
+        lambda of: (tcp(of) or routed(of)) and of.we_say == "rejected" and bool(of.step.nic or of.step.source),
         said(Step(flags=SYN, nic="dmz"), flow=REJECTED),
     ),
     Deliberate(
@@ -402,6 +419,14 @@ DIFFERENCES: Final = (
             or (bool(of.ours) and answered(of) and not answer(of.ours))
         ),
         said(Step(broken=True, size=4), flow=PING),
+    ),
+    Deliberate(
+        "hops of a wrong checksum",
+        "are counted, wherever the packet is translated to; netfilter doesn't translate it, so it is the firewall's own, or nobody's",
+        "RFC 1812, 5.3.1 (hops are looked at) and 5.2.2 (an ICMP checksum is not)",
+        lambda of: remarked(of, "icmp checksum", "ICMPv6 checksum failed") and only_ours(of) and of.we_say in ("ttl", "too-big")
+        and lost([of.step]) and to_translated(of),
+        said(Step(), Step(back=True, ttl=1, broken=True, size=4), flow=HIDDEN),
     ),
     Deliberate(
         "the code of an echo",

@@ -159,6 +159,11 @@ def reported(of: Difference) -> bool:
     return [read(frame, ETHERNET).source for frame in (of.ours[0][1], of.kernel[0][1])] == [packed(each) for each in names]
 
 
+def routed(of: Difference) -> bool:
+    """Whether both told something by an ICMP error, by different nics."""
+    return answer(of.ours) and len(of.kernel) == 1 and of.kernel[0][0] != of.ours[0][0] and read(of.kernel[0][1], ETHERNET).is_error
+
+
 def begun_anew(of: Difference) -> bool:
     """Whether the same SYN left by the same nic, but under another address, or from another port."""
     if not tcp(of) or not of.step.flags & SYN or len(of.kernel) != 1 or len(of.ours) != 1:
