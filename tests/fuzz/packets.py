@@ -148,6 +148,7 @@ class Site:
         if self.reloaded:
             self.reload(TEXTS[0])
         self.pass_time(OVER)
+        appliance.decider._chosen.clear()  # bounded, and filled bit by bit; what was chosen for flows that are no more is of no use
         self.bench.check()
         usage = appliance.worker.usage()
         assert not usage["used"] + usage["pending"] + usage["denied"], f"flows outlive their timeouts: {usage}"
