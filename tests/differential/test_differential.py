@@ -83,6 +83,23 @@ async def test_static_translation_is_the_kernels_netmap(kernel: Kernel, version:
                 assert found is None, told(found)
 
 
+@pytest.mark.parametrize("version", [4, 6])
+async def test_a_connection_that_both_ends_have_lost_begins_anew_on_both_sides(kernel: Kernel, version: int) -> None:
+    client, server = ("10.1.0.10", "198.51.100.9") if version == 4 else ("2001:db8:1::10", "2001:db8:9::9")
+    new = 1 << 20
+    begun = (
+        Step(flags=SYN, seq=new, scale=7), Step(back=True, flags=SYN | ACK, seq=-new, ack=new + 1, scale=2),
+        Step(flags=ACK, seq=new + 1, ack=-new + 1, size=500), Step(back=True, flags=ACK, seq=-new + 1, ack=new + 501, size=900),
+        Step(flags=ACK, seq=new + 501, ack=-new + 901),
+    )  # fmt: skip
+    kernel.load(nft(HIDDEN))
+    async with Ours(yaml(HIDDEN)) as ours:
+        for number, lived in enumerate((LIFE[:5], LIFE[:7])):
+            flow = Flow(version, TCP, "lan", client, "wan", server, 80)
+            found = await compare(kernel, ours, Sequence((flow,), (*lived, *begun)), number)
+            assert found is None, told(found)
+
+
 async def test_two_hundred_sequences_by_chance_show_nothing_that_is_not_on_purpose() -> None:
     result = await run(seed=20261123, sequences=200)
     assert not result.failures, "\n\n".join(result.failures)
