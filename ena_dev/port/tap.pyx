@@ -204,14 +204,15 @@ def why_not(str name, number, int queues, bint tun):
     """What to do about a failed opening, by its errno."""
     kind = "tun" if tun else "tap"
     make = f"ip tuntap add {name} mode {kind}" + (" multi_queue" if queues > 1 else "")
+    what = f"{kind.upper()} {name}"
     return {
-        numbers.ENOENT: f"{name}: there is no /dev/net/tun; load the module `tun`, or start the container with --device /dev/net/tun",
-        numbers.ENODEV: f"{name}: the kernel has no TUN driver; load the module `tun`",
-        numbers.EACCES: f"{name}: /dev/net/tun may not be opened; run as root, or allow this user to read and write it",
-        numbers.EPERM: f"{name}: not permitted; grant CAP_NET_ADMIN, or make the interface for this user: {make} user ...",
-        numbers.EBUSY: f"{name}: in use by another process",
-        numbers.EINVAL: f"{name}: exists, but not as a {kind} with{'' if queues > 1 else 'out'} several queues; remove it, or make it "
+        numbers.ENOENT: f"{what}: there is no /dev/net/tun; load the module `tun`, or start the container with --device /dev/net/tun",
+        numbers.ENODEV: f"{what}: the kernel has no TUN driver; load the module `tun`",
+        numbers.EACCES: f"{what}: /dev/net/tun may not be opened; run as root, or allow this user to read and write it",
+        numbers.EPERM: f"{what}: not permitted; grant CAP_NET_ADMIN, or make the interface for this user: {make} user ...",
+        numbers.EBUSY: f"{what}: in use by another process; end that one, or choose another name",
+        numbers.EINVAL: f"{what}: exists, but not as a {kind} with{'' if queues > 1 else 'out'} several queues; remove it, or make it "
                         f"with: {make}",
-        numbers.E2BIG: f"{name}: the kernel gives it fewer than {queues} queues",
-        numbers.EMFILE: f"{name}: too many open files; raise the limit (ulimit -n)",
-    }.get(number, f"{name}: can't be opened: {os.strerror(number) if isinstance(number, int) else number}")
+        numbers.E2BIG: f"{what}: the kernel gives it fewer than {queues} queues",
+        numbers.EMFILE: f"{what}: too many open files; raise the limit (ulimit -n)",
+    }.get(number, f"{what}: can't be opened: {os.strerror(number) if isinstance(number, int) else number}")

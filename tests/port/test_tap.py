@@ -62,7 +62,7 @@ def test_several_queues_are_not_shared_with_another_process() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "mount" in done.stderr or "unshare" in done.stderr:
         pytest.skip(done.stderr.strip())
-    assert done.stdout == f"{NAME}: in use by another process\n" * 2 + "free again\n", done.stderr
+    assert done.stdout == f"TAP {NAME}: in use by another process; end that one, or choose another name\n" * 2 + "free again\n", done.stderr
 
 
 @pytest.mark.parametrize("name", ["a-name-beyond-fifteen", "", "a/b", "tap%d", "a b", "eth0:1", "tab\t"])
