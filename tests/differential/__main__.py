@@ -1,4 +1,4 @@
-"""The appliance beside netfilter: the same packets through both, and what leaves compared byte by byte.
+"""The appliance beside netfilter: the same packets through both, what leaves compared byte by byte, and what both have tracked at the end.
 
     python -m tests.differential --sequences 100000 [--seed N] [--processes N]          takes root; prints, and records in RESULTS.md
     python -m tests.differential --model N.PROCESS.MODEL                                what one of its firewalls found; records nothing
@@ -7,7 +7,9 @@
     generate    models and sequences by chance         packets   flows and steps; their frames on each side       wire   bytes
     kernel      netfilter in a namespace, by TAPs      ours      the appliance, in virtual time                   network   around both
     compare     a sequence on both sides               run       many                                             shrink    the shortest one
+    conntrack   what netfilter has tracked         states     what we have, in its words
     differences where the appliance means to differ, and by which document; anything else is a failure
+    state_differences   the same for what is tracked
     facts       of a difference                  sequence_numbers   facts of its TCP numbers
 """
 
@@ -23,9 +25,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from appliance.host.namespaces import sweep
-from tests.differential.differences import DIFFERENCES
+from tests.differential.differences import DIFFERENCES, Deliberate
 from tests.differential.kernel import PREFIX, missing
 from tests.differential.run import EACH, Result, part_of_run
+from tests.differential.state_differences import STATES
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -63,7 +66,7 @@ def main() -> int:
 
 def report(result: Result, seed: int, processes: int, seconds: float) -> str:
     """The result as Markdown."""
-    rows = "\n".join(f"| {each.name} | {result.explained[each.name]} | {each.reason} | {each.source} |" for each in DIFFERENCES)
+    packets, states = (_rows(result, each) for each in (DIFFERENCES, STATES))
     failures = "\n\n".join(f"```\n{failure}\n```" for failure in result.failures[:20]) or "None."
     command = f"python -m tests.differential --sequences {result.sequences} --seed {seed} --processes {processes}"
     return f"""# The appliance beside netfilter
@@ -74,8 +77,9 @@ def report(result: Result, seed: int, processes: int, seconds: float) -> str:
 |---|---|
 | sequences | {result.sequences} of {result.models} firewalls |
 | packets compared | {result.packets} |
+| tracked state compared, of sequences whose packets were the same | {result.states} |
 | the same to the end | {result.same} |
-| ended by a difference on purpose | {result.explained.total()} |
+| ended by a difference on purpose, of packets or of state | {result.explained.total()} |
 | unexplained | {len(result.failures)} |
 
 ## On purpose
@@ -84,12 +88,23 @@ A sequence ends at its first difference.
 
 | Difference | Sequences | What the appliance does | By |
 |---|--:|---|---|
-{rows}
+{packets}
+
+Where all packets were the same, what was tracked of their flows may still differ: whether there is a flow, its ends on both sides of the
+translation, whether it was answered, and its TCP state in netfilter's words.
+
+| Difference | Sequences | What the appliance does | By |
+|---|--:|---|---|
+{states}
 
 ## Unexplained
 
 {failures}
 """
+
+
+def _rows(result: Result, of: tuple[Deliberate, ...]) -> str:
+    return "\n".join(f"| {each.name} | {result.explained[each.name]} | {each.reason} | {each.source} |" for each in of)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""One sequence, packet by packet, on both sides."""
+"""One sequence, packet by packet, on both sides; and at its end, what they have tracked of its flows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from tests.differential.kernel import Kernel
 from tests.differential.network import LINKS, packed
 from tests.differential.ours import Ours
-from tests.differential.packets import Flow, Left, Side, Step, materialize
-from tests.differential.wire import ETHERNET, canonical, read, whole
+from tests.differential.packets import Flow, Left, Side, Step, key_of, materialize
+from tests.differential.states import Tracked
+from tests.differential.wire import ECHOES, ETHERNET, canonical, read, whole
 
 OWN: Final = frozenset(packed(address) for link in LINKS.values() for address in link.address.values())
 
@@ -38,6 +40,9 @@ class Difference:
     """Of each earlier step, whether something went on; on both sides, or it would be the first difference."""
     remarks: tuple[str, ...] = ()
     """What conntrack said about each of them."""
+    states: tuple[Tracked | None, Tracked | None] | None = None
+    """What the kernel and we have tracked, if every packet was the same, but not that. `at` is then the flow's last step, and `arrived`
+    speaks of that too."""
 
     @property
     def step(self) -> Step:
@@ -70,7 +75,27 @@ async def compare(kernel: Kernel, ours: Ours, sequence: Sequence, number: int) -
             return Difference(sequence, at, a, b, says, _without(ours.reason_since(before)), tuple(arrived), tuple(remarks))
         arrived.append(any(by != nic for by, _ in a))
         remarks.append(says)
+    for at, states in _tracked(kernel, ours, sequence, there, here):
+        if states[0] != states[1]:
+            return Difference(sequence, at, [], [], "", "", tuple(arrived[: at + 1]), tuple(remarks[: at + 1]), states)
     return None
+
+
+def _tracked(
+    kernel: Kernel, ours: Ours, sequence: Sequence, there: Side, here: Side,
+) -> Iterator[tuple[int, tuple[Tracked | None, Tracked | None]]]:
+    """What both have tracked of the flow that an end's packets belong to, if it has sent any; with the last step of that flow. Echo
+    replies are no other flow's."""
+    last = {step.flow: at for at, step in enumerate(sequence.steps)}
+    for number, back in sorted({(step.flow, step.back) for step in sequence.steps if not (step.error or step.kind)}):
+        flow = sequence.flows[number]
+        if back and flow.protocol in ECHOES:
+            continue
+        found = []
+        for of, side in ((kernel, there), (ours, here)):
+            tracked = of.tracked(flow.protocol, key_of(Step(number, back), flow, side))
+            found.append(tracked and tracked.renamed(flow.protocol, side.aliases(sequence.flows)))
+        yield last[number], (found[0], found[1])
 
 
 def answer(left: Left) -> bool:

@@ -18,7 +18,9 @@ from typing import Final, Self
 from appliance.host.links import NAMESPACES
 from appliance.host.namespaces import Namespace
 from tests.appliance.host.lab import missing as missing_for_namespaces
+from tests.differential.conntrack import tracked
 from tests.differential.network import LINKS, OUTSIDE, Link, packed, station_mac
+from tests.differential.states import Ends, Tracked
 
 PREFIX: Final = "sdiff"
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x2, 0x1000
@@ -138,6 +140,10 @@ class Kernel:
                 remarks.append(_prefix(self._log.recv(65536)))
             except BlockingIOError:
                 return "; ".join(remarks)
+
+    def tracked(self, protocol: int, ends: Ends) -> Tracked | None:
+        """What netfilter knows of the flow of packets with these ends; of echoes, requests."""
+        return tracked(self._control, protocol, ends)
 
     def pass_through(self, nic: str, frame: bytes) -> list[tuple[str, bytes]]:
         """A frame arrives by a nic: the frames that left for it, and by which nics."""

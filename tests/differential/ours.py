@@ -10,7 +10,8 @@ from typing import Final, Self
 
 from ena_dev.port.wire import WirePort
 from tests.differential.network import LINKS, Link
-from tests.differential.wire import neighbour_answer, unpadded
+from tests.differential.states import Ends, Tracked, of_ours
+from tests.differential.wire import ECHOES, neighbour_answer, unpadded
 from tests.support.appliance_bench import ApplianceBench
 
 MOMENT: Final = 6e-3
@@ -45,6 +46,14 @@ class Ours:
             if not self._look(left):
                 break
         return left
+
+    def tracked(self, protocol: int, ends: Ends) -> Tracked | None:
+        """What we know of the flow of packets with these ends; of echoes, requests."""
+        source, destination, sport, dport = ends
+        version = 4 if len(source) == 4 else 6
+        numbers = int.from_bytes(source), int.from_bytes(destination)
+        found = self.bench.appliance.worker.lookup(version, protocol, *numbers, sport, dport)
+        return of_ours(found[0]) if found and not (protocol in ECHOES and found[1]) else None
 
     def drops(self) -> dict[str, int]:
         """How many frames were dropped, by reason."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import getrandbits
 
 from tests.differential.network import LINKS, frame_to, packed
+from tests.differential.states import Ends
 from tests.differential.wire import (
     ACK,
     ECHO_PROTOCOL,
@@ -147,7 +148,7 @@ def materialize(step: Step, flows: tuple[Flow, ...], side: Side) -> tuple[str, l
     return nic, [frame_to(LINKS[nic], sender, each) for each in packets]
 
 
-def _ends(step: Step, flow: Flow, side: Side) -> tuple[bytes, bytes, int, int]:
+def _ends(step: Step, flow: Flow, side: Side) -> Ends:
     """Addresses and ports as the sender writes them."""
     own = packed(flow.client), port_of(flow, step.flow, side.number)
     if step.back:
@@ -158,6 +159,14 @@ def _ends(step: Step, flow: Flow, side: Side) -> tuple[bytes, bytes, int, int]:
     else:
         source, sport, destination, dport = *own, packed(flow.visible or flow.server), flow.visible_port or flow.port
     return packed(step.source) if step.source else source, packed(step.destination) if step.destination else destination, sport, dport
+
+
+def key_of(step: Step, flow: Flow, side: Side) -> Ends:
+    """By what a step's packet is known: `_ends`, but for an echo the identifier twice."""
+    source, destination, sport, dport = _ends(step, flow, side)
+    if flow.protocol in ECHOES:
+        sport = dport = dport if step.back else sport
+    return source, destination, sport, dport
 
 
 def _packet(step: Step, flow: Flow, side: Side) -> bytes:

@@ -13,11 +13,11 @@ from typing import Final
 from appliance.cli import logs
 from tests.differential import generate
 from tests.differential.compare import Difference, Sequence, compare
-from tests.differential.differences import known
 from tests.differential.kernel import Kernel
 from tests.differential.model import Model, nft, yaml
 from tests.differential.ours import Ours
 from tests.differential.shrink import shrink, told
+from tests.differential.state_differences import explanation
 from tests.support.virtual_time import VirtualTimeLoop
 
 EACH: Final = 250
@@ -33,6 +33,8 @@ class Result:
     sequences: int = 0
     packets: int = 0
     models: int = 0
+    states: int = 0
+    """Sequences whose packets were the same to the end, so that what was tracked could be compared."""
     explained: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
@@ -46,6 +48,7 @@ class Result:
         self.sequences += other.sequences
         self.packets += other.packets
         self.models += other.models
+        self.states += other.states
         self.explained += other.explained
         self.failures += other.failures
 
@@ -81,13 +84,14 @@ async def _one_model(kernel: Kernel, ours: Ours, of: Model, random: Random, resu
         found = await again(sequence)
         result.sequences += 1
         result.packets += len(sequence.steps) if found is None else found.at + 1
+        result.states += found is None or found.states is not None
         if found is None:
             continue
-        if (why := known(found)) is not None:
+        if (why := explanation(found)) is not None:
             result.explained[why.name] += 1
             continue
         if len(result.failures) < SHRUNK:
-            found = await shrink(found, again, lambda other: known(other) is None)
+            found = await shrink(found, again, lambda other: explanation(other) is None)
         result.failures.append(f"{where}, sequence {n}:\n{told(found)}")
 
 

@@ -56,6 +56,8 @@ def told(of: Difference) -> str:
     """A difference in lines for people: the sequence, and what left."""
     lines = [f"  {_short(flow)}" for flow in of.sequence.flows]
     lines += [f"  {at}: {_short(step)}" for at, step in enumerate(of.sequence.steps[: of.at + 1])]
+    if of.states:
+        return "\n".join(lines + [f"  {who}: {state}" for who, state in zip(("kernel", "ours  "), of.states, strict=True)])
     sides = ("kernel", of.kernel, of.kernel_says), ("ours  ", of.ours, of.we_say)
     return "\n".join(lines + [f"  {who}: {_frames(left) or 'dropped'}  {{{says}}}" for who, left, says in sides])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,10 +11,12 @@ from tests.differential.compare import Sequence, compare
 from tests.differential.differences import DIFFERENCES, Deliberate, known
 from tests.differential.kernel import Kernel, missing
 from tests.differential.model import Forward, Hide, Model, Rule, Static, nft, yaml
+from tests.differential.network import LAN, WAN, packed
 from tests.differential.ours import Ours
-from tests.differential.packets import Flow, Step
+from tests.differential.packets import Flow, Side, Step, materialize
 from tests.differential.run import run
 from tests.differential.shrink import told
+from tests.differential.state_differences import STATES, explanation
 from tests.differential.wire import ACK, ECHO_PROTOCOL, FIN, SYN, TCP, UDP
 
 pytestmark = [pytest.mark.skipif(missing() != "", reason=missing()), pytest.mark.usefixtures("virtual_time")]
@@ -46,6 +49,7 @@ LIFE = (
     Step(flags=FIN | ACK, seq=501, ack=1001), Step(back=True, flags=ACK, seq=1001, ack=502),
     Step(back=True, flags=FIN | ACK, seq=1001, ack=502), Step(flags=ACK, seq=502, ack=1002),
 )  # fmt: skip
+LIVES = ("SYN_SENT", "SYN_RECV", *["ESTABLISHED"] * 4, "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT")
 ASKING = (Step(size=20), Step(back=True, size=30), Step(size=5, ttl=2), Step(back=True, size=6))
 
 
@@ -113,3 +117,28 @@ async def test_a_difference_on_purpose_still_occurs(kernel: Kernel, deliberate: 
         found = await compare(kernel, ours, deliberate.example, 1)
     assert found is not None and found.at == len(deliberate.example.steps) - 1
     assert known(found) is deliberate, told(found)
+
+
+@pytest.mark.parametrize("deliberate", STATES, ids=lambda each: each.name)
+async def test_a_difference_of_tracked_state_still_occurs(kernel: Kernel, deliberate: Deliberate) -> None:
+    reached = replace(OPEN_TO_ALL, forwards=(*OPEN_TO_ALL.forwards, Forward(4, "udp", 53, "10.1.7.12", 53)))
+    kernel.load(nft(reached))
+    async with Ours(yaml(reached)) as ours:
+        found = await compare(kernel, ours, deliberate.example, 1)
+    assert found is not None and found.states is not None
+    assert explanation(found) is deliberate, told(found)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+async def test_what_netfilter_tracks_is_read_with_its_translation_and_state(kernel: Kernel, version: int) -> None:
+    client, server, hidden = LAN.hosts[version][0], WAN.beyond[version][0], WAN.address[version]
+    kernel.load(nft(HIDDEN))
+    ends = packed(client), packed(server), 2000, 53
+    assert kernel.tracked(TCP, ends) is None
+    flow, side = Flow(version, TCP, "lan", client, "wan", server, 53), Side(244)
+    for step, state in zip(LIFE, LIVES, strict=True):
+        nic, [frame] = materialize(step, (flow,), side)
+        side.note((flow,), step, kernel.pass_through(nic, frame))
+        found = kernel.tracked(TCP, ends)
+        assert found is not None and found.tcp == state and found.replied == (state != "SYN_SENT")
+        assert found.original == ends and found.reply == (packed(server), packed(hidden), 53, 2000)
