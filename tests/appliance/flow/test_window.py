@@ -218,6 +218,13 @@ def test_an_end_that_remembers_an_older_connection_is_reset_and_the_syn_said_aga
     assert not segment(bench, "o", "R", -5000) and state(bench) == "established"
 
 
+def test_an_end_takes_its_syn_back_whatever_its_number(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9293, 3.10.7.4: a RST right behind a SYN ends it, at 0 as well: nobody has asked for another."""
+    monkeypatch.setitem(SYN, "o", 2**32 - 1)
+    assert segment(bench, "o", "S", 0) and segment(bench, "o", "R", 1)
+    assert bench.states() == {}
+
+
 def test_an_answer_to_an_older_syn_answers_none(bench: Bench) -> None:
     assert segment(bench, "o", "S", 0)
     assert not segment(bench, "r", "SA", 7000, 0) and not segment(bench, "r", "SA", 7000, -500)
