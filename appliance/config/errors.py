@@ -48,8 +48,13 @@ class ConfigError(SoftenaError):
 
 def quoted(text: str) -> str:
     """`text` in backquotes, on one line, shortened when long."""
+    return f"`{one_line(text)}`"
+
+
+def one_line(text: str) -> str:
+    """`text` as a terminal may have it: what doesn't print is escaped, and what is long is cut."""
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: LONGEST_SHOWN + 1])
-    return f"`{line if len(line) <= LONGEST_SHOWN else line[: LONGEST_SHOWN - 1] + '…'}`"
+    return line if len(line) <= LONGEST_SHOWN else line[: LONGEST_SHOWN - 1] + "…"
 
 
 def listed(words: Iterable[str], limit: int = 12) -> str:

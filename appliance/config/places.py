@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, get_args
 
 from appliance.config.document import Entry, Node
+from appliance.config.errors import one_line
 from appliance.config.models import Config
 from appliance.config.nat import NAT_KINDS
 from appliance.config.objects import OBJECT_KINDS
@@ -76,7 +77,7 @@ def subject(root: Node, path: Path) -> str:
 
 def named(section: str, name: str) -> str:
     """One item of a section: `nic "lan"`."""
-    return f'{KINDS[section]} "{name}"'
+    return f'{KINDS[section]} "{one_line(name)}"'
 
 
 def _name(root: Node, path: Path) -> str:

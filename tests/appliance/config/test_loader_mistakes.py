@@ -59,6 +59,9 @@ zones:
         ("policy: [a: {allow: htpp}]", 'x.yaml:8:21: rule "a": allow: unknown service, found `htpp`, did you mean `http`?'),
         ("policy: [a: {allow: [ssh, tcp/0]}]",
          'x.yaml:8:27: rule "a": allow: port out of range, found `tcp/0`, write a port from 1 to 65535'),
+        ('policy: ["a\\e[31m\\nb": {allow: any}]',
+         'x.yaml:8:10: rule "a\\x1b[31m\\nb": not a rule name, found `a\\x1b[31m\\nb`, '
+         "write up to 60 printable characters without spaces at the ends"),
         ("policy: [a: {allow: 443}]", 'x.yaml:8:21: rule "a": allow: port without protocol, found `443`, write tcp/443 or udp/443'),
         ("policy: [a: {from: home}]",
          'x.yaml:8:10: rule "a": missing key `allow`, `deny` or `reject`, found `from`, add `allow: any`, or the services it is about'),
