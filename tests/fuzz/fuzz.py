@@ -1,7 +1,7 @@
 """Fuzzing by coverage: builds, then runs each target for its seconds of CPU, and says what came of it. The command is `tests/fuzz/run`.
 
 A finding ends the run of its target and stays in `build/fuzz/findings/TARGET`; `--replay FILE` runs it alone. What a run learns is kept in
-`build/fuzz/corpus/TARGET` and begins the next one; the committed corpus is small, and only read.
+`build/fuzz/corpus/TARGET` and begins the next one; the committed corpus is small, and only `--keep` adds to it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz.build import ROOT, build
+from tests.fuzz.keep import keep
 from tests.fuzz.readers import words
 from tests.fuzz.targets import CORPUS, GROUPS, TARGETS
 
@@ -67,15 +68,14 @@ def environment(tree: Path) -> dict[str, str]:
 
 def fuzz(target: str, tree: Path, arguments: list[str], seconds: float) -> Outcome:
     """Run libFuzzer over one target for some seconds of CPU; prints its output when it ends badly, and how to run that again."""
-    kept, findings = WORK / "corpus" / target, WORK / "findings" / target
-    for folder in (kept, findings):
-        folder.mkdir(parents=True, exist_ok=True)
+    findings = WORK / "findings" / target
+    findings.mkdir(parents=True, exist_ok=True)
     options = [f"-timeout={PATIENCE}", "-rss_limit_mb=4096", "-len_control=0"]
     options.append(f"-artifact_prefix={findings}/")
     options.append(f"-max_len={4096 if target in WRITTEN else 1024}")  # no target reads more decisions than that
     if target in WRITTEN:
         options.append(f"-dict={dictionary(target)}")
-    where = arguments or [*options, str(kept), *([str(CORPUS / target)] if (CORPUS / target).exists() else [])]
+    where = arguments or [*options, str(learnt(target)), *([str(CORPUS / target)] if (CORPUS / target).exists() else [])]
     command = [sys.executable, "-m", "tests.fuzz.inside", target, str(seconds), "-print_final_stats=1", *where]
     with tempfile.TemporaryFile() as output:
         run = subprocess.Popen(command, cwd=tree, env=environment(tree), stdout=output, stderr=subprocess.STDOUT)
@@ -87,6 +87,13 @@ def fuzz(target: str, tree: Path, arguments: list[str], seconds: float) -> Outco
     if outcome.finding:
         print(f"{said[-LAST:]}\n{outcome.finding}", flush=True)
     return outcome
+
+
+def learnt(target: str) -> Path:
+    """The folder of what runs have learnt."""
+    path = WORK / "corpus" / target
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def dictionary(target: str) -> Path:
@@ -118,6 +125,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30, help="of CPU, of each target (%(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time (%(default)s)")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run the one TARGET with this input only")
+    parser.add_argument("--keep", action="store_true", help="don't fuzz: take what runs have learnt, minimised, to tests/fuzz/corpus")
     given = parser.parse_args()
     unknown = set(given.targets) - set(TARGETS) - set(GROUPS)
     targets = [name for given_name in given.targets or TARGETS for name in GROUPS.get(given_name, (given_name,))]
@@ -126,6 +134,10 @@ def main() -> int:
     if importlib.util.find_spec("atheris") is None:
         parser.error("atheris is missing: pip install atheris")
     tree, failed, begun = build(), False, time.monotonic()
+    if given.keep:
+        for target in targets:
+            print(keep(target, tree, environment(tree), learnt(target)), flush=True)
+        return 0
     arguments = [str(given.replay.resolve())] if given.replay else []
     with ThreadPoolExecutor(given.jobs) as pool:
         for outcome in pool.map(lambda target: fuzz(target, tree, arguments, given.seconds), targets):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import shlex
 import signal
 import sys
 import time
@@ -58,7 +59,8 @@ def main() -> None:
         assert grown < GROWN, f"{grown} bytes are left behind by each execution"
         assert len(os.listdir("/proc/self/fd")) <= files, "descriptors are left behind"
 
-    atheris.Setup([sys.argv[0], *sys.argv[3:]], once)
+    again = shlex.join([sys.executable, "-m", "tests.fuzz.inside", *sys.argv[1:3]])  # a merge starts the process anew, by a shell
+    atheris.Setup([again, *sys.argv[3:]], once)
     atheris.Fuzz()
 
 
