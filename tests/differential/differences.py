@@ -16,6 +16,7 @@ from tests.differential.facts import (
     answered,
     arrived,
     asked_oddly,
+    astray,
     begun_anew,
     earlier,
     elsewhere,
@@ -25,6 +26,7 @@ from tests.differential.facts import (
     only_ours,
     only_rejected,
     opened,
+    overlapping,
     readdressed,
     refused,
     rehopped,
@@ -173,7 +175,7 @@ DIFFERENCES: Final = (
         "each goes its way when it comes, and the first is tracked: if a later one overlaps, its receiver puts nothing together. netfilter "
         "puts all together before it looks",
         "RFC 5722, 4 and RFC 791, 3.2: whole packets are their receiver's",
-        lambda of: any(step.pieces for step in stopped(of)),
+        lambda of: any(overlapping(step) for step in stopped(of)),
         said(Step(flags=SYN, size=600, pieces=((0, 51), (32, 0))), Step(back=True, flags=SYN | ACK, ack=1)),
     ),
     Deliberate(
@@ -396,8 +398,8 @@ DIFFERENCES: Final = (
         "a flow belongs to the nic that it came in by: answers leave there, nothing else changes it; netfilter routes each "
         "packet for itself",
         "RFC 3704, 2.3 (multihoming)",
-        lambda of: elsewhere(of) or any(each.nic for each in arrived(of))
-        or (tcp(of) and any(each.nic and each.flags & RST for each in earlier(of))),
+        lambda of: elsewhere(of) or bool(astray(of, arrived(of)))
+        or (tcp(of) and any(each.flags & RST for each in astray(of, earlier(of)))),
         said(Step(nic="dmz"), Step(back=True), flow=PING),
     ),
     Deliberate(
@@ -405,7 +407,7 @@ DIFFERENCES: Final = (
         "a flow's packets come in where the flow does, errors about it too; to netfilter any nic will do",
         "RFC 2827, RFC 3704",
         lambda of: not of.ours and bool(of.kernel) and (
-            of.we_say == "wrong-nic" or (of.we_say == "punt: unrelated" and any(each.nic for each in (*earlier(of), of.step)))
+            of.we_say == "wrong-nic" or (of.we_say == "punt: unrelated" and bool(astray(of, [*earlier(of), of.step])))
         ),
         after_opening(Step(back=True, flags=ACK, seq=1, ack=1, nic="dmz")),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 from tests.differential.compare import OWN, Difference, answer
@@ -157,6 +158,17 @@ def reported(of: Difference) -> bool:
     end = of.flow.server if of.step.back else of.flow.client
     names = (of.step.source or of.step.reporter or end), end
     return [read(frame, ETHERNET).source for frame in (of.ours[0][1], of.kernel[0][1])] == [packed(each) for each in names]
+
+
+def astray(of: Difference, steps: list[Step]) -> list[Step]:
+    """Those that came in by another nic than their flow's."""
+    return [each for each in steps if each.nic not in ("", of.flow.server_nic if each.back else of.flow.client_nic)]
+
+
+def overlapping(step: Step) -> bool:
+    """Whether fragments of a packet say some of it twice."""
+    pieces = sorted(step.pieces)
+    return any(end == 0 or end > start for (_, end), (start, _) in pairwise(pieces))
 
 
 def routed(of: Difference) -> bool:
