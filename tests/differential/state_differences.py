@@ -113,6 +113,18 @@ STATES: Final[tuple[Deliberate, ...]] = (
         said(*OPEN[:2], Step(back=True, flags=ACK, seq=1, ack=1, size=500), Step(back=True, flags=FIN | ACK, seq=501, ack=1)),
     ),
     Deliberate(
+        "state: numbers of SYN and ACK",
+        "one that acknowledges what was never sent is dropped, and changes nothing; netfilter takes its numbers though it drops it, and "
+        "what comes then is too old",
+        "RFC 9293, 3.10.7.3 and 3.10.7.4",
+        lambda of: words(of) == ("SYN_RECV", "ESTABLISHED") and said_of(of, "under lower bound")
+        and any(step.flags & (SYN | ACK) == SYN | ACK for step in stopped(of)),
+        said(
+            OPEN[0], Step(back=True, flags=SYN | ACK, ack=1, window=1), Step(flags=SYN | ACK, seq=1, ack=3, size=500),
+            Step(flags=ACK, seq=1, ack=1, size=20),
+        ),
+    ),
+    Deliberate(
         "state: a SYN behind a RST",
         "begins another connection, whoever has reset the last one; netfilter stays with that unless the same end did",
         "RFC 9293, 3.10.7.1",
@@ -127,6 +139,13 @@ STATES: Final[tuple[Deliberate, ...]] = (
         said(OPEN[0], Step(back=True, flags=ACK), Step(back=True, flags=RST | ACK, ack=1)),
     ),
     Deliberate(
+        "state: refusals in fragments",
+        "a connection that is refused by one is closed, and not forgotten yet: the later fragments belong to it",
+        "none: netfilter puts all together before it looks",
+        lambda of: words(of) == ("", "CLOSE") and any(step.flags & RST and step.pieces for step in arrived(of)),
+        said(OPEN[0], Step(back=True, flags=RST | ACK, ack=1, size=600, pieces=((0, 51), (51, 0)))),
+    ),
+    Deliberate(
         "state: a RST in the window",
         "closes if its number is the one that its receiver waits for, or follows all that was sent; its receiver answers any other with a "
         "challenge. netfilter takes any once a connection closes, and none that isn't exact, or isn't next, before",
@@ -139,7 +158,8 @@ STATES: Final[tuple[Deliberate, ...]] = (
         "is in the state that an answer to the first SYN would bring, and ends by an ACK; netfilter has a state for it, that a "
         "SYN and ACK ends",
         "RFC 9293, 3.10.7.4: SYN-RECEIVED",
-        lambda of: not elsewhere(of) and simultaneous(of) and words(of)[0] in ("SYN_SENT2", "SYN_RECV") and words(of)[1] != "",
+        lambda of: not elsewhere(of) and simultaneous(of) and words(of)[1] != ""
+        and (words(of)[0] in ("SYN_SENT2", "SYN_RECV") or words(of) == ("ESTABLISHED", "SYN_RECV")),
         said(OPEN[0], Step(back=True, flags=SYN)),
     ),
     Deliberate(
