@@ -64,7 +64,8 @@ def interface(value: object) -> IPv4Interface | IPv6Interface:
 
 def _usable(value: IPv4Interface | IPv6Interface) -> IPv4Interface | IPv6Interface:
     net, host = value.network, value.ip  # the interface's own properties speak of its network
-    if host.is_multicast or host.is_loopback or host.is_unspecified or host == IPv4Address("255.255.255.255"):
+    mapped = isinstance(host, IPv6Address) and host.ipv4_mapped is not None  # RFC 4291, section 2.5.5.2
+    if host.is_multicast or host.is_loopback or host.is_unspecified or mapped or host == IPv4Address("255.255.255.255"):
         raise BadValueError("not an address a nic can have", "write a unicast address such as 192.168.10.1/24")
     if isinstance(net, IPv4Network) and net.prefixlen < 31 and host in (net.network_address, net.broadcast_address):
         kind = "network" if host == net.network_address else "broadcast"
