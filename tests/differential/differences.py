@@ -39,6 +39,7 @@ from tests.differential.facts import (
     stopped,
     tcp,
     to_translated,
+    turned,
     went_on,
     windows,
 )
@@ -399,7 +400,8 @@ DIFFERENCES: Final = (
         "packet for itself",
         "RFC 3704, 2.3 (multihoming)",
         lambda of: elsewhere(of) or bool(astray(of, arrived(of)))
-        or (tcp(of) and any(each.flags & RST for each in astray(of, earlier(of)))),
+        or (tcp(of) and any(each.flags & RST for each in astray(of, earlier(of))))
+        or (bool(of.ours) and answered(of) and lost([of.step]) and turned(of)),
         said(Step(nic="dmz"), Step(back=True), flow=PING),
     ),
     Deliberate(

@@ -165,6 +165,11 @@ def astray(of: Difference, steps: list[Step]) -> list[Step]:
     return [each for each in steps if each.nic not in ("", of.flow.server_nic if each.back else of.flow.client_nic)]
 
 
+def turned(of: Difference) -> bool:
+    """Whether a packet of the same flow came in where it had to leave again."""
+    return any(each.nic == (of.flow.client_nic if each.back else of.flow.server_nic) for each in astray(of, earlier(of)))
+
+
 def overlapping(step: Step) -> bool:
     """Whether fragments of a packet say some of it twice."""
     pieces = sorted(step.pieces)
