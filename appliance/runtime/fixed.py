@@ -5,26 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from appliance.config.errors import ConfigError, Mistake
+from appliance.config.errors import ConfigError, Mistake, listed
 from appliance.config.models import Config
+from appliance.config.places import named
+from appliance.config.section import Section
 
 HINT = "restart softena, or put it back"
 
 
 def refuse_changes(old: Config, new: Config, path: Path) -> None:
     """Raises ConfigError, with all of them, if `new` differs from `old` where it can't. That things moved in the file is no difference."""
-    mistakes = [Mistake(str(path), line, 1, what, "changed while running", HINT) for what, line in _changes(old, new)]
+    what = "can't change while it runs"
+    mistakes = [Mistake(str(path), line, 1, f"{where}: {what}", found, HINT) for where, line, found in _changes(old, new)]
     if mistakes:
         raise ConfigError(mistakes)
 
 
-def _changes(old: Config, new: Config) -> Iterator[tuple[str, int]]:
+def _changes(old: Config, new: Config) -> Iterator[tuple[str, int, str]]:
+    """Where, on which line, and what is new there."""
     if list(old.nics) != list(new.nics):
-        yield "section nics", 1
-    for name in old.nics.keys() & new.nics.keys():
-        here = new.nics[name]
-        if here != old.nics[name].model_copy(update={"line": here.line}):
-            yield f"nic {name}", max(here.line, 1)
+        others = [name for name in (*new.nics, *old.nics) if not (name in new.nics and name in old.nics)]
+        yield "nics", 1, f"{listed(others)} come or gone" if others else "another order"
+    for name in new.nics:
+        if name in old.nics and (keys := _differing(old.nics[name], new.nics[name])):
+            yield named("nics", name), max(new.nics[name].line, 1), f"another {keys}"
     for section in ("host", "control", "limits"):
-        if getattr(old, section) != getattr(new, section):
-            yield f"section {section}", 1
+        if keys := _differing(getattr(old, section), getattr(new, section)):
+            yield section, 1, f"another {keys}"
+
+
+def _differing(old: Section, new: Section) -> str:
+    """The keys of which the values differ, in words; nothing if there are none."""
+    keys = [key for key in type(new).model_fields if key != "line" and getattr(old, key) != getattr(new, key)]
+    return listed(key.replace("_", "-") for key in keys) if keys else ""

@@ -101,23 +101,24 @@ async def test_a_wrong_file_leaves_the_running_one(tmp_path: Path, broken: str) 
 
 DMZ = OFFICE.replace("zones:", "  dmz: {address: 10.0.0.1/24}\nzones:").replace("nics: [wan]", "nics: [wan, dmz]")
 CHANGES = {
-    "address": (OFFICE.replace("203.0.113.1/24", "203.0.113.2/24"), "nic wan"),
-    "mtu": (OFFICE.replace("lan: {", "lan: {mtu: 1400, "), "nic lan"),
-    "one more nic": (DMZ, "section nics"),
-    "host": (OFFICE + "host: {tun: other}\n", "section host"),
-    "control": (OFFICE + "control: {socket: /tmp/other}\n", "section control"),
-    "limits": (OFFICE + "limits: {flows: 2048}\n", "section limits"),
+    "address": (OFFICE.replace("203.0.113.1/24", "203.0.113.2/24"), 'nic "wan"', "another `address`"),
+    "mtu": (OFFICE.replace("lan: {", "lan: {mtu: 1400, "), 'nic "lan"', "another `mtu`"),
+    "one more nic": (DMZ, "nics", "`dmz` come or gone"),
+    "host": (OFFICE + "host: {tun: other}\n", "host", "another `tun`"),
+    "control": (OFFICE + "control: {socket: /tmp/other}\n", "control", "another `socket`"),
+    "limits": (OFFICE + "limits: {flows: 2048}\n", "limits", "another `flows`"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_what_only_a_restart_changes_is_refused_by_name(tmp_path: Path, change: str) -> None:
-    text, named = CHANGES[change]
+    text, where, found = CHANGES[change]
     async with running(tmp_path) as (o, file):
         with pytest.raises(ConfigError) as caught:
             await reload(o, file, text)
         [mistake] = caught.value.mistakes
-        assert (mistake.what, mistake.hint) == (named, "restart softena, or put it back")
+        assert (mistake.what, mistake.found) == (f"{where}: can't change while it runs", found)
+        assert mistake.hint == "restart softena, or put it back"
         assert o.bench.appliance.generation == 1
         await o.open_udp(4)
 
