@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.differential.compare import Difference
 from tests.differential.differences import NAMES, OPEN, Deliberate, after_opening, known, said
-from tests.differential.facts import arrived, earlier, lost, refused, reopened, stopped
+from tests.differential.facts import arrived, earlier, lost, overlapping, refused, reopened, stopped
 from tests.differential.packets import Flow, Step
 from tests.differential.states import Tracked
 from tests.differential.wire import ACK, FIN, RST, SYN, UDP
@@ -101,7 +101,7 @@ STATES: Final[tuple[Deliberate, ...]] = (
         "state: fragments of nothing whole",
         "each goes its way when it comes, and the first is tracked. netfilter puts all together before it looks",
         "RFC 5722, 4 and RFC 791, 3.2: whole packets are their receiver's",
-        lambda of: not elsewhere(of) and any(step.pieces for step in stopped(of)),
+        lambda of: any(step.pieces for step in stopped(of)) and (not elsewhere(of) or overlapping(earlier(of)[0])),
         said(Step(), Step(back=True, size=600, pieces=((0, 51), (32, 0))), flow=ASKING),
     ),
     Deliberate(
