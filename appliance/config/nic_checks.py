@@ -199,6 +199,6 @@ def _ways_not_taken(scope: Scope) -> Iterator[Finding]:
             yield Finding(("routes", index, "to"), what, "remove the route, or write a smaller network", warning=True)
     for nic in scope.config.nics.values():
         for index, gateway in enumerate(nic.gateway):
-            if (route := defaults.get(gateway.version)) is not None and route.via != gateway:
-                what = f"never taken: the route to {route.to} on line {route.line} goes by {route.via}"
+            if (nearer := defaults.get(gateway.version)) is not None and nearer.via != gateway:
+                what = f"never taken: the route to {nearer.to} on line {nearer.line} goes by {nearer.via}"
                 yield Finding(("nics", nic.name, "gateway", index), what, "remove one of the two", warning=True)
