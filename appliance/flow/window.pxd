@@ -168,7 +168,7 @@ cdef inline int reset_fits(const Side *sender, const Side *receiver, const Segme
     (RFC 9293, 3.10.7.4). The answer to a SYN acknowledges that: also when another answer may have got lost on its way."""
     if segment.flags & TCP_ACK and segment.ack == receiver.end and (sender.window == 0 or state == SYN_RECEIVED):
         return WINDOW_ACCEPTS
-    if state == SYN_SENT and receiver.window == 0 and segment.seq == receiver.end and segment.seq != sender.end:
+    if state == SYN_SENT and receiver.window == 0 and receiver.end and segment.seq == receiver.end:
         return WINDOW_PASSES                   # RFC 9293, 3.5.1: ends what the other end remembers; the SYN is said again
     if sender.window == 0:
         return WINDOW_REFUSES if segment.flags & TCP_ACK or state == SYN_SENT else WINDOW_PASSES
