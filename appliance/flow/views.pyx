@@ -11,7 +11,7 @@ from appliance.flow.table cimport (
     CLASS_ANSWERED, CLASS_CLOSING, CLASS_DENIED, CLASS_ESTABLISHED, CLASS_OPENING, CLASS_PENDING, CLASS_UNREPLIED, FLOW_INSTALLED,
     FLOW_LIBERAL, Flow, Half, State, unpack_key,
 )
-from appliance.flow.window cimport Connection
+from appliance.flow.window cimport Connection, Side
 from ena_dev.packet.headers cimport PROTOCOL_TCP
 
 from appliance.flow import records
@@ -56,11 +56,17 @@ cdef uint32_t shift_of(const State *state, const Connection *connection) noexcep
     return connection.splice.delta if connection.splice.what & SPLICE_OPEN else connection.splice.ours + 1
 
 
+cdef uint32_t acked_by(const Side *side) noexcept:
+    """What one end has acknowledged last, 0: nothing yet."""
+    return side.acked if side.acks else 0
+
+
 cdef object sequence_of(const Connection *connection, const Half *half, const State *state, bint installed):
     """What both ends of a TCP connection have said and heard."""
     if not installed or half.key.protocol != PROTOCOL_TCP:
         return (0, 0), (0, 0), 0
-    return (connection.side[0].end, connection.side[1].end), (connection.side[0].acked, connection.side[1].acked), shift_of(state, connection)
+    ends = connection.side[0].end, connection.side[1].end
+    return ends, (acked_by(&connection.side[0]), acked_by(&connection.side[1])), shift_of(state, connection)
 
 
 cdef object flow_of(const Engine *engine, const Copied *copied):
