@@ -80,6 +80,13 @@ def finished_twice(of: Difference) -> bool:
     return len(ends) > len(set(ends))
 
 
+def begun_behind_fins(of: Difference) -> bool:
+    """Whether a SYN has come behind the last FIN."""
+    steps = earlier(of)
+    last = max((at for at, step in enumerate(steps) if step.flags & FIN), default=len(steps))
+    return any(step.flags & (SYN | ACK | RST) == SYN for step in steps[last:])
+
+
 # -- the list --------------------------------------------------------------------------------------------------------------
 
 STATES: Final[tuple[Deliberate, ...]] = (
@@ -168,7 +175,7 @@ STATES: Final[tuple[Deliberate, ...]] = (
         "behind two for another connection",
         "RFC 9293, 3.6",
         lambda of: not elsewhere(of) and finished_twice(of) and words(of)[1] in CLOSING
-        and (words(of)[0] in CLOSING or (words(of)[0] in ("SYN_SENT", "") and earlier(of)[-1].flags & (SYN | ACK) == SYN)),
+        and (words(of)[0] in CLOSING or (words(of)[0] in ("SYN_SENT", "") and begun_behind_fins(of))),
         after_opening(Step(flags=FIN | ACK, seq=1, ack=1), Step(flags=FIN | ACK, seq=1, ack=1)),
     ),
     Deliberate(
