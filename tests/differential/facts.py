@@ -95,7 +95,7 @@ def told_of(of: Difference) -> list[tuple[Step, bool, str]]:
 def _between_ends(step: Step, flow: Flow) -> bool:
     """Whether it goes from one end of its flow to the other."""
     source, destination = (flow.server, flow.client) if step.back else (flow.client, flow.server)
-    return step.source in ("", source) and step.destination in ("", destination)
+    return step.source in ("", source) and step.destination in ("", destination, *(() if step.back else (flow.visible,)))
 
 
 def lost(steps: list[Step]) -> bool:

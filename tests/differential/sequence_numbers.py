@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.differential.compare import Difference
-from tests.differential.facts import arrived, only_ours, remarked, tcp, told_of, windows
+from tests.differential.facts import arrived, only_ours, refused, remarked, tcp, told_of, windows
 from tests.differential.packets import Step
 from tests.differential.wire import ACK, FIN, RST, SYN
 
@@ -94,7 +94,11 @@ def old_beginning(of: Difference) -> bool:
 
 
 def odd_reset(of: Difference) -> bool:
-    """Whether this follows a RST that ended less with us than with netfilter, or with netfilter than with us."""
-    if unanswered_reset(of):
-        return windows(of) or (tcp(of) and only_ours(of) and remarked(of, "is over upper bound"))
-    return unclosed(of) and tcp(of) and only_ours(of) and remarked(of, "invalid, state SYN_SENT")
+    """Whether this follows a RST that ended less with us than with netfilter, or with netfilter than with us: one in fragments, too, whose
+    flow stays for the rest of them."""
+    if not tcp(of) or not (windows(of) or only_ours(of)):
+        return False
+    if unanswered_reset(of) and (windows(of) or remarked(of, "is over upper bound")):
+        return True
+    in_pieces = refused(of) and any(each.flags & RST and each.pieces for each in arrived(of))
+    return (unclosed(of) and remarked(of, "invalid, state SYN_SENT")) or (in_pieces and remarked(of, "ACK is over upper bound"))
