@@ -94,7 +94,8 @@ STATES: Final[tuple[Deliberate, ...]] = (
         "state: a first packet that goes nowhere",
         "a flow begins when policy allows it, though its first packet may have no hop left, or be too big",
         "none: netfilter confirms a flow by a packet that left",
-        lambda of: (begun(of) or elsewhere(of)) and lost(noted(of)),
+        lambda of: ((begun(of) or elsewhere(of)) and lost(noted(of)))
+        or (begun(of) and lost(stopped(of)) and (said_of(of, "icmp checksum") or said_of(of, "ICMPv6 checksum"))),
         said(Step(ttl=1), flow=ASKING),
     ),
     Deliberate(
