@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -86,6 +87,8 @@ def fuzz(target: str, tree: Path, arguments: list[str], seconds: float) -> Outco
     outcome = read(target, said, run.returncode, used.ru_utime + used.ru_stime)
     if outcome.finding:
         print(f"{said[-LAST:]}\n{outcome.finding}", flush=True)
+        for path in re.findall(r"Test unit written to (\S+)", said)[-1:]:  # the file may be gone with the machine
+            print(f"its input, in Base64: {b64encode(Path(path).read_bytes()).decode()}", flush=True)
     return outcome
 
 
