@@ -158,7 +158,7 @@ STATES: Final[tuple[Deliberate, ...]] = (
         "closes if its number is the one that its receiver waits for, or follows all that was sent; its receiver answers any other with a "
         "challenge. netfilter takes any once a connection closes, and none that isn't exact, or isn't next, before",
         "RFC 5961, 3.2",
-        lambda of: not elsewhere(of) and reset(of) and words(of).count("CLOSE") == 1 and "" not in words(of) and not simultaneous(of),
+        lambda of: not elsewhere(of) and reset(of) and words(of).count("CLOSE") == 1 and "" not in words(of),
         after_opening(Step(flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=RST, seq=101)),
     ),
     Deliberate(
@@ -201,7 +201,8 @@ STATES: Final[tuple[Deliberate, ...]] = (
         "below 1024 the appliance's address keeps its ports for itself: what comes to one is no answer to who hides there, but "
         "another flow",
         "RFC 4787, 4.2.1 (port preservation is a matter of choice); REQ-3a recommends netfilter's way",
-        lambda of: elsewhere(of) and of.flow.port < 1024 and bool(of.flow.visible),
+        lambda of: of.flow.port < 1024 and bool(of.flow.visible)
+        and (elsewhere(of) or (_both(of)[1] is None and _both(of)[0] is not None and words(of)[0] in ("", "SYN_SENT"))),
         said(Step(back=True), Step(), flow=NAMES),
     ),
 )  # fmt: skip
