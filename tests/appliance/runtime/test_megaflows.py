@@ -229,8 +229,8 @@ class Known:
         told = generalized(facts, one)
         if told is None or facts.source == facts.destination or other.source == other.destination or one.target != two.target:
             return False
-        if one.pool >= 0 and one.outside != two.outside:
-            return False
+        if one.pool >= 0 and (one.outside != two.outside or one.target is not None):
+            return False  # of two pools the compiled path asks only one
         varies = told.vary and other.protocol in (TCP, UDP, ICMP, ICMPV6)
         free = varies or not two.allow or self._run.bench.worker.is_free(other.version, other.protocol, *two.reply)
         return free and self._hops.issuperset(self._needed(other, two, told))
