@@ -38,6 +38,8 @@ TURNS = 10
 CALM = 0.25
 """Of a flood's length is the calm before it."""
 SELF_PORT, SELF_GAP = 7007, 0.5
+MOST_WAITING = 4096
+"""Connections that nobody accepts: all that are opened in one turn."""
 SPOOFED, AIMED = "100.64.0.0/10", "198.18.0.0/15"
 KEPT, OPENS = 0.9, 1.0
 
@@ -199,7 +201,7 @@ def received(rig: Rig) -> int:
 def asking(rig: Rig, took: list[float]) -> Iterator[None]:
     """Connect to the candidate's own stack again and again; seconds until each was open."""
     end = threading.Event()
-    listener = rig.middle.call(partial(socket.create_server, (NEAR, SELF_PORT), backlog=64))
+    listener = rig.middle.call(partial(socket.create_server, (NEAR, SELF_PORT), backlog=MOST_WAITING))
 
     def ask() -> None:
         while not end.wait(SELF_GAP):
