@@ -104,8 +104,11 @@ class Worker:
     # reads
     def is_free(self, version: int, protocol: int, source: int, destination: int, sport: int, dport: int) -> bool:
         """Whether no flow expects packets of this (reply) tuple. Takes no barrier: a hint, `install` has the last word."""
-    def lookup(self, version: int, protocol: int, source: int, destination: int, sport: int, dport: int) -> tuple[FlowView, int] | None:
-        """The flow of packets with this tuple, and their direction (0 original, 1 reply).
+    def lookup(
+        self, version: int, protocol: int, source: int, destination: int, sport: int, dport: int, kind: int | None = None,
+    ) -> tuple[FlowView, int] | None:
+        """The flow of packets with this tuple, and their direction (0 original, 1 reply). `kind`: the ICMP type, 0 for what has none; ICMP
+        without it is looked for as echo requests, then as their replies.
 
         This and the next take the barrier themselves: never call them inside `executor.held()`.
         """

@@ -428,11 +428,11 @@ cdef class Worker:
         found = self.table.find(version, protocol, (source, destination, sport, dport), reply_kind(version, protocol))
         return found is None or self.table.table.flows[<uint32_t> found[0]].state.cls == CLASS_DENIED
 
-    def lookup(self, int version, int protocol, source, destination, sport, dport):
+    def lookup(self, int version, int protocol, source, destination, sport, dport, kind=None):
         """The flow of packets with this tuple, and their direction."""
         cdef Copied copy
         with self.executor.held():
-            found = self.table.find(version, protocol, (source, destination, sport, dport))
+            found = self.table.find(version, protocol, (source, destination, sport, dport), kind)
             if found:
                 copy_flow(self.engine.table, found[0], &copy)
         return (flow_of(self.engine, &copy), found[1]) if found else None

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
 from appliance.flow.records import FlowView
-from appliance.runtime.translate import ICMPV6, TCP, Ends, address_of, addresses, ends, rewrite
+from appliance.runtime.translate import ICMPV6, TCP, Ends, address_of, addresses, ends, kind_back, rewrite
 from ena_dev.packet import build
 from ena_dev.packet.build import IcmpError
 from ena_dev.packet.checksum import checksum, transport_checksum
@@ -78,15 +78,16 @@ class Translated(NamedTuple):
     """That are left to it behind this router."""
 
 
-Lookup = Callable[[int, int, Ends, int | None, int | None], Ends | None]
+Lookup = Callable[[int, int, Ends, int, int | None, int | None], Ends | None]
 
 
 def translate_error(frame: bytes, lookup: Lookup) -> Translated | None:
     """Rewrite an ICMP error about a flow for the other side of the appliance; None if it is malformed or about none of our flows.
 
     The quoted packet was sent by us, to whom the error is: its tuple reversed is one that we receive. `lookup(version, protocol, tuple,
-    sequence, identity)` gives the tuple that the other direction of that flow has on its own side; `sequence` is that of a quoted TCP
-    segment, `identity` that of a quoted fragment that isn't the first, and has no ports to tell.
+    kind, sequence, identity)` gives the tuple that the other direction of that flow has on its own side; `kind` is the ICMP type of what
+    we receive, `sequence` that of a quoted TCP segment, `identity` that of a quoted fragment that isn't the first, and has no ports to
+    tell.
     Source: RFC 5508, section 4.2.
     """
     reason, outer = parse(frame)
@@ -105,7 +106,9 @@ def translate_error(frame: bytes, lookup: Lookup) -> Translated | None:
     reporter, receiver = addresses(packet, version)
     sequence = int.from_bytes(frame[inner["l4_offset"] + 4 :][:4]) if inner["protocol"] == TCP and inner["l4_offset"] else None
     later = None if inner["l4_offset"] else _identification(quote, version)
-    other = lookup(version, inner["protocol"], received, sequence, later) if receiver == received.destination else None
+    if receiver != received.destination:
+        return None
+    other = lookup(version, inner["protocol"], received, kind_back(inner), sequence, later)
     if other is None:
         return None
     # Who is behind a translation stays there (RFC 5508, 4.2.2); any other reporter is seen as itself.

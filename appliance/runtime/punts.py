@@ -29,7 +29,7 @@ from appliance.objects.names import NameTable
 from appliance.ruleset import Ruleset
 from appliance.runtime.errors import RateLimit, in_flight, refusal, router_error, translate_error
 from appliance.runtime.neighbours import Neighbourhood
-from appliance.runtime.translate import Ends, address_of, addresses, ends, finish, fragments, rewrite
+from appliance.runtime.translate import Ends, address_of, addresses, ends, finish, fragments, kind_back, rewrite
 from appliance.sanity import may_report
 from ena_dev.packet import build
 from ena_dev.packet.build import IcmpError
@@ -144,9 +144,9 @@ class Punts:
         towards: list[int] = []
         why = ["unrelated"]
 
-        def lookup(version: int, protocol: int, received: Ends, sequence: int | None, later: int | None) -> Ends | None:
+        def lookup(version: int, protocol: int, received: Ends, kind: int, sequence: int | None, later: int | None) -> Ends | None:
             if later is None:
-                found = self._worker.lookup(version, protocol, *received[:4])
+                found = self._worker.lookup(version, protocol, *received[:4], kind)
             else:
                 found = self._worker.lookup_fragment(version, protocol, received.destination, received.source, later)
             if found is None or found[0].nic_out < 0 or _side(found) != nic:
@@ -208,7 +208,8 @@ class Punts:
         if reason is not Reason.OK:
             return None
         there = ends(frame[parsed["l3_offset"] :], parsed)
-        found = self._worker.lookup(parsed["version"], parsed["protocol"], *(there.back if reverse else there)[:4])
+        kind = kind_back(parsed) if reverse else parsed["icmp_type"]
+        found = self._worker.lookup(parsed["version"], parsed["protocol"], *(there.back if reverse else there)[:4], kind)
         return found if found is not None and found[0].nic_out >= 0 else None
 
     def _named(self, handle: int, packet: bytes) -> tuple[FlowView, int] | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 CHECKSUM_AT: Final = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
 MORE_FRAGMENTS: Final = 0x2000
+ECHOES: Final = {(4, ICMP, 8): 0, (4, ICMP, 0): 8, (6, ICMPV6, 128): 129, (6, ICMPV6, 129): 128}
+"""By IP version, protocol and ICMP type, which type goes the other way."""
 
 
 class Ends(NamedTuple):
@@ -43,6 +45,11 @@ def addresses(packet: bytes, version: int) -> tuple[int, int]:
 def ends(packet: bytes, parsed: Parsed) -> Ends:
     """Those of a packet that was parsed."""
     return Ends(*addresses(packet, parsed["version"]), parsed["source_port"], parsed["destination_port"])
+
+
+def kind_back(parsed: Parsed) -> int:
+    """The ICMP type of what answers a packet, or is answered by it; 0 if it has none."""
+    return ECHOES.get((parsed["version"], parsed["protocol"], parsed["icmp_type"]), parsed["icmp_type"])
 
 
 def rewrite(packet: bytes, parsed: Parsed, to: Ends) -> bytes:

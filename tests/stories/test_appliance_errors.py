@@ -290,6 +290,22 @@ async def test_an_error_about_an_echo_reaches_who_asked(version: int) -> None:
         assert other.received() == []
 
 
+@pytest.mark.parametrize("allowed", [False, True], ids=["denied", "allowed"])
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_error_about_an_echo_is_not_about_one_the_other_way_that_has_its_identifier(version: int, allowed: bool) -> None:
+    async with office(OFFICE + "  - in: {from: [internet], to: [home], allow: [ping]}\n" * allowed) as o:
+        sent = echo(version, CLIENT[version], SERVER[version], 77)
+        for station, packet in ((o.client, sent), (o.server, echo(version, SERVER[version], CLIENT[version], 77))):
+            station.send(packet)
+            await o.bench.settle()
+        o.server.received()
+        o.client.received()
+        outer = ip(version, SERVER[version], CLIENT[version])
+        o.server.send(outer / (ICMP(type=11) if version == 4 else ICMPv6TimeExceeded()) / bytes(sent))
+        await o.bench.settle()
+        check_quote(version, o.client.only(), sent)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_an_error_about_an_answer_reaches_who_gave_it(version: int) -> None:
     """In the terms of the server, who never heard of the client."""

@@ -34,8 +34,8 @@ def test_the_quote_is_the_packet_that_the_client_sent(l4: Packet, quoted: type[P
     error = Ether() / IP(src=reporter, dst="192.0.2.1") / ICMP(type=3, code=3) / bytes(sent_by_us)
     asked = []
 
-    def lookup(version: int, protocol: int, received: Ends, sequence: int | None, later: int | None) -> Ends | None:
-        assert later is None
+    def lookup(version: int, protocol: int, received: Ends, kind: int, sequence: int | None, later: int | None) -> Ends | None:
+        assert later is None and kind == 0
         asked.append((version, protocol, received))
         return ends("10.1.0.20", "203.0.113.5", FLOW_ID, 8080)  # the client called the server 203.0.113.5:8080
 
