@@ -180,6 +180,7 @@ async def rejudge(worker: Worker, judge: Judge, generation: int, clock: Callable
     A flow whose old decision is still on its way to the compiled path is found last, when that must have arrived.
     """
     started, waiting = clock(), worker.usage()["pending"]
+    ended: set[int] = set()  # such a flow may be met again, if it wakes up before it is told to go
 
     def active(flow: FlowView) -> bool:
         return flow.last_seen >= started - ACTIVE
@@ -190,11 +191,18 @@ async def rejudge(worker: Worker, judge: Judge, generation: int, clock: Callable
     def late(flow: FlowView) -> bool:
         return flow.created > started - PENDING
 
-    def judged(which: Callable[[FlowView], bool]) -> Callable[[FlowView], str | None]:
-        return lambda flow: judge(flow) if flow.generation != generation and which(flow) else None
+    def ends(flow: FlowView) -> str | None:
+        reason = judge(flow)
+        if reason is not None:
+            ended.add(flow.flow)
+        return reason
 
-    ended = await end_flows(worker, judged(active)) + await end_flows(worker, judged(rest))
+    def judged(which: Callable[[FlowView], bool]) -> Callable[[FlowView], str | None]:
+        return lambda flow: ends(flow) if flow.generation != generation and flow.flow not in ended and which(flow) else None
+
+    await end_flows(worker, judged(active))
+    await end_flows(worker, judged(rest))
     if waiting:
         await asyncio.sleep(PENDING)
-        ended += await end_flows(worker, judged(late))
-    return Rejudged(judge.judged, ended, clock() - started)
+        await end_flows(worker, judged(late))
+    return Rejudged(judge.judged, len(ended), clock() - started)

@@ -96,6 +96,19 @@ async def test_one_that_wakes_up_in_between_is_not_missed() -> None:
     assert flows.deleted == [(1, "policy")]
 
 
+async def test_one_that_wakes_up_on_its_way_out_ends_once() -> None:
+    judge, start = Everything(), now()
+    flows = made(flow(1, start - 1))
+
+    def wake() -> None:
+        if flows.deleted:
+            flows.flows[1] = flow(1, start + 0.001)
+
+    flows.on_read = wake
+    result = await rejudge(flows, judge, NEW, now)  # type: ignore[arg-type]
+    assert (result.judged, result.ended, flows.deleted) == (1, 1, [(1, "policy")])
+
+
 async def test_one_whose_old_decision_was_under_way_is_not_missed() -> None:
     judge, start = Everything(), now()
     flows = made(flow(1, start, state="pending", created=start - 0.1))
