@@ -170,5 +170,5 @@ def test_the_control_socket_reloads_too_and_refuses_in_words(site: Site) -> None
     site.fw.write(NEW)
     assert site.fw.ask("reload")["generation"] == site.fw.status()["generation"]
     site.fw.write(OLD.replace("10.0.1.1/24", "10.0.9.1/24"))
-    with pytest.raises(ControlError, match=r"nic lan.*restart"):
+    with pytest.raises(ControlError, match=r'nic "lan".*restart'):
         site.fw.ask("reload")
