@@ -25,6 +25,7 @@ of Network Properties using Atomic Predicates, 2013.
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from appliance.flow.cuts import Packed, pack
 from appliance.policy.facts import SELF, Decision, Facts, Reason
 from appliance.ranges import Range, ends
 from appliance.route import BITS, LINK_LOCAL, LINK_LOCAL_MASK
@@ -52,6 +53,8 @@ class Cuts(NamedTuple):
     destinations: dict[int, list[int]]
     """By IP version."""
     ports: list[int]
+    packed: Packed
+    """The same for the compiled path."""
 
 
 class Alike(NamedTuple):
@@ -82,11 +85,12 @@ def find_cuts(ruleset: Ruleset) -> Cuts:
         destinations[version] = _ascending([*common, *to_it, *probed, *mapped], bits)
     probed_ports = ends((port, port) for _, _, _, port in ruleset.probes)
     ports = _ascending([*ruleset.doors.port_cuts(), *ruleset.policy.port_cuts(), *probed_ports], 16)
-    return Cuts(sources, destinations, ports)
+    return Cuts(sources, destinations, ports, pack(sources, destinations, ports))
 
 
 def _ascending(numbers: Iterable[int], bits: int) -> list[int]:
-    return sorted({number for number in numbers if 0 < number < 1 << bits})
+    """Each number once. Most come in order already, which a set would forget, and sorting makes use of."""
+    return sorted(dict.fromkeys(number for number in numbers if 0 < number < 1 << bits))
 
 
 def generalized(facts: Facts, decision: Decision) -> Alike | None:

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from itertools import islice
+from operator import le
 from typing import Final, NamedTuple
 
 from ena_dev.errors import UsageError
@@ -16,6 +18,8 @@ Ranges = tuple[Range, ...]
 
 BEYOND: Final = 1 << 160
 """Above every number in a range."""
+PIECE: Final = 8192
+"""Ranges that are sorted at once."""
 
 
 class Span(NamedTuple):
@@ -68,17 +72,28 @@ def network_ranges(places: Sequence[object], version: int) -> Ranges:
 
 def merged(ranges: Iterable[Range]) -> Ranges:
     """The same numbers by the fewest ranges."""
-    ordered = sorted(ranges)
-    if len(ordered) < 2:
-        return tuple(ordered)
+    ascending = ordered(list(ranges))
+    if len(ascending) < 2:
+        return tuple(ascending)
     found: list[Range] = []
-    for first, last in ordered:
+    for first, last in ascending:
         if found and first <= found[-1][1] + 1:
             if last > found[-1][1]:
                 found[-1] = (found[-1][0], last)
         else:
             found.append((first, last))
     return tuple(found)
+
+
+def ordered(ranges: list[Range]) -> list[Range]:
+    """Sorted. Of very many, a piece at a time: sorting is one step of the interpreter, for which all other threads wait."""
+    if len(ranges) <= PIECE or all(map(le, ranges, islice(ranges, 1, None))):
+        return sorted(ranges)
+    borders = sorted(ranges[:: PIECE // 16])
+    pieces: list[list[Range]] = [[] for _ in range(len(borders) + 1)]
+    for each in ranges:
+        pieces[bisect_right(borders, each)].append(each)
+    return [each for piece in pieces for each in sorted(piece)]
 
 
 def ends(ranges: Iterable[Range]) -> Iterator[int]:

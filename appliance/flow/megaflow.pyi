@@ -1,6 +1,7 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from appliance.flow.cuts import Packed
 from appliance.flow.records import Tuple5
 from ena_dev.bus.executor import Executor
 
@@ -16,11 +17,9 @@ class MegaflowTable:
     """One worker's megaflows. `secret`: 16 random bytes. Changes take the executor's barrier; UsageError for what can't be."""
 
     def __init__(self, executor: Executor, secret: bytes) -> None: ...
-    def configure(
-        self, generation: int, sources: Mapping[int, Sequence[int]], destinations: Mapping[int, Sequence[int]], ports: Sequence[int]
-    ) -> None:
-        """Forget all, and remember decisions of this generation from here on. The cuts are sorted: those of addresses by IP version, 4
-        and 6, and those of TCP and UDP ports. A number is of the class of as many cuts as are at or below it."""
+    def configure(self, generation: int, cuts: Packed) -> None:
+        """Forget all, and remember decisions of this generation from here on. A number is of the class of as many cuts as are at or below
+        it."""
     def set_pool(self, number: int, secret: bytes, table: Sequence[int] | None, by_source: bool = False) -> None:
         """Which of its targets pool `number` (below MOST_POOLS) gives a flow: indexes, an array of 16-bit numbers, by `spread_hash`, or
         if told so by `source_hash`, modulo its length. None: Python is asked."""

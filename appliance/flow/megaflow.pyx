@@ -56,21 +56,17 @@ cdef void drop_cuts(Cuts *cuts) noexcept:
     memset(cuts, 0, sizeof(Cuts))
 
 
-cdef int fill_cuts(Cuts *cuts, small, large) except -1:
-    """Sorted numbers, those below 2^32 and IPv6 addresses. What lies beyond cuts nothing."""
-    cdef size_t i
-    small = [cut for cut in small if 0 < cut < 1 << 32]
-    large = [cut for cut in large if 0 < cut < 1 << 128]
-    cuts.small = <uint32_t *> malloc((len(small) + 1) * sizeof(uint32_t))
-    cuts.large = <uint8_t *> malloc((len(large) + 1) * 16)
+cdef int fill_cuts(Cuts *cuts, bytes small, bytes large) except -1:
+    """32-bit numbers, and IPv6 addresses, ascending."""
+    if len(small) % sizeof(uint32_t) or len(large) % 16:
+        raise UsageError(f"{len(small)} and {len(large)} bytes are no numbers of 4 and of 16")
+    cuts.small = <uint32_t *> malloc(len(small) + 1)
+    cuts.large = <uint8_t *> malloc(len(large) + 1)
     if cuts.small == NULL or cuts.large == NULL:
         raise MemoryError("no memory for the classes of flows")
-    for i, cut in enumerate(small):
-        cuts.small[i] = cut
-    for i, cut in enumerate(large):
-        raw = cut.to_bytes(16, "big")
-        memcpy(cuts.large + 16 * i, <const char *> raw, 16)
-    cuts.small_count, cuts.large_count = len(small), len(large)
+    memcpy(cuts.small, <const char *> small, len(small))
+    memcpy(cuts.large, <const char *> large, len(large))
+    cuts.small_count, cuts.large_count = <uint32_t> (len(small) // sizeof(uint32_t)), <uint32_t> (len(large) // 16)
     return 0
 
 
@@ -124,15 +120,15 @@ cdef class MegaflowTable:
         free(self.all.flows)
         free(self.all.hops)
 
-    def configure(self, uint32_t generation, sources, destinations, ports):
-        """Forget all, and remember decisions of this generation from here on, by these sorted cuts: addresses by IP version, and ports."""
+    def configure(self, uint32_t generation, cuts):
+        """Forget all, and remember decisions of this generation from here on, by these cuts (`cuts.py`)."""
         cdef Cuts made[3]
         cdef int i
         memset(made, 0, sizeof(made))
         try:
-            fill_cuts(&made[0], sources[4], sources[6])
-            fill_cuts(&made[1], destinations[4], destinations[6])
-            fill_cuts(&made[2], ports, ())
+            fill_cuts(&made[0], cuts.sources[0], cuts.sources[1])
+            fill_cuts(&made[1], cuts.destinations[0], cuts.destinations[1])
+            fill_cuts(&made[2], cuts.ports, b"")
             with self._executor.held():
                 self.all.source, made[0] = made[0], self.all.source
                 self.all.destination, made[1] = made[1], self.all.destination

@@ -11,6 +11,7 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final, NamedTuple
 
+from appliance.collector import paused
 from appliance.config.errors import quoted
 from appliance.ranges import Extent, Range, merged
 from ena_dev.errors import SoftenaError
@@ -71,6 +72,7 @@ def unreadable(error: Exception) -> Unreadable:
     return Unreadable(0, "list can't be read", why[:1].lower() + why[1:], "check the path, and that everyone may read it")
 
 
+@paused()
 def read_list(path: Path, most: int) -> List:
     """A file of at most `most` entries. Raises ListError for anything else, whatever the file holds."""
     largest = max(LEAST_BYTES, most * BYTES_AN_ENTRY)

@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from appliance.ranges import Ranges
+from appliance.ranges import Ranges, ends
 
 WORD: Final = 128
 """Rules in a word."""
@@ -64,15 +64,19 @@ class Dimension:
 
     def __init__(self, reaches: Iterable[tuple[int, Ranges | None]], rules: int) -> None:
         """`reaches` has the number of a rule and its ranges, None for a rule that speaks of every number; `rules` is how many there are."""
-        changes: dict[int, list[int]] = {}
+        changes: dict[int, Sequence[int]] = {}
         always = []
         for rule, ranges in reaches:
             if ranges is None:
                 always.append(rule)
                 continue
-            for first, last in ranges:
-                changes.setdefault(first, []).append(rule)
-                changes.setdefault(last + 1, []).append(rule)
+            alone = (rule,)  # one for all of its ends: a set has very many
+            for end in ends(ranges):
+                others = changes.setdefault(end, alone)
+                if isinstance(others, list):
+                    others.append(rule)
+                elif others is not alone:
+                    changes[end] = [*others, rule]
         size = rules // WORD * 8 + 200
         self._ends = sorted(changes)
         self._changes = [changes[end] for end in self._ends]

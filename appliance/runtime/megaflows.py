@@ -44,7 +44,7 @@ class Megaflows:
         hides = ruleset.source_pools[: MOST_POOLS - len(pools)]
         self._numbers = {(pool.service, pool.version): number for number, pool in enumerate(pools)}
         self._ruleset = ruleset
-        self._table.configure(ruleset.generation, cuts.sources, cuts.destinations, cuts.ports)
+        self._table.configure(ruleset.generation, cuts.packed)
         for pool in pools:
             self._share(pool.service, pool.version)
         self._first_hide, self._hides = len(pools), hides

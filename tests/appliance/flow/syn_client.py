@@ -10,6 +10,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
+from appliance.flow.cuts import pack
 from tests.appliance.flow.bench import Bench, tuple5
 
 PRESSURE, ALWAYS = 1, 2
@@ -25,7 +26,7 @@ FAMILIES = pytest.mark.parametrize("version", [4, 6])
 
 
 def configure(bench: Bench, generation: int = 1) -> None:
-    bench.worker.megaflows.configure(generation, {4: [], 6: []}, {4: [], 6: []}, [])
+    bench.worker.megaflows.configure(generation, pack({4: [], 6: []}, {4: [], 6: []}, []))
 
 
 @dataclass

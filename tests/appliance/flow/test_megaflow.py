@@ -11,6 +11,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
 
+from appliance.flow.cuts import pack
 from appliance.flow.megaflow import MOST_POOLS, MegaflowTable, spread_hash
 from ena_dev.bus.executor import Executor
 from ena_dev.errors import UsageError
@@ -32,7 +33,7 @@ def bench(bench: Bench) -> Bench:
 
 
 def configure(bench: Bench, generation: int = 1) -> None:
-    bench.worker.megaflows.configure(generation, SOURCES, DESTINATIONS, PORTS)
+    bench.worker.megaflows.configure(generation, pack(SOURCES, DESTINATIONS, PORTS))
 
 
 def udp(source: str = "10.0.0.1", destination: str = "192.0.2.1", sport: int = 5000, dport: int = 85) -> Packet:
@@ -123,7 +124,7 @@ def test_a_type_of_icmp_is_like_itself_alone(bench: Bench) -> None:
 
 
 def test_a_source_that_is_the_destination_is_always_asked_about(bench: Bench) -> None:
-    bench.worker.megaflows.configure(1, {4: [], 6: []}, {4: [], 6: []}, [])
+    bench.worker.megaflows.configure(1, pack({4: [], 6: []}, {4: [], 6: []}, []))
     bench.open(0, udp(), alike=ALIKE)
     assert not asked(bench, udp("10.9.9.9", "10.9.9.8"))
     assert asked(bench, udp("10.9.9.9", "10.9.9.9"))
@@ -152,7 +153,7 @@ def test_alike_is_who_is_between_the_same_cuts(
 ) -> None:
     bench, base = Bench(), 0xFD00 << 112 if six else 0x0A000000
     from_it, to_it = ({6: [base + cut for cut in each], 4: [base + cut for cut in each]} for each in (sources, destinations))
-    bench.worker.megaflows.configure(1, from_it, to_it, ports)
+    bench.worker.megaflows.configure(1, pack(from_it, to_it, ports))
     one, other = (udp(str(ip_address(base + s)), str(ip_address(base + d)), 4000 + n, p) for n, (s, d, p) in enumerate(ends))
     classes = [(bisect_right(sources, s), bisect_right(destinations, d), bisect_right(ports, p), s != d) for s, d, p in ends]
     bench.open(0, one, alike=ALIKE)
@@ -359,7 +360,7 @@ def test_a_flow_that_is_cut_later_says_nothing_of_others(bench: Bench) -> None:
 def test_more_kinds_than_there_is_room_for_are_asked_about_again(bench: Bench) -> None:
     table, kinds = bench.worker.megaflows, 400
     every = {4: list(range(int(ip_address("10.0.0.0")), int(ip_address("10.0.0.0")) + 30000)), 6: []}
-    table.configure(1, every, every, list(range(1, 65536)))
+    table.configure(1, pack(every, every, range(1, 65536)))
     for n in range(kinds):
         bench.open(0, udp(dport=n + 1), alike=ALIKE)
     known = sum(not asked(bench, udp(sport=1, dport=n + 1)) for n in range(kinds))
