@@ -23,6 +23,11 @@ class Opened(NamedTuple):
     refused: int
     silent: int
 
+    @property
+    def failed(self) -> int:
+        """Refused, or not answered."""
+        return self.refused + self.silent
+
 
 class Limits(NamedTuple):
     """What makes an outlier: so many failures within so many seconds. The first ejection lasts `eject_for` seconds."""
@@ -35,11 +40,13 @@ class Limits(NamedTuple):
 class Record:
     """What is remembered of one target."""
 
-    __slots__ = ("_back", "_samples", "times", "until", "why")
+    __slots__ = ("_back", "_samples", "failed", "times", "until", "why")
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, Opened]] = deque()
         self._back = 0.0
+        self.failed = 0
+        """Connections that had failed when it was judged last."""
         self.times = 0
         """Ejections in a row."""
         self.until: float | None = None
@@ -47,7 +54,9 @@ class Record:
         self.why = ""
 
     def judge(self, now: float, opened: Opened, limits: Limits) -> str:
-        """Take the counters as they are now; why the target is an outlier, or empty. Call it often within `limits.within`."""
+        """Take the counters as they are now; why the target is an outlier, or empty. Call it often within
+        `limits.within`, and whenever more have failed."""
+        self.failed = opened.failed
         samples = self._samples
         samples.append((now, opened))
         while len(samples) > 1 and samples[1][0] <= now - limits.within:

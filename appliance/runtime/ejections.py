@@ -1,7 +1,8 @@
 """Passive checks of balancer targets: how new connections went, as the fast path has counted it, and who is ejected for that.
 
-The core (`appliance.balancer.outliers`) decides what the counters mean; this shell reads them once a second, and heeds what must not
-happen to a service: more of its targets (of one IP version) ejected than `max-ejected`, or nobody left who takes flows.
+The core (`appliance.balancer.outliers`) decides what the counters mean. This shell reads them, once a second, and a target's at once when
+another connection to it has failed: a client that is fast has lost few more by then. It heeds what must not happen to a service: more of
+its targets (of one IP version) ejected than `max-ejected`, or nobody left who takes flows.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from appliance.runtime.targets import Key, Targets
 log = structlog.get_logger("targets")
 
 LOOK: Final = 1.0
-"""Seconds between looks at the counters."""
+"""Seconds between looks at all targets."""
+GLANCES: Final = 20, 1000
+"""In so many parts of it, those are looked at who have failed again; in fewer, if that were more looks at one target than so many."""
 
 
 class Ejections:
@@ -45,7 +48,12 @@ class Ejections:
         """Look at the counters until cancelled."""
         while True:
             self._look(self._clock())
-            await asyncio.sleep(LOOK)
+            often, most = GLANCES
+            parts = max(1, min(often, most // len(self._records))) if self._records else 1
+            for part in range(parts):
+                if part:
+                    self._look(self._clock(), failing=True)
+                await asyncio.sleep(LOOK / parts)
 
     def shown(self, service: str, target: str) -> dict[str, Any]:
         """How a target's new connections went, and until when and why it is ejected, for `status`."""
@@ -59,12 +67,17 @@ class Ejections:
         number = self._number(*key)
         return Opened(*self._worker.target_outcomes(number)) if number else Opened(0, 0, 0)
 
-    def _look(self, now: float) -> None:
+    def _look(self, now: float, failing: bool = False) -> None:
+        """Judge all targets, or those alone that have failed since they were judged."""
         for service in self._services.values():
             for version in (4, 6):
                 group = [target for target in service.targets if target.address.version == version]
                 for target in group:
-                    self._look_at(service, target, group, now)
+                    if not failing or self._has_failed((service.name, target.name)):
+                        self._look_at(service, target, group, now)
+
+    def _has_failed(self, key: Key) -> bool:
+        return self._opened(key).failed != self._records[key].failed
 
     def _look_at(self, service: Service, target: Target, group: list[Target], now: float) -> None:
         key, passive = (service.name, target.name), service.passive

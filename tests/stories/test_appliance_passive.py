@@ -86,6 +86,21 @@ async def test_who_refuses_new_connections_is_ejected_and_gets_another_chance(
         assert set((await f.ask(version, range(5000, 5040))).values()) == set(TARGETS)
 
 
+async def test_a_client_that_is_fast_meets_few_more_failures_than_it_takes() -> None:
+    """Twenty connections, one each 10 ms."""
+    async with farm(WATCHED.replace("failures: 5", "failures: 3")) as f:
+        behave(f, b=refuses)
+        await open_some(f, range(1999, 2000))
+        refused = 0
+        for port in range(3000, 3060):
+            f.client.send(ip(4, SERVER[4], SERVICE[4]) / TCP(sport=port, dport=80, flags="S", seq=999))
+            await f.bench.settle(0.01)
+            answers = f.client.received(TCP)
+            refused += sum(answer[TCP].flags == "RA" for answer in answers)
+            f.client.send(*(back(a, b"hi", flags="PA", seq=1000, ack=a[TCP].seq + 1) for a in answers if a[TCP].flags == "SA"))
+        assert phase(f, "b")[0] == "ejected" and 3 <= refused <= 8
+
+
 async def test_the_second_time_lasts_twice_as_long() -> None:
     async with farm(WATCHED) as f:
         behave(f, b=refuses)
