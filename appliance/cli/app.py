@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -83,7 +84,7 @@ def check(file: File, as_json: AsJson = False) -> None:
     warnings: list[Mistake] = []
     summary = ""
     try:
-        config = load(file)
+        config = load(file, time.time())
         mistakes, doubtful = examine(config, str(file))
         warnings = [*config.warnings, *doubtful]
         if mistakes:

@@ -26,8 +26,8 @@ from appliance.config.places import Path, named
 from appliance.config.words import TCP
 
 
-def check(config: Config, broken: frozenset[Path] = frozenset()) -> Iterator[Finding]:
-    """All findings, mistakes and warnings alike, in no particular order."""
+def check(config: Config, broken: frozenset[Path] = frozenset(), instant: float | None = None) -> Iterator[Finding]:
+    """All findings, mistakes and warnings alike, in no particular order. `instant`: the time, in seconds since the epoch, if it matters."""
     scope = Scope(config, broken)
     yield from _presence(scope)
     yield from _zone_members(scope)
@@ -42,6 +42,16 @@ def check(config: Config, broken: frozenset[Path] = frozenset()) -> Iterator[Fin
     yield from object_checks.check(scope)
     yield from families.check(config)
     yield from shadow.check(config)
+    if instant is not None:
+        yield from _over(config, instant)
+
+
+def _over(config: Config, instant: float) -> Iterator[Finding]:
+    """Rules whose end has come."""
+    for index, rule in enumerate(config.policy):
+        if rule.until is not None and rule.until <= instant:
+            what = "has passed: the rule never matches again"
+            yield Finding(("policy", index, "until"), what, "write a later one, or remove the rule", warning=True)
 
 
 def _presence(scope: Scope) -> Iterator[Finding]:

@@ -4,7 +4,7 @@
     state-full       no room for another flow                                          table-full                     drop, reject
     mid-stream       a TCP segment of no flow, which may not begin one                 not-a-start                    drop, reject
     invalid          TCP whose sequence numbers its connection can't have              tcp-window                     drop, pass
-    nat-exhausted    no port left for a hidden source                                  nat-exhausted                  drop, reject
+    nat-exhausted    no port left for a hidden source, or replies are another flow's   nat-exhausted                  drop, reject
     no-target        a service without a target that takes flows                       no-target                      drop, reject
     decision-failed  an error in deciding: the flow is denied for a second             decision-failed                drop, reject
     malformed        headers that contradict themselves, end too early, don't sum up   malformed, truncated, ...      drop

@@ -34,6 +34,7 @@ from appliance.config.rules import Rule
 from appliance.config.schedules import Schedule
 from appliance.config.section import Section
 from appliance.config.services import Listen, Service, Target
+from appliance.config.source import Place
 from appliance.config.timeouts import Timeouts
 from appliance.config.values import (
     InterfaceName,
@@ -147,7 +148,7 @@ class Control(Section):
 class Config(Section):
     """One file. Mappings keep the file's order: the index of a nic is its place in `nics`."""
 
-    from_loader: ClassVar[frozenset[str]] = frozenset({"warnings"})
+    from_loader: ClassVar[frozenset[str]] = frozenset({"places", "warnings"})
 
     version: Annotated[Literal[1], whole(1, 1)] = 1
     nics: dict[str, Nic]
@@ -165,6 +166,13 @@ class Config(Section):
     host: Host = Host()
     control: Control = Control()
     warnings: tuple[Mistake, ...] = ()
+    places: Mapping[tuple[str, ...], Place] = Field(default_factory=dict)
+    """Where keys are that only the running appliance can object to: at most three names down."""
+
+    def place(self, *path: str) -> Place:
+        """Where a key is in the file, or the nearest one around it; for what Python code built, its beginning."""
+        known = (path[:depth] for depth in range(len(path), 0, -1))
+        return next((self.places[each] for each in known if each in self.places), Place(1, 1))
 
     def nic_index(self, name: str) -> int:
         """The place of a nic in the file, from 0. Raises KeyError for an unknown name."""

@@ -190,15 +190,22 @@ def _routes_twice(scope: Scope) -> Iterator[Finding]:
 
 
 def _ways_not_taken(scope: Scope) -> Iterator[Finding]:
-    """Of equal prefixes the nearer wins: a nic's own network before a route, a route before a gateway."""
+    """Of equal prefixes the nearer wins: a nic's own network before a route, a route before a gateway, a gateway before those below."""
     connected = {address.network: nic.name for nic in scope.config.nics.values() for address in nic.address}
     defaults = {route.to.version: route for route in scope.config.routes if route.to.prefixlen == 0}
     for index, route in enumerate(scope.config.routes):
         if route.to in connected:
             what = f"never taken: {named('nics', connected[route.to])} is in this network itself"
             yield Finding(("routes", index, "to"), what, "remove the route, or write a smaller network", warning=True)
+    first: dict[int, Nic] = {}
     for nic in scope.config.nics.values():
         for index, gateway in enumerate(nic.gateway):
-            if (nearer := defaults.get(gateway.version)) is not None and nearer.via != gateway:
+            path: Path = ("nics", nic.name, "gateway", index)
+            above, nearer = first.setdefault(gateway.version, nic), defaults.get(gateway.version)
+            if nearer is not None and nearer.via != gateway:
                 what = f"never taken: the route to {nearer.to} on line {nearer.line} goes by {nearer.via}"
-                yield Finding(("nics", nic.name, "gateway", index), what, "remove one of the two", warning=True)
+                yield Finding(path, what, "remove one of the two", warning=True)
+            elif nearer is None and above is not nic:
+                what = f"no way for new flows: the IPv{gateway.version} gateway of {named('nics', above.name)} on line {above.line} is"
+                hint = "expect only answers to who came in by this nic to leave by it, or remove one of the two"
+                yield Finding(path, what, hint, quoted(str(gateway)), warning=True)

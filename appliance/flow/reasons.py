@@ -42,7 +42,7 @@ _PASSING: Final = {
     "rejected": "a rule denies it, and its sender is told",
     "no-route": "nothing leads to its destination",
     "no-target": "its service has no target that takes new flows",
-    "nat-exhausted": "no source port left that makes the reply unambiguous",
+    "nat-exhausted": "its replies would be another flow's: no source port is left to tell them apart, or nothing translates it to one",
     "not-a-start": "belongs to no flow, and may not begin one (`pickup`, `exceptions: mid-stream`)",
     "bad-address": "a source or destination that no router may forward",
     "decision-failed": "deciding it failed",

@@ -63,7 +63,8 @@ def examine(config: Config, file: str) -> tuple[list[Mistake], list[Mistake]]:
             what = f'object "{name}": {error.what}'
             mistake = Mistake(wanted.file, error.line, 1, what, error.found, error.hint)
             if not error.line:                  # it isn't in the list, but about the list
-                mistake = Mistake(file, max(wanted.line, 1), 1, what, f"{quoted(wanted.file)} ({error.found})", error.hint)
+                place = config.place("objects", name, "file")
+                mistake = Mistake(file, *place, what, f"{quoted(wanted.file)} ({error.found})", error.hint)
             found[wanted.missing != "refuse"].append(mistake)
     return found
 
@@ -88,8 +89,8 @@ class Sets:
             found[name] = each = self._again(wanted)
             await self._read(each)
             if each.list is None and wanted.missing == "refuse":
-                hint = "correct it, or say `missing: empty`"
-                mistakes.append(Mistake(file, max(wanted.line, 1), 1, f'object "{name}": {each.problem}', f"`{wanted.file}`", hint))
+                hint, place = "correct it, or say `missing: empty`", config.place("objects", name, "file")
+                mistakes.append(Mistake(file, *place, f'object "{name}": {each.problem}', f"`{wanted.file}`", hint))
         if mistakes:
             raise ConfigError(mistakes)
         self._sets = found

@@ -38,7 +38,7 @@ class Reason(StrEnum):
     REJECTED = "rejected"  # the same, and the sender is told
     NO_ROUTE = "no-route"  # no connected network, static route or gateway leads there
     NO_TARGET = "no-target"  # the service has no target that is up and takes new flows
-    NAT_EXHAUSTED = "nat-exhausted"  # no source port left that makes the reply unambiguous
+    NAT_EXHAUSTED = "nat-exhausted"  # the reply is another flow's, and no source port is left, or may be chosen
     NOT_A_START = "not-a-start"  # a packet that only an existing flow may carry
     BAD_ADDRESS = "bad-address"  # a source or destination that no router may forward
     SPOOFED = "spoofed"  # its source is not behind the nic it came in by

@@ -194,7 +194,7 @@ class Appliance:
     async def reload(self) -> dict[str, Any]:
         """Load the file again and swap it in; returns when the last flow was judged. Raises ConfigError, with nothing changed."""
         async with self._reloading:
-            config = self._world.adopted(await asyncio.to_thread(load, self.path))
+            config = self._world.adopted(await asyncio.to_thread(load, self.path, time.time()))
             for warning in config.warnings:
                 log.warning("configuration", warning=str(warning))
             refuse_changes(self.config, config, self.path)

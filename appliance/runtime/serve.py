@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +32,7 @@ async def serve(path: Path, user_drop: bool = True) -> int:
     stop, again = asyncio.Event(), asyncio.Event()
     _listen_to_signals(stop, again)
     world = LinuxWorld(user_drop)
-    config = load(path)
+    config = load(path, time.time())
     for warning in config.warnings:
         log.warning("configuration", warning=str(warning))
     appliance = Appliance(config, path, world)
@@ -82,6 +83,7 @@ def _listen_to_signals(stop: asyncio.Event, again: asyncio.Event) -> None:
 
     def end() -> None:
         if stop.is_set():
+            log.warning("ended at once, by a second signal: what was in flight is lost")
             raise SystemExit(1)
         stop.set()
 

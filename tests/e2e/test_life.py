@@ -104,6 +104,17 @@ def test_a_signal_ends_it_in_order_and_nothing_is_left(site: Site, number: signa
     assert not site.leftovers()
 
 
+def test_a_second_signal_ends_it_at_once_and_says_so(site: Site) -> None:
+    site.fw.child.process.send_signal(signal.SIGSTOP)
+    site.fw.child.process.send_signal(signal.SIGTERM)
+    site.fw.child.process.send_signal(signal.SIGINT)  # of one signal twice the second would be lost
+    site.fw.child.process.send_signal(signal.SIGCONT)
+    assert site.fw.child.ended().process.returncode == 1
+    told = [entry["event"] for entry in site.fw.child.log if entry["level"] not in ("info", "debug")]
+    assert told == ["ended at once, by a second signal: what was in flight is lost", "<end of log>"], site.fw.log()
+    eventually(lambda: not site.leftovers(), "nothing left")
+
+
 @pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGHUP), ids=lambda number: number.name)
 def test_a_signal_that_comes_while_it_starts_is_heeded_once_it_has(module_site: Site, number: signal.Signals) -> None:
     fw = module_site.fw

@@ -100,24 +100,30 @@ async def test_a_wrong_file_leaves_the_running_one(tmp_path: Path, broken: str) 
 
 
 DMZ = OFFICE.replace("zones:", "  dmz: {address: 10.0.0.1/24}\nzones:").replace("nics: [wan]", "nics: [wan, dmz]")
+LAN_LINE, WAN_LINE = OFFICE.splitlines()[3:5]
+TURNED = OFFICE.replace(f"{LAN_LINE}\n{WAN_LINE}", f"{WAN_LINE}\n{LAN_LINE}")
+ONE_LESS = OFFICE.replace(WAN_LINE + "\n", "").replace("  internet: {nics: [wan]}\n", "").replace("to: [internet]", "to: [home]")
 CHANGES = {
-    "address": (OFFICE.replace("203.0.113.1/24", "203.0.113.2/24"), 'nic "wan"', "another `address`"),
-    "mtu": (OFFICE.replace("lan: {", "lan: {mtu: 1400, "), 'nic "lan"', "another `mtu`"),
-    "one more nic": (DMZ, "nics", "`dmz` come or gone"),
-    "host": (OFFICE + "host: {tun: other}\n", "host", "another `tun`"),
-    "control": (OFFICE + "control: {socket: /tmp/other}\n", "control", "another `socket`"),
-    "limits": (OFFICE + "limits: {flows: 2048}\n", "limits", "another `flows`"),
+    "address": (OFFICE.replace("203.0.113.1/24", "203.0.113.2/24"), 'nic "wan"', "another `address`", (5, 9)),
+    "mtu": (OFFICE.replace("lan: {", "lan: {queues: 1, mtu: 1400, "), 'nic "lan"', "another `mtu`", (4, 20)),
+    "one more nic": (DMZ, "nics", "`dmz` come or gone", (6, 3)),
+    "one less": (ONE_LESS, "nics", "`wan` come or gone", (3, 1)),
+    "another order": (TURNED, "nics", "another order", (4, 3)),
+    "host": (OFFICE + "host: {tun: other}\n", "host", "another `tun`", (13, 8)),
+    "control": (OFFICE + "control:\n  socket: /tmp/other\n", "control", "another `socket`", (14, 3)),
+    "limits": (OFFICE + "limits: {flows: 2048}\n", "limits", "another `flows`", (13, 10)),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_what_only_a_restart_changes_is_refused_by_name(tmp_path: Path, change: str) -> None:
-    text, where, found = CHANGES[change]
+    text, where, found, place = CHANGES[change]
     async with running(tmp_path) as (o, file):
         with pytest.raises(ConfigError) as caught:
             await reload(o, file, text)
         [mistake] = caught.value.mistakes
         assert (mistake.what, mistake.found) == (f"{where}: can't change while it runs", found)
+        assert (mistake.line, mistake.column) == place
         assert mistake.hint == "restart softena, or put it back"
         assert o.bench.appliance.generation == 1
         await o.open_udp(4)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import pytest
 
-from appliance.cli import main
+from appliance.cli import exits, main
 from appliance.config.errors import ConfigError, Mistake
 from appliance.config.words import WORDS
 from appliance.control.interface import methods
@@ -124,6 +124,14 @@ def test_check_as_json_lists_mistakes_with_their_places(softena: Program, file: 
     assert answer["result"]["mistakes"][-1]["line"] == 6
 
 
+def test_check_knows_what_is_over(softena: Program, file: Path) -> None:
+    file.write_text(GOOD.replace("allow: any", "allow: any, until: 2001-01-01"))
+    done = softena("check", file)
+    assert (done.returncode, "until: has passed" in done.stderr) == (0, True)
+    file.write_text(GOOD.replace("allow: any", "allow: any, until: 9998-01-01"))
+    assert softena("check", file).stderr == ""
+
+
 def test_check_warns_without_failing(softena: Program, file: Path) -> None:
     file.write_text(GOOD + "  - never: {from: [home], to: [internet], deny: any}\n")
     done = softena("check", file)
@@ -154,7 +162,7 @@ def test_check_names_where_a_list_is_asked_for_that_is_not_there(softena: Progra
     file.write_text(with_list(tmp_path / "none.txt"))
     done = softena("check", file)
     assert done.returncode == 2
-    assert done.stderr.startswith(f'{file}:{len(GOOD.splitlines()) + 2}:1: object "bad": list can\'t be read, found `')
+    assert done.stderr.startswith(f'{file}:{len(GOOD.splitlines()) + 2}:9: object "bad": list can\'t be read, found `')
     assert "no such file or directory" in done.stderr
     file.write_text(with_list(tmp_path / "none.txt", ", missing: empty"))
     done = softena("check", file)
@@ -274,6 +282,35 @@ def test_the_program_is_also_a_module(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=ROOT, check=False)
     assert done.returncode == 5
     assert "Traceback" not in done.stderr
+
+
+CARD = "from appliance.cli.exits import told\nwith told():\n    print('a card', flush=False)\n"  # as commands that print, and end
+FULL = "softena: can't write the output: no space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("-m", "appliance.cli", "words"), ("-m", "appliance.cli", "reasons", "--json"), ("-m", "appliance.cli", "--version"), ("-c", CARD)],
+    ids=("a table", "JSON", "a line", "what is not flushed"),
+)
+def test_output_that_has_no_room_is_a_line_and_a_reader_who_leaves_is_none(command: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "w") as full, os.fdopen(writer, "w") as nobody:
+        for output, told in ((full, FULL), (nobody, "")):
+            shell = [sys.executable, *command]
+            done = subprocess.run(shell, stdout=output, stderr=subprocess.PIPE, text=True, timeout=30, cwd=ROOT, check=False)
+            assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_check_as_well_with_nothing_to_write_to(file: Path) -> None:
+    command = f"{sys.executable} -m appliance.cli check {file} > /dev/full 2>&1"
+    assert subprocess.run(command, shell=True, timeout=30, cwd=ROOT, check=False).returncode == 1
+
+
+def test_other_errors_of_the_system_are_no_matter_of_output() -> None:
+    with pytest.raises(FileNotFoundError), exits.told():
+        Path("/none/such").read_text()
 
 
 def test_a_target_is_drained_and_restored(softena: Program, socket: Path) -> None:

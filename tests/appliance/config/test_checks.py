@@ -216,6 +216,9 @@ def test_neighbours_that_do_not_touch_are_left_alone(addition: str) -> None:
          ", gateway: 203.0.113.1}\n  lan: {address: 192.168.10.1/24}\nroutes: [{to: 0.0.0.0/0, via: 192.168.10.9}]\n",
          'x.yaml:2:65: nic "wan": gateway: never taken: the route to 0.0.0.0/0 on line 4 goes by 192.168.10.9, found `203.0.113.1`, '
          "remove one of the two"),
+        ("}\n  lan: {address: 192.168.10.1/24}\n", ', gateway: 203.0.113.1}\n  lan: {address: 192.168.10.1/24, gateway: 192.168.10.9}\n',
+         'x.yaml:3:44: nic "lan": gateway: no way for new flows: the IPv4 gateway of nic "wan" on line 2 is, found `192.168.10.9`, '
+         "expect only answers to who came in by this nic to leave by it, or remove one of the two"),
     ],
 )  # fmt: skip
 def test_what_is_odd_but_works_is_a_warning(old: str, new: str, warning: str) -> None:
@@ -227,6 +230,26 @@ def test_a_rule_of_which_not_all_is_known_or_that_names_both_families_is_left_al
     rules = ["source: 10.0.0.0/8, destination: both", 'source: names, destination: "2001:db8::/32"', "destination: 10.1.0.1"]
     text = BASE + both + "\npolicy:\n" + "".join(f"  - r{index}: {{{rule}, allow: ping}}\n" for index, rule in enumerate(rules))
     assert not loads(text, "x.yaml").warnings
+
+
+def test_gateways_of_different_families_or_behind_a_default_route_by_one_of_them_are_no_rivals() -> None:
+    six = BASE.replace("::2/64\"]", '::2/64"], gateway: "2001:db8:1::1"').replace("10.1/24}", "10.1/24, gateway: 192.168.10.9}")
+    assert not loads(six, "x.yaml").warnings
+    routed = six.replace('"2001:db8:1::1"', "203.0.113.1") + "routes: [{to: 0.0.0.0/0, via: 192.168.10.9}]\n"
+    [warning] = loads(routed, "x.yaml").warnings
+    assert warning.what.startswith('nic "wan": gateway: never taken: the route to')
+
+
+UNTIL = BASE + "policy:\n  - guests: {from: [home], allow: any, until: 2026-03-31}\n"
+
+
+@pytest.mark.parametrize(("instant", "over"), [(None, False), (1774915199.9, False), (1775001599.9, False), (1775001600.0, True)])
+def test_a_rule_whose_end_has_passed_is_told_at_the_time(instant: float | None, over: bool) -> None:
+    told = [str(each) for each in loads(UNTIL, "x.yaml", instant).warnings]
+    assert told == over * [
+        'x.yaml:8:47: rule "guests": until: has passed: the rule never matches again, found `2026-03-31`, '
+        "write a later one, or remove the rule"
+    ]
 
 
 def test_two_virtual_machines_need_two_sockets_and_no_names_of_linux() -> None:

@@ -125,3 +125,15 @@ def test_shipped_files_load_without_warnings(path: Path) -> None:
 def test_yaml_anchors_may_repeat_a_value() -> None:
     config = loads(BASE + "policy:\n  - a: {from: &who [home], allow: ssh}\n  - b: {from: *who, allow: dns}\n")
     assert config.policy[1].from_zones == ("home",)
+
+
+def test_keys_that_a_running_appliance_may_object_to_have_their_places() -> None:
+    text = BASE + "objects:\n  bad:\n    file: /a.txt\n  nas: {v4: 10.0.0.1}\n"
+    config = loads(text)
+    lines = text.splitlines()
+    for path in (("nics",), ("nics", "lan", "address"), ("objects", "bad", "file")):
+        line, column = config.place(*path)
+        assert lines[line - 1][column - 1 :].startswith(path[-1])
+    assert config.place("nics", "lan", "queues") == config.place("nics", "lan")  # not written
+    assert config.place("limits", "flows") == (1, 1)
+    assert ("objects", "nas") not in config.places

@@ -11,6 +11,7 @@ import pytest
 from appliance.config.errors import ConfigError
 from appliance.config.models import Config
 from appliance.config.objects import FileSet
+from appliance.config.source import Place
 from appliance.objects.sets import Sets
 
 EPOCH = 1_700_000_000.0
@@ -23,7 +24,8 @@ class Bench:
         self.config = self.configured(**keys)
 
     def configured(self, **keys: object) -> Config:
-        return Config(nics={}, zones={}, objects={"bad": FileSet(name="bad", line=7, file=str(self.path), every=60.0, **keys)})  # type: ignore[arg-type]
+        bad = FileSet(name="bad", line=7, file=str(self.path), every=60.0, **keys)  # type: ignore[arg-type]
+        return Config(nics={}, zones={}, objects={"bad": bad}, places={("objects", "bad", "file"): Place(8, 5)})
 
     def write(self, text: str) -> None:
         """A file that has just been written, by the clock of the test."""
@@ -103,7 +105,7 @@ async def test_a_missing_file_is_a_mistake_at_first_unless_the_object_says_other
     with pytest.raises(ConfigError) as caught:
         await bench.sets.prepare(bench.config, "fw.yaml")
     assert str(caught.value) == (
-        f"fw.yaml:7:1: object \"bad\": list can't be read, no such file or directory, check the path, and that everyone may read it, "
+        f"fw.yaml:8:5: object \"bad\": list can't be read, no such file or directory, check the path, and that everyone may read it, "
         f"found `{bench.path}`, correct it, or say `missing: empty`"
     )
     await bench.sets.prepare(bench.configured(missing="empty"), "fw.yaml")
