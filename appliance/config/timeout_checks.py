@@ -34,7 +34,7 @@ LEAST: Final = {
     "udp_replied": Least(120.0, "2m", "RFC 4787, REQ-5"),
     "icmp": Least(60.0, "60s", "RFC 5508, REQ-2"),
 }
-"""A connection that is only half open may end sooner (RFC 7857, 2.2), and so may DNS."""
+"""A connection that is only half open may end sooner (RFC 7857, 2.1), and so may DNS."""
 
 
 def check(config: Config) -> Iterator[Finding]:

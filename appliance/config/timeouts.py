@@ -3,7 +3,7 @@
     file    timeouts: {udp: 2m, ...}    Timeouts      whole, by defaults
     rule    timeouts: {udp: 10s}        OwnTimeouts   what is written; the rest is the file's
 
-Defaults are the shortest that RFC 5382 (REQ-5), RFC 7857 (2.2), RFC 5508 (REQ-2) and RFC 6092 allow, and for replied UDP what RFC 4787
+Defaults are the shortest that RFC 5382 (REQ-5), RFC 7857 (2.1), RFC 5508 (REQ-2) and RFC 6092 allow, and for replied UDP what RFC 4787
 (REQ-5 c) recommends. It lets timers of well-known ports be shorter: `dns` is that of UDP to port 53, whose flows are many and over at once.
 """
 

@@ -4,7 +4,7 @@
     others that send to the outside: let in by `filtering`
 
 A binding lives as long as a flow of it does; nobody outside keeps it alive. It is looked at when it may be over, not at each flow's end.
-Source: RFC 4787, sections 4.1, 4.3 and 5; RFC 5382, sections 4 and 5; RFC 7857, sections 3, 4 and 9.
+Source: RFC 4787, sections 4.1, 4.3 and 5; RFC 5382, sections 4 and 5; RFC 7857, sections 3 to 5, 7 and 9.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Everything comes from the wire: offsets are checked before they are used, compression leads backwards only, and names, records and chains of
 aliases have bounds. What doesn't fit is no message (None), never an error.
-Source: RFC 1035, sections 3.1, 4.1; RFC 3596; RFC 2181, section 5.2.
+Source: RFC 1035, sections 3.1, 4.1; RFC 3596; RFC 2181, section 8.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ async def test_neighbours_meet_by_their_outside_ports() -> None:
 
 
 async def test_a_binding_ends_with_its_last_flow_and_nobody_outside_keeps_it() -> None:
-    """RFC 4787, REQ-6, and RFC 7857, section 4."""
+    """RFC 4787, REQ-6, and RFC 7857, section 7."""
     async with office(binding("endpoint-independent")) as o:
         second = o.bench.station("wan", *SECOND.values())
         await o.open_udp(4)

@@ -38,7 +38,7 @@ def test_who_goes_below_what_the_rfcs_ask_is_warned_everywhere(key: str, least: 
 
 @pytest.mark.parametrize("timeouts", ["tcp-opening: 5s", "dns: 5s", "tcp-established: 350s, on-expiry: reset"])
 def test_what_may_be_short_is_no_matter(timeouts: str) -> None:
-    """RFC 7857, 2.2: half open. RFC 4787, REQ-5 a: a well-known port. And nobody is left waiting who is told."""
+    """RFC 7857, 2.1: half open. RFC 4787, REQ-5 a: a well-known port. And nobody is left waiting who is told."""
     assert warned(f"timeouts: {{{timeouts}}}") == []
 
 
