@@ -69,7 +69,7 @@ def _straight(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
     inside = static.into(destination)
     if inside is None:
         return _refuse(Reason.NO_ROUTE, NO_RULE)._replace(alone=True)
-    door = Door(0, 0, None, inside, None, outer=static.zone, hairpin=static.hairpin)
+    door = Door(0, 0, None, inside, None, outer=static.zone, hairpin=static.hairpin, entry=static.name)
     made = _pass_on(facts, ruleset, view, door, inside, dport, None)
     return made if static.single else made._replace(alone=True)
 
@@ -84,7 +84,8 @@ def _bound(facts: Facts, ruleset: Ruleset, view: StateView) -> Decision:
     entry = None if binding is None else ruleset.sources.binding.get(binding.entry)
     if binding is None or entry is None or entry.rule is None:
         return made._replace(alone=True)
-    door = Door(0, 0, entry.rule, binding.inside, binding.port, outer=entry.outer, hairpin=True, own=0 if entry.pool else destination)
+    own = 0 if entry.pool else destination
+    door = Door(0, 0, entry.rule, binding.inside, binding.port, outer=entry.outer, hairpin=True, own=own, entry=entry.name)
     peer = _pass_on(facts, ruleset, view, door, binding.inside, binding.port, None)
     seen = peer.outside or source
     if entry.admits == "address-dependent" and not view.bindings.knows(binding, seen):
@@ -146,7 +147,7 @@ def _pass_on(
     liberal = rule.liberal or ruleset.liberal
     made = Decision(
         True, Reason.ALLOWED, rule.name, rule.line, egress, next_hop, reply, service, target, reply_hop, liberal, *tried,
-        *_handshake(facts, door, liberal),
+        *_handshake(facts, door, liberal), dnat=door.entry if door is not None else "",
     )  # fmt: skip
     return made if outside is None else _hidden(made, outside)
 
@@ -162,8 +163,10 @@ def _handshake(facts: Facts, door: Door | None, liberal: bool) -> tuple[int, boo
 def _hidden(decision: Decision, outside: Outside) -> Decision:
     """The decision about a flow whose source is translated."""
     pool = -1 if outside.pool is None else outside.pool.number
-    draws = outside.entry is not None and outside.entry.draws
-    return decision._replace(outside=outside.address or 0, pool=pool, keeps_port=outside.keeps_port, draws=draws, alone=outside.alone)
+    draws, entry = (False, "") if outside.entry is None else (outside.entry.draws, outside.entry.name)
+    return decision._replace(
+        outside=outside.address or 0, pool=pool, keeps_port=outside.keeps_port, draws=draws, alone=outside.alone, snat=entry,
+    )  # fmt: skip
 
 
 def _outside(facts: Facts, ruleset: Ruleset, door: Door | None, egress: int, zones: tuple[int, int], on_link: bool) -> Outside | None:
@@ -190,7 +193,7 @@ def _outside(facts: Facts, ruleset: Ruleset, door: Door | None, egress: int, zon
 def _of_entry(entry: Source, ruleset: Ruleset, version: int, source: int, own: Outside) -> Outside:
     """What an entry makes of a source. `own`: who masquerades."""
     if entry.static is not None:
-        return Outside(entry.static.out(source), True, alone=not entry.static.single)
+        return Outside(entry.static.out(source), True, alone=not entry.static.single, entry=entry)
     if entry.pool is None:
         return own._replace(alone=entry.binds, entry=entry)
     address = entry.pool.address(source)

@@ -50,17 +50,18 @@ def rules(
     socket: Socket = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
-    unused: Annotated[bool, typer.Option("--unused", help="Only those that have decided nothing since the start.")] = False,
+    unused: Annotated[bool, typer.Option("--unused", help="Only those without a flow since the start.")] = False,
 ) -> None:
-    """Show the rules in the order in which they are asked: where they stand, what they have decided, and when they last did."""
+    """Show the rules in the order in which they are asked, and then the entries of `nat`: where they stand, what they have decided, or
+    which flows they have translated, and when they last did."""
     result = client(socket, config).call("status")
-    found = [rule for rule in result["rules"] if not (unused and rule["flows"])]
+    found, nat = ([row for row in result[kind] if not (unused and row["flows"])] for kind in ("rules", "nat"))
     if as_json:
-        show_json({"file": result["config"], "rules": found})
+        show_json({"file": result["config"], "rules": found, "nat": nat})
         return
     from appliance.cli.tables import show_rules
 
-    show_rules(found, result["config"])
+    show_rules(found, nat, result["config"])
 
 
 def reasons(as_json: AsJson = False) -> None:

@@ -19,6 +19,7 @@ FLOW_COLUMNS = (
     "protocol", "state", "from", "to", "answered by", "answered to", "rule", "target", "packets", "bytes", "idle", "expires",
 )  # fmt: skip
 RULE_COLUMNS = ("verdict", "packets", "bytes", "flows", "over limit", "last hit")
+NAT_COLUMNS = ("kind", "flows", "last flow")
 STYLES = {
     "up": "green", "down": "red", "active": "green", "unhealthy": "red", "ejected": "red", "reachable": "green", "established": "green",
     "failed": "red", "denied": "red",
@@ -37,6 +38,7 @@ def show_status(status: Mapping[str, Any]) -> None:
     show("forwards", ("forward", "SYN cookies"), [row for row in pressed if row[1]])
     show("targets", ("service", "target", "address", "weight", "state", "health", "flows"), _targets(status["services"]))
     show("rules", ("rule", "line", *RULE_COLUMNS), map(_rule, status["rules"]))
+    show("nat", ("entry", "line", *NAT_COLUMNS), map(_nat, status["nat"]))
     show_sets(status["sets"])
     show("drops", ("reason", "frames"), ((name, f"{frames:,}") for name, frames in drops(status).items()))
     show("no source port left", ("outside", "refused flows", "episodes", "last"), map(_exhausted, status.get("nat-exhausted", ())))
@@ -51,10 +53,14 @@ def drops(status: Mapping[str, Any]) -> dict[str, int]:
     return dict(found)
 
 
-def show_rules(rules: Iterable[Mapping[str, Any]], file: str) -> None:
-    """Print rules, each with its place in the file."""
-    placed = [{**rule, "line": f"{file}:{rule['line']}" if rule["line"] else ""} for rule in rules]
-    show("rules", ("rule", "where", *RULE_COLUMNS), map(_rule, placed))
+def show_rules(rules: Iterable[Mapping[str, Any]], nat: Iterable[Mapping[str, Any]], file: str) -> None:
+    """Print rules and entries of `nat`, each with its place in the file."""
+    show("rules", ("rule", "where", *RULE_COLUMNS), map(_rule, _placed(rules, file)))
+    show("nat", ("entry", "where", *NAT_COLUMNS), map(_nat, _placed(nat, file)))
+
+
+def _placed(rows: Iterable[Mapping[str, Any]], file: str) -> Iterable[Mapping[str, Any]]:
+    return ({**row, "line": f"{file}:{row['line']}" if row["line"] else ""} for row in rows)
 
 
 def show_sets(sets: Iterable[Mapping[str, Any]]) -> None:
@@ -153,13 +159,21 @@ def _left(until: float) -> str:
 
 def _rule(rule: Mapping[str, Any]) -> Row:
     verdict = rule["verdict"] + (", audit" if rule["audit"] else "") + ("" if rule["applies"] else ", not now")
-    last = "" if rule["idle"] is None else f"{timedelta(seconds=int(rule['idle']))} ago"
     over = "" if rule.get("over-limit") is None else f"{rule['over-limit']:,}"
-    return rule["name"], rule["line"] or "", verdict, f"{rule['packets']:,}", f"{rule['bytes']:,}", f"{rule['flows']:,}", over, last
+    counts = [f"{rule[unit]:,}" for unit in ("packets", "bytes", "flows")]
+    return rule["name"], rule["line"] or "", verdict, *counts, over, _ago(rule["idle"])
+
+
+def _nat(entry: Mapping[str, Any]) -> Row:
+    return entry["name"], entry["line"] or "", entry["kind"], f"{entry['flows']:,}", _ago(entry["idle"])
+
+
+def _ago(seconds: float | None) -> str:
+    return "" if seconds is None else f"{timedelta(seconds=int(seconds))} ago"
 
 
 def _exhausted(address: Mapping[str, Any]) -> Row:
-    last = "now" if address["active"] else f"{timedelta(seconds=int(address['idle']))} ago"
+    last = "now" if address["active"] else _ago(address["idle"])
     return address["outside"] or "(no address)", f"{address['flows']:,}", address["episodes"], last
 
 

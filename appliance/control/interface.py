@@ -67,6 +67,8 @@ class ControlledAppliance(Protocol):
                     idle: since its last packet, or null; of one under audit, what it would have decided counts
                     applies: false while its schedule doesn't hold, or once it has ended; over-limit: flows refused, and connections: there
                     now, or null without a limit
+        nat:        [{name, line, kind, flows, idle}], in the file's order; flows: that it has translated; idle: since the last of
+                    them began, or null
         sets:       [{name, file, state, entries, modified, problem}]
                     state: good, kept (what was good before), stale (too old), empty; modified: the file, seconds since the epoch, or null
         neighbours: [{nic, address, mac, state}]

@@ -60,6 +60,7 @@ cdef inline bint follow(Engine *engine, uint32_t slot, const Megaflow *found, Co
     memset(command, 0, sizeof(Command))
     command.flow, command.generation, command.duration = flow_handle(engine.table, slot), engine.megaflows.generation, found.duration
     command.rule, command.audit, command.service, command.target = found.rule, found.audit, found.service, found.target
+    command.nat[0], command.nat[1] = found.nat[0], found.nat[1]
     command.nic, command.flags, command.reason, command.proxy = found.nic, found.flags, found.reason, found.proxy
     if found.what == MEGAFLOW_DENY:
         return True

@@ -28,6 +28,7 @@ cdef enum:
     NIC_QUEUES = 32
     NEIGHBOURS = 65536
     RULES = 65536
+    NAT_ENTRIES = 65536
     PROFILES = 256
     TARGETS = 65536            # of balanced services; 0: no target
     TOUCHED = 32
@@ -123,6 +124,7 @@ cdef struct Command:
     uint16_t pool              # which has chosen the target, or the address that the source becomes
     uint16_t audit             # a rule that would have decided, 0: none
     uint16_t alike             # ALIKE_*
+    uint16_t nat[2]            # the entries of `nat` by which the destination and the source are translated, 0: none
     uint32_t chosen            # the target's number in it, from 1; 0: no pool was asked
     uint8_t op
     uint8_t nic
@@ -145,6 +147,10 @@ cdef struct Adjacency:
 cdef struct RuleCount:         # half a cache line
     uint64_t packets, bytes, flows
     uint64_t last              # ns
+
+cdef struct NatCount:          # of an entry of `nat`
+    uint64_t flows             # that it has translated
+    uint64_t last              # ns, when the last of them began
 
 cdef struct Copied:            # a flow as it was
     Flow flow
@@ -211,6 +217,7 @@ cdef struct Engine:
     Nic nics[NICS]
     Adjacency adjacencies[NEIGHBOURS]
     RuleCount rules[RULES]
+    NatCount nat[NAT_ENTRIES]
     Profile profiles[PROFILES]     # the first says nothing, the next holds for all
     uint8_t profile_of[RULES]
     uint8_t profile_of_service[RULES]
@@ -293,6 +300,19 @@ cdef inline void count_flow(Engine *engine, uint16_t rule, uint16_t audit) noexc
     engine.rules[rule].flows += 1
     if audit:
         engine.rules[audit].flows += 1
+
+
+cdef inline void count_translation(NatCount *entry, uint64_t now) noexcept nogil:
+    entry.flows += 1
+    entry.last = now
+
+
+cdef inline void count_nat(Engine *engine, const uint16_t *entries, uint64_t now) noexcept nogil:
+    """A flow begins that entries of `nat` translate. One that translates both its ends has one flow more, not two."""
+    if entries[0]:
+        count_translation(&engine.nat[entries[0]], now)
+    if entries[1] and entries[1] != entries[0]:
+        count_translation(&engine.nat[entries[1]], now)
 
 
 cdef inline void flush_touched(Engine *engine, uint64_t now) noexcept nogil:

@@ -5,8 +5,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from appliance.flow.engine cimport (
-    Command, Engine, PUNT_NO_NEIGHBOUR, PUNT_NO_ROUTE, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_flow, count_rule, drop,
-    kept_from_outside,
+    Command, Engine, PUNT_NO_NEIGHBOUR, PUNT_NO_ROUTE, REFUSED_FULL, REFUSED_NOT, REFUSED_TAKEN, count_flow, count_nat, count_rule,
+    drop, kept_from_outside,
 )
 from appliance.flow.flows cimport class_of_tcp, evict, flow_end, flow_reclass, forget_reply, give_back
 from appliance.flow.key cimport Tuple, is_icmp, key_hash
@@ -98,6 +98,7 @@ cdef inline void settle(Engine *engine, uint32_t slot, const Command *command, P
         flow_reclass(engine, slot, CLASS_UNREPLIED)
     engine.counters.installed += 1
     count_flow(engine, command.rule, command.audit)
+    count_nat(engine, command.nat, now)
 
 
 cdef inline void settle_denied(Engine *engine, uint32_t slot, const Command *command, uint64_t now) noexcept nogil:
@@ -177,6 +178,7 @@ cdef inline bint remember(Engine *engine, uint32_t slot, const Command *command,
     place.nic, place.flags, place.reason = command.nic, command.flags, command.reason
     place.guard, place.proxy = command.guard, command.proxy
     place.rule, place.audit, place.service, place.target = command.rule, command.audit, command.service, command.target
+    place.nat[0], place.nat[1] = command.nat[0], command.nat[1]
     place.adjacencies[0], place.adjacencies[1] = command.adjacency, command.reply_adjacency
     place.epochs[0], place.epochs[1] = engine.adjacencies[command.adjacency].epoch, engine.adjacencies[command.reply_adjacency].epoch
     if what == MEGAFLOW_PASS:

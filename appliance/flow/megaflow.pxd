@@ -57,7 +57,7 @@ cdef struct Kind:              # 24 bytes without holes: hashed and compared as 
     uint8_t starts             # TCP: 1 with the flags of a connection's first packet, 2 with those that most others have
     uint32_t spare
 
-cdef struct Megaflow:          # 104 bytes
+cdef struct Megaflow:          # 112 bytes
     Kind kind
     Tuple reply                # of the flow that was decided: fixed are the parts that ALIKE_* tell
     uint64_t duration          # ns
@@ -69,6 +69,7 @@ cdef struct Megaflow:          # 104 bytes
     uint16_t target
     uint16_t pool
     uint16_t alike
+    uint16_t nat[2]            # entries of `nat`, as in a Command
     uint8_t what
     uint8_t nic
     uint8_t flags              # FLOW_DECREMENT

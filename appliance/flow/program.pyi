@@ -73,6 +73,7 @@ class Worker:
         pool: tuple[int, int] | None = None,
         guard: int = 0,
         proxy: bool = False,
+        nat: tuple[int, int] = (0, 0),
     ) -> bool:
         """Decide a pending flow: let it pass. `reply` reversed is the rewrite. Its parked frames go on, in order.
 
@@ -84,6 +85,7 @@ class Worker:
         guard: of TCP, whether SYNs like this one are answered by cookies: 0 never, 1 while the service is under pressure, 2 always. When
         one is due, the flow is not opened but remembered as one that may be, and begins when the cookie comes back.
         proxy: of TCP, its target reads a PROXY protocol header first.
+        nat: entries of `nat`, 1..65535, by which destination and source are translated, 0: none; once it begins, the flow counts for them.
         """
     def deny(self, flow: int, rule: int, generation: int, reason: str, seconds: float = 1.0, audit: int = 0, tell: bool = False,
         alike: int = 0, pool: tuple[int, int] | None = None) -> bool:
@@ -121,6 +123,8 @@ class Worker:
         """(packets, bytes, flows) by rule since the start, denied ones included."""
     def rule_last(self, rule: int) -> float:
         """When a frame was last counted for a rule, seconds; 0.0: never."""
+    def nat_flows(self, entry: int) -> tuple[int, float]:
+        """How many flows an entry of `nat` has translated since the start, and when the last of them began, seconds; 0.0: never."""
     def counters(self) -> dict[str, int]:
         """Totals by name, and frames dropped as "drop:REASON", for all `reasons`: received + made = sent + punted + parked + sum of drops.
 

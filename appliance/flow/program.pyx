@@ -12,9 +12,9 @@ from libc.string cimport memcpy, memset
 from appliance.flow.commands cimport step
 from appliance.flow.engine cimport (
     ADJACENCY_FAILED, ADJACENCY_INCOMPLETE, ADJACENCY_VALID, COMMAND_ADJACENCY, COMMAND_DELETE, COMMAND_DENY, COMMAND_INSTALL,
-    COMMAND_RING, Command, Copied, ENDED_RING, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, Nic, OUTGOING_RING, Outcome,
-    Outgoing, PROFILES, PUNT_RING, Profile, RULES, SNAPSHOT, Service, TIMEOUT_DNS, TIMEOUT_ICMP, TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED,
-    TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, UNSAID, drop,
+    COMMAND_RING, Command, Copied, ENDED_RING, Engine, Lane, MISS_RING, Miss, NEIGHBOURS, NIC_QUEUES, NICS, NatCount, Nic,
+    OUTGOING_RING, Outcome, Outgoing, PROFILES, PUNT_RING, Profile, RULES, SNAPSHOT, Service, TIMEOUT_DNS, TIMEOUT_ICMP,
+    TIMEOUT_TCP_CLOSING, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_OPENING, TIMEOUT_UDP, TIMEOUT_UDP_REPLIED, UNSAID, drop,
 )
 from appliance.flow.flows cimport drop_parked
 from appliance.flow.forward cimport burst
@@ -344,7 +344,7 @@ cdef class Worker:
 
     def install(self, uint64_t flow, int version, int protocol, reply, int egress_nic, adjacency, reply_adjacency, rule, uint32_t generation,
                 service=0, target=0, bint decrement=True, bint liberal=False, audit=0, uint16_t alike=0, pool=None, uint8_t guard=0,
-                bint proxy=False):
+                bint proxy=False, nat=(0, 0)):
         """Let a pending flow pass."""
         cdef Command command
         memset(&command, 0, sizeof(Command))
@@ -361,6 +361,7 @@ cdef class Worker:
         command.flags, command.alike = (FLOW_DECREMENT if decrement else 0) | (FLOW_LIBERAL if liberal else 0), alike
         command.guard, command.proxy = guard, proxy
         command.audit = small(audit, "rule")
+        command.nat[0], command.nat[1] = small(nat[0], "entry"), small(nat[1], "entry")
         choose(&command, pool)
         self.top_rule = max(self.top_rule, command.rule, command.audit)
         return self.push(&command, False)
@@ -488,6 +489,11 @@ cdef class Worker:
     def rule_last(self, rule):
         """When a frame was last counted for a rule, seconds."""
         return self.engine.rules[small(rule, "rule")].last / 1e9
+
+    def nat_flows(self, entry):
+        """How many flows an entry of `nat` has translated, and when the last of them began, seconds."""
+        cdef const NatCount *count = &self.engine.nat[small(entry, "entry")]
+        return count.flows, count.last / 1e9
 
     def counters(self):
         """Totals by name, and drops by reason."""

@@ -28,6 +28,7 @@ class Door(NamedTuple):
     guard: int = 0  # GUARD_*: whether handshakes are answered by cookies
     proxy: bool = False  # the target reads first who its client is
     owner: str | None = None  # whose flows these are: the service, or "forward NAME"
+    entry: str = ""  # the entry of `nat` that it is of, "" for a service's
 
 
 GUARDS: Final = {"off": 0, "under-pressure": 1, "always": 2}
@@ -81,6 +82,7 @@ def forward_doors(forward: Forward, outer: int, zones: Iterable[int], own: Itera
     guard = _guard(forward.protocol, forward.protect)
     door = Door(
         low, high, rule, int(forward.to_address), forward.to_port, outer=outer, hairpin=forward.hairpin, guard=guard, owner=rule.name,
+        entry=forward.name,
     )  # fmt: skip
     named = [(address.version, int(address)) for address in forward.addresses]
     for version, address in named or own:

@@ -84,6 +84,8 @@ class Decision(NamedTuple):
     keeps_port: bool = False  # a source that changes may have any port, below 1024 too
     draws: bool = False  # it gets one at random
     alone: bool = False  # it hangs on more than the class of the flow, and says nothing of others
+    dnat: str = ""  # the entry of `nat` by which its destination is translated, "" without one
+    snat: str = ""  # and the one by which its source is
 
 
 class StateView(Protocol):

@@ -51,7 +51,7 @@ SLICE: Final = 32
 
 
 class Names:
-    """Numbers of rules, services and targets, the same for the whole life of the process. 0 is the empty name."""
+    """Numbers of rules, services, targets and entries of `nat`, the same for the whole life of the process. 0 is the empty name."""
 
     def __init__(self, limit: int = 65536) -> None:
         self._numbers: dict[str, int] = {"": 0}
@@ -112,7 +112,7 @@ class Decider:
         self.ruleset: Ruleset
         self.resetter: Resetter
         """Who tells the ends of connections that were idle for too long. Set before the first `handle`."""
-        self.rules, self.services = Names(), Names()
+        self.rules, self.services, self.nat = Names(), Names(), Names()
         self.failures = 0
         self.exhaustion = Exhaustion()
         self._chosen: OrderedDict[int, tuple[int, Decision]] = OrderedDict()
@@ -184,6 +184,7 @@ class Decider:
             miss.flow, miss.version, miss.protocol, decision.reply, egress, forward, back, self.rules.number(decision.rule),
             self.ruleset.generation, self.services.number(decision.service), target, decrement=self._host not in (egress, miss.nic),
             liberal=decision.liberal, audit=audit, alike=alike, pool=pool, guard=decision.guard, proxy=decision.proxy,
+            nat=(self.nat.number(decision.dnat), self.nat.number(decision.snat)),
         )  # fmt: skip
 
     def _audit(self, facts: Facts, decision: Decision) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from appliance.config.limits import Protect
 from appliance.config.models import Config, Forward, Listen, Target
+from appliance.config.nat import Translation
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
 from appliance.policy.facts import SELF, TCP
@@ -123,6 +124,7 @@ def status(appliance: Running, now: float) -> dict[str, Any]:
         "nat-exhausted": appliance.decider.exhaustion.rows(now),
         "bindings": len(appliance.decider.view.bindings),
         "rules": _rules(appliance, now),
+        "nat": [_nat(appliance, entry, now) for entry in appliance.config.nat],
         "sets": appliance.circumstances.sets.status(),
         "neighbours": [
             {"nic": appliance.cards[index].name, **entry}
@@ -237,6 +239,12 @@ def _rules(appliance: Running, now: float) -> list[dict[str, Any]]:
             "over-limit": over_limit, "connections": connections,
         })  # fmt: skip
     return rows
+
+
+def _nat(appliance: Running, entry: Translation, now: float) -> dict[str, Any]:
+    """An entry of `nat`, and how many flows it has translated since the start."""
+    count, last = appliance.worker.nat_flows(appliance.decider.nat.number(entry.name))
+    return {"name": entry.name, "line": entry.line, "kind": entry.kind, "flows": count, "idle": now - last if count else None}
 
 
 def flows(appliance: Running, limit: int, cursor: int, now: float) -> dict[str, Any]:

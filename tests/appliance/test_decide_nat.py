@@ -163,6 +163,25 @@ def test_an_address_that_nothing_maps_is_unreachable():
     assert told(flow(WAN, "2001:db8:99::1", "2001:db8:1:ffff::1")).reason == "no-route"
 
 
+@pytest.mark.parametrize(
+    ("facts", "dnat", "snat"),
+    [
+        (flow(LAN, "192.168.10.20", "198.51.100.1"), "", "server"),
+        (flow(WAN, "198.51.100.1", "203.0.113.20", 80), "server", ""),
+        (flow(LAN, "192.168.10.66", "203.0.113.20", 80), "server", "block"),
+        (flow(LAN, "192.168.10.5", "203.0.113.20", 80), "server", ""),
+        (flow(WAN, "2001:db8:99::1", "2001:db8:1:d550::1234", 80), "prefix", ""),
+        (flow(LAN, "192.168.10.5", "198.51.100.1"), "", "hide"),
+        (flow(WAN, "198.51.100.1", "203.0.113.7", 8080), "door", ""),
+        (flow(GUEST, "192.168.20.5", "198.51.100.1"), "", ""),
+        (flow(WAN, "198.51.100.1", "203.0.113.9", 443), "", ""),
+    ],
+)
+def test_a_decision_names_the_entries_that_translate_the_flow(facts, dnat, snat):
+    decision = told(facts)
+    assert (decision.allow, decision.dnat, decision.snat) == (True, dnat, snat)
+
+
 # -- hairpin -----------------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,8 @@ RULE: dict[str, Any] = {
 IDLE_RULE: dict[str, Any] = RULE | {"name": "no games", "line": 10, "allow": False, "verdict": "deny", "audit": True} | {
     "packets": 0, "bytes": 0, "flows": 0, "idle": None,
 }  # fmt: skip
+NAT: dict[str, Any] = {"name": "behind wan", "line": 12, "kind": "masquerade", "flows": 1234, "idle": 7.5}
+IDLE_NAT: dict[str, Any] = {"name": "guests", "line": 13, "kind": "snat", "flows": 0, "idle": None}
 
 STATUS: dict[str, Any] = {
     "version": "0.1.0", "config": "edge.yaml", "generation": 3, "since": 1.7e9, "uptime": 93784.0,
@@ -29,7 +31,7 @@ STATUS: dict[str, Any] = {
                      "flows": 1200, "deadline": None, "share": 100, "ejected": None}],
     }],
     "flows": {"used": 2, "limit": 200000, "established": 1, "unreplied": 1},
-    "drops": {"policy": 12}, "rules": [RULE, IDLE_RULE],
+    "drops": {"policy": 12}, "rules": [RULE, IDLE_RULE], "nat": [NAT, IDLE_NAT],
     "sets": [{"name": "bad", "file": "/etc/softena/drop.txt", "state": "kept", "entries": 1234, "modified": 1000.0,
               "problem": "line 3: no"}],
     "neighbours": [{"nic": "wan", "address": "203.0.113.1", "mac": "02:00:00:00:00:99", "state": "reachable"}],

@@ -21,7 +21,7 @@ from appliance.config.words import WORDS
 from appliance.control.interface import methods
 from appliance.control.server import ControlServer
 from appliance.flow.reasons import MEANINGS
-from tests.support.fake_appliance import IDLE_RULE, STATUS, FakeAppliance
+from tests.support.fake_appliance import IDLE_NAT, IDLE_RULE, STATUS, FakeAppliance
 
 ROOT = Path(__file__).parents[3]
 
@@ -201,9 +201,18 @@ def test_rules_have_their_place_in_the_file_and_what_they_decided(softena: Progr
         ["rule", "where", "verdict", "packets", "bytes", "flows", "last", "hit"],
         ["home", "out", "edge.yaml:9", "allow", "5", "300", "1", "0:01:05", "ago"],
         ["no", "games", "edge.yaml:10", "deny,", "audit", "0", "0", "0"],
+        [],
+        ["nat"],
+        ["entry", "where", "kind", "flows", "last", "flow"],
+        ["behind", "wan", "edge.yaml:12", "masquerade", "1,234", "0:00:07", "ago"],
+        ["guests", "edge.yaml:13", "snat", "0"],
     ]
     unused = json.loads(softena("rules", "--socket", socket, "--unused", "--json").stdout)["result"]
-    assert unused == {"file": "edge.yaml", "rules": [IDLE_RULE]}
+    assert unused == {"file": "edge.yaml", "rules": [IDLE_RULE], "nat": [IDLE_NAT]}
+    assert [line.split() for line in softena("rules", "--socket", socket, "--unused").stdout.splitlines()[-2:]] == [
+        ["entry", "where", "kind", "flows"],
+        ["guests", "edge.yaml:13", "snat", "0"],
+    ]
 
 
 def test_every_reason_has_a_meaning_that_can_be_read(softena: Program) -> None:

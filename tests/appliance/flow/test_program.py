@@ -80,6 +80,8 @@ def test_what_cannot_be_is_refused() -> None:
         lambda: worker.install(1, 4, 1, reply, 1, 1, 1, 1, 1),
         lambda: worker.install(1, 4, 47, reply, 1, 1, 1, 1, 1),
         lambda: worker.install(1, 5, 17, reply, 1, 1, 1, 1, 1),
+        lambda: worker.install(1, 4, 17, reply, 1, 1, 1, 1, 1, nat=(0, 65536)),
+        lambda: worker.nat_flows(65536),
         lambda: worker.deny(1, 1, 1, "because"),
         lambda: worker.deny(1, 1, 1, "policy", -1.0),
         lambda: worker.set_adjacency(1, 1, b"short"),
