@@ -37,6 +37,23 @@ async def test_a_hidden_tcp_connection_carries_data_both_ways(version: int) -> N
         assert (answer.dst, answer[TCP].dport, answer[TCP].payload.load) == (CLIENT[version], 5000, b"y" * 1000)
 
 
+@pytest.mark.parametrize("choice", ["", "exceptions: {invalid: pass}\n"])
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_whatever_is_said_in_a_hidden_connection_or_behind_it_leaves_translated_or_not_at_all(version: int, choice: str) -> None:
+    odd = ("PA", 101, 901), ("PA", 1 << 30, 5), ("SF", 7, 0), ("S", 7, 0), ("", 101, 901), ("FA", 101, 901), ("R", 102, 0), ("PA", 102, 901)
+    async with office(HIDDEN + choice + "timeouts: {tcp-opening: 5s, tcp-closing: 5s}\n") as o:
+        await o.open_tcp(version)
+        seen: list[str] = []
+        for pause in (0.05, 6.0, 0.0):  # in it; reset; forgotten
+            for flags, seq, ack in odd:
+                segment = TCP(sport=5000, dport=80, flags=flags, seq=seq, ack=ack) / b"data"
+                o.client.send(ip(version, CLIENT[version], SERVER[version]) / segment)
+                await o.bench.settle()
+            seen += [packet.src for packet in o.server.received()]
+            await o.bench.elapse(pause)
+        assert set(seen) == {WAN[version]} and len(seen) < 3 * len(odd)
+
+
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_two_clients_with_the_same_port_are_told_apart(version: int, together: bool) -> None:
