@@ -16,7 +16,7 @@ Row = Sequence[object]
 
 NIC_COLUMNS = ("name", "zone", "tap", "guest", "addresses", "mtu", "queues", "link", "resets", "rx", "rx bytes", "tx", "tx bytes")
 FLOW_COLUMNS = (
-    "protocol", "state", "from", "to", "answered by", "answered to", "rule", "target", "packets", "bytes", "idle", "expires",
+    "protocol", "state", "from", "to", "answered by", "answered to", "rule", "target", "why", "packets", "bytes", "idle", "expires",
 )  # fmt: skip
 RULE_COLUMNS = ("verdict", "packets", "bytes", "flows", "over limit", "last hit")
 NAT_COLUMNS = ("kind", "flows", "last flow")
@@ -184,8 +184,8 @@ def _flow(flow: Mapping[str, Any]) -> Row:
     if ends[2:] == [ends[1], ends[0]]:
         ends[2:] = ["", ""]  # not translated
     target = f"{flow['service']}/{flow['target']}" if flow["service"] else ""
-    counts = [f"{sum(flow['packets']):,}", f"{sum(flow['bytes']):,}"]
-    return (flow["protocol"], flow["state"], *ends, flow["rule"], target, *counts, f"{flow['idle']:.0f} s", f"{flow['expires']:.0f} s")
+    counts = [f"{sum(flow['packets']):,}", f"{sum(flow['bytes']):,}", f"{flow['idle']:.0f} s", f"{flow['expires']:.0f} s"]
+    return flow["protocol"], flow["state"], *ends, flow["rule"], target, flow["reason"], *counts
 
 
 def endpoint(address: str, port: int) -> str:

@@ -47,6 +47,14 @@ def test_a_flow_that_waits_for_its_decision_has_no_reply_yet(capsys: pytest.Capt
     assert "pending" in capsys.readouterr().out
 
 
+def test_a_denied_flow_tells_why_and_others_need_no_column_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    show_flows([flow(), flow(reply=None, state="denied", rule="", reason="spoofed")], more=False)
+    _, header, open_one, denied, _ = capsys.readouterr().out.strip("\n").splitlines()
+    assert denied[header.index("why") :].startswith("spoofed  ") and open_one[header.index("why") :].startswith("   ")
+    show_flows([flow()], more=False)
+    assert "why" not in capsys.readouterr().out
+
+
 def test_markup_in_names_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     show("rules", ("rule",), [("[red]x[/red]",)])
     assert "[red]x[/red]" in capsys.readouterr().out
