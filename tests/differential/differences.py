@@ -18,6 +18,7 @@ from tests.differential.facts import (
     asked_oddly,
     astray,
     begun_anew,
+    begun_behind_challenge,
     earlier,
     elsewhere,
     lost,
@@ -46,6 +47,8 @@ from tests.differential.facts import (
 from tests.differential.packets import Flow, Step
 from tests.differential.sequence_numbers import (
     credited,
+    forgotten,
+    long_ago,
     odd_reset,
     old_beginning,
     older_answer,
@@ -113,7 +116,7 @@ DIFFERENCES: Final = (
         "is room for data from the start; netfilter gives none before an ACK: it drops what comes, or takes it for a larger window of its "
         "receiver, behind which less is too old",
         "RFC 9293, 3.10.7.2 and 3.10.7.3: SND.WND is that of the SYN",
-        lambda of: (windows(of) and not of.kernel_says and not of.step.flags & (SYN | RST) and credited(of))
+        lambda of: (windows(of) and not of.kernel_says and not of.step.flags & (SYN | RST) and (credited(of) or long_ago(of)))
         or (tcp(of) and only_ours(of) and not lost([of.step]) and (
             (remarked(of, "SEQ is over") and within_syn(of)) or (unnoted(of) and not of.step.flags & RST))),
         said(Step(flags=SYN, window=1), OPEN[1], Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=ACK, ack=1)),
@@ -140,7 +143,8 @@ DIFFERENCES: Final = (
         "challenges",
         "an answer to a SYN in a connection has that connection's numbers; netfilter takes any, and what it says isn't noted",
         "RFC 5961, 4.2",
-        lambda of: (windows(of) and remarked(of, "challenge-ack ignored")) or (tcp(of) and only_ours(of) and unheard(of)),
+        lambda of: (windows(of) and remarked(of, "challenge-ack ignored")) or (tcp(of) and only_ours(of) and unheard(of))
+        or (only_kernel(of) and of.we_say == "tcp-invalid" and begun_behind_challenge(of)),
         after_opening(
             Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=FIN | ACK, seq=2, ack=1), Step(flags=SYN, seq=-1048455),
             Step(back=True, flags=ACK, seq=24, ack=121),
@@ -237,7 +241,8 @@ DIFFERENCES: Final = (
         "a RST in the window",
         "changes nothing if its number isn't exact: its receiver answers with a challenge; netfilter closes what was opening",
         "RFC 5961, 3.2; RFC 9293, 3.5.1 (a RST before a SYN is answered is about what the other end remembers)",
-        lambda of: odd_reset(of) or (of.flow.protocol == TCP and any(each.flags & RST for each in arrived(of)) and (
+        lambda of: odd_reset(of) or (only_ours(of) and forgotten(of) and remarked(of, "SEQ is over upper bound"))
+        or (of.flow.protocol == TCP and any(each.flags & RST for each in arrived(of)) and (
             windows(of)
             or (tcp(of) and only_kernel(of) and of.we_say == "tcp-invalid" and not of.step.flags & SYN)
             or (only_ours(of) and (tcp(of) or of.step.error is not None)

@@ -193,6 +193,16 @@ def begun_anew(of: Difference) -> bool:
     return there == here and segments[0] == segments[1]
 
 
+def begun_behind_challenge(of: Difference) -> bool:
+    """Whether a SYN came behind what conntrack took for a challenge, and we for the last ACK of a connection."""
+    taken = False
+    for step, left, says in told_of(of):
+        taken = taken or (left and "challenge-ack ignored" in says)
+        if taken and left and step.flags & (SYN | ACK) == SYN:
+            return tcp(of)
+    return False
+
+
 def to_translated(of: Difference) -> bool:
     """Whether our error is about a packet to an address that, but for translation, is the firewall's own, or nobody's."""
     if not answer(of.ours):

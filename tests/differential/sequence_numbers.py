@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from tests.differential.compare import Difference
 from tests.differential.facts import arrived, only_ours, refused, remarked, tcp, told_of, windows
 from tests.differential.packets import Step
 from tests.differential.wire import ACK, FIN, RST, SYN
+
+OLDEST_ACK: Final = 66001
+"""How far an ACK may be behind, for both."""
 
 
 def end(step: Step) -> int:
@@ -73,6 +77,34 @@ def unclosed(of: Difference) -> bool:
     return any(left and each.flags & (RST | ACK) == RST | ACK and "ignored ACK under" in says for each, left, says in told_of(of))
 
 
+def reset_unread(of: Difference) -> bool:
+    """Whether there was a RST that conntrack let pass, and took no note of for its numbers."""
+    return any(left and each.flags & RST and ("lower bound" in says or "more than expected" in says) for each, left, says in told_of(of))
+
+
+def forgotten(of: Difference) -> bool:
+    """Whether this is an originator's RST about what the other end remembers: it has the number that one waits for."""
+    steps = arrived(of)
+    opening = next((each for each in steps if each.flags & (SYN | ACK) == SYN), None)
+    if opening is None or not tcp(of) or not of.step.flags & RST or of.step.back != opening.back:
+        return False
+    others = [each for each in steps if each.back != opening.back]
+    return not any(each.flags & SYN for each in others) and of.step.seq in {each.ack for each in others if each.flags & ACK}
+
+
+def long_ago(of: Difference) -> bool:
+    """Whether an ACK is too old, but not by the window that conntrack ascribes to its sender, for the data that it got before it had made
+    room for it by an ACK."""
+    steps = arrived(of)
+    own = [at for at, step in enumerate(steps) if step.back == of.step.back]
+    first = next((at for at in own if not steps[at].flags & SYN), len(steps))
+    ahead = [end(step) - 1 for step in steps[:first] if step.back != of.step.back and not step.flags & (SYN | RST)]
+    if not own or not ahead:
+        return False
+    most = max(end(step) for step in steps if step.back != of.step.back)
+    return most - max(steps[at].window for at in own) - max(ahead) - 1 < of.step.ack <= most - OLDEST_ACK
+
+
 def unanswered_reset(of: Difference) -> bool:
     """Whether an originator has sent a RST while its SYN had no answer yet: about what the other end remembers."""
     steps = arrived(of)
@@ -101,4 +133,4 @@ def odd_reset(of: Difference) -> bool:
     if unanswered_reset(of) and (windows(of) or remarked(of, "is over upper bound")):
         return True
     in_pieces = refused(of) and any(each.flags & RST and each.pieces for each in arrived(of))
-    return (unclosed(of) and remarked(of, "invalid, state SYN_SENT")) or (in_pieces and remarked(of, "ACK is over upper bound"))
+    return (unclosed(of) and remarked(of, "invalid, state SYN_SENT")) or (in_pieces and remarked(of, "is over upper bound"))

@@ -121,7 +121,10 @@ async def test_a_difference_on_purpose_still_occurs(kernel: Kernel, deliberate: 
 
 @pytest.mark.parametrize("deliberate", STATES, ids=lambda each: each.name)
 async def test_a_difference_of_tracked_state_still_occurs(kernel: Kernel, deliberate: Deliberate) -> None:
-    reached = replace(OPEN_TO_ALL, forwards=(*OPEN_TO_ALL.forwards, Forward(4, "udp", 53, "10.1.7.12", 53)))
+    reached = replace(
+        OPEN_TO_ALL, rules=(Rule(False, ("dmz",), protocol="tcp", ports=(7, 7)), *OPEN_TO_ALL.rules),
+        forwards=(*OPEN_TO_ALL.forwards, Forward(4, "udp", 53, "10.1.7.12", 53)),
+    )  # fmt: skip
     kernel.load(nft(reached))
     async with Ours(yaml(reached)) as ours:
         found = await compare(kernel, ours, deliberate.example, 1)
