@@ -77,9 +77,10 @@ class ControlledAppliance(Protocol):
     def flows(self, limit: int, cursor: int) -> Result:
         """Flows from a cursor (start with 0): {flows: [...], next: cursor of the rest, 0 when all were seen}.
 
-        At most `limit`, possibly none. Each: {id, protocol, state, in, out, original, reply, rule, service, forward, target, generation,
-        packets, bytes, age, idle, expires, reason}. `in` and `out` are nics; original and reply are {source, sport, destination, dport} as
-        each direction arrives, reply is None until decided; packets and bytes are pairs, original direction first.
+        At most `limit`, possibly none. Each: {id, protocol, state, in, out, original, reply, rule, line, service, forward, target,
+        generation, packets, bytes, age, idle, expires, reason}. `line`: of the rule in the file, 0 without one. `in` and `out`
+        are nics; original and reply are {source, sport, destination, dport} as each direction arrives, reply is None until decided; packets
+        and bytes are pairs, original direction first.
         """
 
     def ethtool(self, nic: str, kind: str) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import islice
@@ -250,10 +250,11 @@ def _nat(appliance: Running, entry: Translation, now: float) -> dict[str, Any]:
 def flows(appliance: Running, limit: int, cursor: int, now: float) -> dict[str, Any]:
     """At most `limit` flows from a cursor as they are at `now`, and the next cursor: 0 after the last."""
     found, following = appliance.worker.read(cursor, max(1, min(limit, 4096)))
-    return {"flows": [_flow(appliance, flow, now) for flow in found], "next": following}
+    lines = {rule.name: rule.line for rule in appliance.ruleset.rules}
+    return {"flows": [_flow(appliance, flow, lines, now) for flow in found], "next": following}
 
 
-def _flow(appliance: Running, flow: FlowView, now: float) -> dict[str, Any]:
+def _flow(appliance: Running, flow: FlowView, lines: Mapping[str, int], now: float) -> dict[str, Any]:
     names, services = appliance.decider.rules.names, appliance.decider.services.names
     owner = services[flow.service]
     return {
@@ -265,6 +266,7 @@ def _flow(appliance: Running, flow: FlowView, now: float) -> dict[str, Any]:
         "original": _ends(flow, flow.original),
         "reply": _ends(flow, flow.reply) if flow.nic_out >= 0 else None,
         "rule": names[flow.rule],
+        "line": lines.get(names[flow.rule], 0),
         "service": "" if owner.startswith("forward ") else owner,
         "forward": owner.removeprefix("forward ") if owner.startswith("forward ") else "",
         "target": services[flow.target].partition("/")[2],

@@ -22,6 +22,7 @@ async def test_everything_that_is_shown_is_json() -> None:
         assert status["flows"]["used"] == 2
         flows = json.loads(json.dumps(o.bench.appliance.flows(100, 0)))
         assert {flow["protocol"] for flow in flows["flows"]} == {"udp", "tcp"}
+        assert {(flow["rule"], HIDDEN.splitlines()[flow["line"] - 1].strip()[:5]) for flow in flows["flows"]} == {("out", "- out")}
         assert all(flow["age"] >= flow["idle"] >= 0 and flow["expires"] > 0 for flow in flows["flows"])
 
 
