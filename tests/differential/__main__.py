@@ -10,7 +10,7 @@
     conntrack   what netfilter has tracked         states     what we have, in its words
     differences where the appliance means to differ, and by which document; anything else is a failure
     state_differences   the same for what is tracked
-    facts       of a difference                  sequence_numbers   facts of its TCP numbers
+    facts       of a difference       state_facts   of one in what is tracked       sequence_numbers   facts of TCP numbers
 """
 
 from __future__ import annotations

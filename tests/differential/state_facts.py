@@ -95,12 +95,13 @@ def begun_behind_fins(of: Difference) -> bool:
 
 
 def acknowledged(of: Difference) -> bool:
-    """Whether the other end has acknowledged all that was sent by the end whose FIN was the last to arrive."""
+    """Whether the other end has acknowledged all that was sent, in fragments that overlap too, by the end whose FIN was the last to
+    arrive."""
     steps = arrived(of)
     last = max((at for at, step in enumerate(steps) if step.flags & FIN), default=None)
     if last is None:
         return False
-    most = max(end(step) for step in steps if step.back == steps[last].back)
+    most = max(end(step) for step in (*steps, *in_vain(of)) if step.back == steps[last].back)
     return any(
         step.back != steps[last].back and step.flags & ACK and step.ack >= most and not (step.flags & SYN and at > last)
         for at, step in enumerate(steps)
