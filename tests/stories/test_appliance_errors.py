@@ -253,6 +253,7 @@ async def test_an_error_about_a_segment_that_is_not_on_its_way_is_a_forgery(vers
         o.server.send(ip(version, {4: "203.0.113.77", 6: "2001:db8:2::77"}[version], last.src) / too_big / bytes(about))
         await o.bench.settle()
         assert len(o.client.received()) == passes
+        assert o.bench.appliance.status()["handed-over"]["drops"] == ({} if passes else {"not-in-flight": 1})
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -11,7 +11,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from appliance.flow.records import Punt
-from appliance.runtime.punts import ANSWER_RATE, Punts
+from appliance.runtime.punts import ANSWER_RATE, RATES, Punts
 
 OWN = {(nic, 4): 0x0A000001 + (nic << 8) for nic in (0, 1)}
 FLOOD = 5000
@@ -26,6 +26,9 @@ class Link:
     def send(self, nic: int, frame: bytes) -> bool:
         self.sent.append((nic, frame))
         return True
+
+    def lookup(self, *tuple5: int) -> None:
+        """There is no flow."""
 
     def of(self, nic: int) -> list[Any]:
         return [Ether(frame)[ICMP] for sender, frame in self.sent if sender == nic]
@@ -69,3 +72,9 @@ def test_a_share_comes_back_with_time(punts: Punts, link: Link) -> None:
         flood(punts, now)
     rate, burst = ANSWER_RATE
     assert len(link.sent) == burst + min(burst, rate)
+
+
+def test_what_is_to_be_cut_beyond_the_rate_is_dropped_by_that_name(punts: Punts) -> None:
+    for _ in range(FLOOD):
+        punts.handle(punt("cut"), 1.0)
+    assert punts.drops == {"deleted": RATES["cut"][1], "punt-rate": FLOOD - RATES["cut"][1]}
