@@ -37,9 +37,9 @@ def within_syn(of: Difference) -> bool:
     own, theirs = offers(of, of.step.back), offers(of, not of.step.back)
     if not own or not theirs:
         return False
-    ahead, window = of.step.seq - own[-1].seq, max(max(each.window for each in theirs), 1)
+    window = max(max(each.window for each in theirs), 1) + (not of.step.flags & RST)
     last = max(end(each) for each in arrived(of) if each.back == of.step.back)
-    return 0 < ahead <= window + (not of.step.flags & RST) or of.step.seq == last
+    return any(0 < of.step.seq - each.seq <= window for each in own) or of.step.seq == last
 
 
 def unnoted(of: Difference) -> bool:

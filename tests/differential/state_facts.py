@@ -101,7 +101,8 @@ def acknowledged(of: Difference) -> bool:
     last = max((at for at, step in enumerate(steps) if step.flags & FIN), default=None)
     if last is None:
         return False
-    most = max(end(step) for step in (*steps, *in_vain(of)) if step.back == steps[last].back)
+    said = [step for step in (*steps, *in_vain(of)) if step.back == steps[last].back]
+    most = max(end(step) for at, step in enumerate(said) if at == 0 or not step.flags & SYN)
     return any(
         step.back != steps[last].back and step.flags & ACK and step.ack >= most and not (step.flags & SYN and at > last)
         for at, step in enumerate(steps)
@@ -151,7 +152,9 @@ def resets(of: Difference) -> Iterator[tuple[Step, bool]]:
     waits: dict[bool, int] = {}
     asked: list[bool] = []
     opening = False
-    for step in arrived(of):
+    for step, left, _ in told_of(of):
+        if not left and (step.flags & RST or not any(step is each for each in in_vain(of))):
+            continue
         if step.flags & RST:
             if asked and set(asked) == {step.back}:        # maybe about what the other end remembers
                 yield step, step.seq == sent[step.back] != waits.get(not step.back)
@@ -160,6 +163,9 @@ def resets(of: Difference) -> Iterator[tuple[Step, bool]]:
             yield step, answers or step.seq in (sent.get(step.back), waits.get(not step.back))
             continue
         if step.flags & SYN:
+            if step.back in asked and (step.back in waits or not step.flags & ACK):    # said again, or answered by a challenge
+                opening = opening and not step.flags & ACK
+                continue
             opening = opening or not asked
             asked.append(step.back)
         if step.flags & FIN or (len(set(asked)) == 2 and step.back == asked[0] and step.flags & ACK):
