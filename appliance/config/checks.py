@@ -6,7 +6,7 @@
     service_checks.py   services, and who listens where
     timeout_checks.py   timeouts that are too short
     object_checks.py    objects and what is written in their place
-    families.py         rules that can never match: parts of different IP versions
+    families.py         rules that can never match: parts of different IP versions, ICMP that begins nothing
     shadow.py           rules that can never match: hidden by another
 
 Each check yields `Finding`s with the path of what is wrong. `broken` names items that were left out because they are

@@ -1,4 +1,5 @@
-"""Rules that can never match, because their parts are about different IP versions: from IPv4 to IPv6, or ICMPv6 among IPv4 addresses.
+"""Rules that can never match, because their parts are about different IP versions (from IPv4 to IPv6, or ICMPv6 among IPv4 addresses), or
+about ICMP that begins no flow; and words of that kind among others.
 
 A warning, as for hidden rules (`shadow.py`). It matters most for rules that deny: what they were meant for passes.
 """
@@ -9,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-from appliance.config.errors import quoted
+from appliance.config.errors import listed, quoted
 from appliance.config.finding import Finding
 from appliance.config.models import Config, Rule
 from appliance.config.objects import Place
 from appliance.config.resolve import Meanings
-from appliance.config.words import ICMP, ICMPV6
+from appliance.config.words import ICMP, ICMP_TYPES, ICMPV6, ServiceMatch, described
 
 Versions = frozenset[int]
 BOTH: Final[Versions] = frozenset((4, 6))
@@ -25,7 +26,8 @@ PLAIN: Final = ({IPv4Network}, {IPv6Network})
 
 
 def check(config: Config) -> Iterator[Finding]:
-    """A warning for each rule whose source, destination and services have no IP version in common."""
+    """A warning for each rule whose source, destination and services have no IP version in common, or with ICMP that begins nothing."""
+    yield from _lifeless(config)
     meanings = Meanings(config)
     for index, rule in enumerate(config.policy):
         kinds = {*map(type, rule.source), *map(type, rule.destination)}
@@ -57,3 +59,17 @@ def _spoken(rule: Rule) -> Versions:
 
 def _said(versions: Versions) -> str:
     return " and ".join(f"IPv{version}" for version in sorted(versions)) or "nothing"
+
+
+def _lifeless(config: Config) -> Iterator[Finding]:
+    """A warning for each rule with types of ICMP that nothing can begin with: policy is not asked about them."""
+    for index, rule in enumerate(config.policy):
+        dead = [match for match in rule.services if match.icmp_type is not None and not _begins(match)]
+        if dead:
+            what = ("can" if len(dead) == len(rule.services) else "some can") + " never match: of ICMP only echo requests begin flows"
+            hint = "leave it out; errors about live flows and echo replies pass without a rule"
+            yield Finding(("policy", index, rule.verdict), what, hint, listed(map(described, dead)), warning=True)
+
+
+def _begins(match: ServiceMatch) -> bool:
+    return match.protocol in ICMP_TYPES and match.icmp_type == ICMP_TYPES[match.protocol]["echo-request"]

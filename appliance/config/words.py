@@ -142,10 +142,11 @@ def _own(matches: Matches | None) -> Matches:
 
 
 def described(match: ServiceMatch) -> str:
-    """A match as the file writes it; protocols without a name by their number."""
+    """A match as the file writes it; protocols and types of ICMP without a name by their number."""
     name = NAMES.get(match.protocol, str(match.protocol)) if match.protocol is not None else "any"
     if match.icmp_type is not None:
-        return f"{name}/{match.icmp_type}"
+        types = {number: word for word, number in ICMP_TYPES.get(match.protocol or 0, {}).items()}
+        return f"{name}/{types.get(match.icmp_type, match.icmp_type)}"
     if match.ports is None:
         return name
     low, high = match.ports

@@ -5,9 +5,10 @@ from ipaddress import ip_address
 import pytest
 
 from appliance.config.limits import Protect
+from appliance.config.loader import loads
 from appliance.config.models import Health, Nic, Target
 from appliance.decide import compile_ruleset, decide
-from appliance.policy.facts import ICMP, NO_TUPLE, NOWHERE, SELF, UDP, Reason
+from appliance.policy.facts import ICMP, ICMPV6, NO_TUPLE, NOWHERE, SELF, UDP, Reason
 from tests.appliance.small_network import CONFIG, DMZ, LAN, SYN, WAN, View, ask, flow, number, ping, reply
 
 FIN, RST, ACK = 1, 4, 16
@@ -158,6 +159,17 @@ def test_a_syn_that_asks_for_congestion_notification_starts_a_flow():
 @pytest.mark.parametrize("icmp_type", [t for t in range(256) if t != 8])
 def test_only_an_echo_request_starts_an_icmp_flow(icmp_type):
     assert ask(flow(LAN, "192.168.10.50", "198.51.100.1", 0, ICMP, 0, icmp_type=icmp_type)).reason == Reason.NOT_A_START
+
+
+@pytest.mark.parametrize(("word", "protocol", "source", "destination"), [
+    ("icmp", ICMP, "192.168.10.50", "198.51.100.1"), ("icmpv6", ICMPV6, "2001:db8:10::5", "2001:db8:ffff::1"),
+])  # fmt: skip
+def test_just_the_types_of_icmp_that_start_nothing_are_warned_of_in_rules(word, protocol, source, destination):
+    refused = {t for t in range(256) if ask(flow(LAN, source, destination, 0, protocol, 0, icmp_type=t)).reason == Reason.NOT_A_START}
+    base = "nics: {lan: {address: 10.0.0.1/24}}\nzones: {home: {nics: lan}}\npolicy:\n"
+    text = base + "".join(f"  - r{t}: {{allow: {word}/{t}}}\n" for t in range(256))
+    assert {mistake.line - base.count("\n") - 1 for mistake in loads(text).warnings} == refused
+    assert len(refused) == 255
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_sets_tell_how_they_are(softena: Program, socket: Path) -> None:
 def test_every_word_of_a_rule_is_listed_with_what_it_stands_for(softena: Program) -> None:
     listed = json.loads(softena("words", "--json").stdout)["result"]["words"]
     assert listed.keys() == WORDS.keys()
-    assert (listed["dns"], listed["any"], listed["ping"]) == (["tcp/53", "udp/53"], ["any"], ["icmp/8", "icmpv6/128"])
+    assert (listed["dns"], listed["any"], listed["ping"]) == (["tcp/53", "udp/53"], ["any"], ["icmp/echo-request", "icmpv6/echo-request"])
     assert "  dhcp " in softena("words").stdout
 
 

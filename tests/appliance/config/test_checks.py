@@ -209,6 +209,15 @@ def test_neighbours_that_do_not_touch_are_left_alone(addition: str) -> None:
          'home: {nics: [lan]}\nobjects: {nas: {v6: "::1 via wan"}}\npolicy: [a: {destination: nas, allow: icmp/echo-request}]\n',
          'x.yaml:8:10: rule "a": can never match: addresses are IPv6, services IPv4, found `a`, write all in one family'),
         ("home: {nics: [lan]}\n",
+         "home: {nics: [lan]}\npolicy: [a: {from: [home], allow: icmpv6/packet-too-big}]\n",
+         'x.yaml:7:35: rule "a": allow: can never match: of ICMP only echo requests begin flows, found `icmpv6/packet-too-big`, '
+         "leave it out; errors about live flows and echo replies pass without a rule"),
+        ("home: {nics: [lan]}\n",
+         "home: {nics: [lan]}\nports: {icmps: [icmp/13, icmpv6/144]}\npolicy: [a: {deny: [icmps, icmp/8, icmp/3]}]\n",
+         'x.yaml:8:20: rule "a": deny: some can never match: of ICMP only echo requests begin flows, '
+         "found `icmp/timestamp-request`, `icmpv6/144`, `icmp/destination-unreachable`, "
+         "leave it out; errors about live flows and echo replies pass without a rule"),
+        ("home: {nics: [lan]}\n",
          "home: {nics: [lan]}\nroutes: [{to: 192.168.10.0/24, via: 203.0.113.1}]\n",
          'x.yaml:7:15: routes: to: never taken: nic "lan" is in this network itself, found `192.168.10.0/24`, '
          "remove the route, or write a smaller network"),
@@ -230,6 +239,11 @@ def test_a_rule_of_which_not_all_is_known_or_that_names_both_families_is_left_al
     rules = ["source: 10.0.0.0/8, destination: both", 'source: names, destination: "2001:db8::/32"', "destination: 10.1.0.1"]
     text = BASE + both + "\npolicy:\n" + "".join(f"  - r{index}: {{{rule}, allow: ping}}\n" for index, rule in enumerate(rules))
     assert not loads(text, "x.yaml").warnings
+
+
+@pytest.mark.parametrize("word", ["any", "icmp", "[icmpv6, tcp]", "ping", "icmp/echo-request", "icmpv6/128", "[tcp/22, ospf]"])
+def test_a_rule_about_what_may_begin_a_flow_is_left_alone(word: str) -> None:
+    assert not loads(f"{BASE}policy: [a: {{allow: {word}}}]\n").warnings
 
 
 def test_gateways_of_different_families_or_behind_a_default_route_by_one_of_them_are_no_rivals() -> None:

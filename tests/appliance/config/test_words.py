@@ -60,7 +60,7 @@ def test_named_services_have_the_ports_of_the_systems_list() -> None:
 def test_a_name_means_what_it_meant_when_files_were_written() -> None:
     assert {name: [described(match) for match in WORDS[name]] for name in ("rdp", "https", "dhcp", "iperf3", "ping", "ntp")} == {
         "rdp": ["tcp/3389"], "https": ["tcp/443"], "dhcp": ["udp/67-68"], "iperf3": ["tcp/5201", "udp/5201"],
-        "ping": ["icmp/8", "icmpv6/128"], "ntp": ["udp/123"],
+        "ping": ["icmp/echo-request", "icmpv6/echo-request"], "ntp": ["udp/123"],
     }  # fmt: skip
 
 

@@ -123,8 +123,10 @@ QUOTE = IPv6(src=WAN, dst=LAN) / UDP(sport=1, dport=2) / b"quoted"
     (v6(hlim=255) / IPv6ExtHdrFragment(m=1, id=1) / ICMPv6ND_RA() / bytes(8), (GONE, "fragment")),
     (v6(hlim=255) / IPv6ExtHdrFragment(m=1, id=1) / options() / ICMPv6ND_RA(), (GONE, "fragment")),
     (IPv6(src="fe80::9", dst="ff02::16") / ICMPv6MLReport(), (GONE, "multicast")),
-    # 4.3.4 and 4.3.5: unassigned errors and information. They begin no flow: see the decision
-    *((v6() / ICMPv6Unknown(type=kind) / bytes(16), (FLOW, 58)) for kind in (5, 99, 100, 127, 138, 139, 144, 146, 200, 255)),
+    # 4.3.2: Mobile IPv6. 4.3.4: unassigned errors and information, Seamoby. 4.3.5: node information, renumbering, experiments, expansion.
+    # They begin no flow: see the decision
+    *((v6() / ICMPv6Unknown(type=kind) / bytes(16), (FLOW, 58))
+      for kind in (144, 145, 146, 147, 5, 99, 150, 202, 138, 139, 140, 100, 200, 127, 255)),
 ])  # fmt: skip
 def test_icmpv6(bench: Bench, packet: Packet, expected: tuple[str, object]) -> None:
     assert outcome(bench, packet) == expected
