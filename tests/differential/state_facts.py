@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.differential.compare import Difference
 from tests.differential.facts import arrived, earlier, lost, overlapping, stopped, told_of
+from tests.differential.network import packed
 from tests.differential.packets import Step
 from tests.differential.sequence_numbers import end
 from tests.differential.states import Tracked
@@ -44,6 +45,13 @@ def elsewhere(of: Difference) -> bool:
     """Whether both have a flow, but not for the same ends."""
     there, here = both(of)
     return there is not None and here is not None and (there.original, there.reply) != (here.original, here.reply)
+
+
+def originator(of: Difference) -> bool:
+    """Which end began the flow that is tracked: whether it was the server."""
+    there, here = both(of)
+    flow = here or there
+    return flow is not None and flow.original[0] != packed(of.flow.client)
 
 
 def behind(of: Difference) -> bool:
@@ -152,7 +160,9 @@ def resets(of: Difference) -> Iterator[tuple[Step, bool]]:
     waits: dict[bool, int] = {}
     asked: list[bool] = []
     opening = False
-    for step, left, _ in told_of(of):
+    steps, began = told_of(of), originator(of)
+    first = next((at for at, (step, left, _) in enumerate(steps) if left and step.flags & SYN and step.back == began), 0)
+    for step, left, _ in steps[first:]:
         if not left and (step.flags & RST or not any(step is each for each in in_vain(of))):
             continue
         if step.flags & RST:
@@ -214,5 +224,6 @@ def hopeless(of: Difference) -> list[Step]:
 
 
 def in_vain(of: Difference) -> list[Step]:
-    """Fragments that say something twice, or whose first is too short: nobody puts them together."""
-    return [step for step in stopped(of) if step.pieces and (overlapping(step) or min(e for s, e in step.pieces if s == 0) < 4)]
+    """Fragments that say something twice, or whose first is too short, and that conntrack has never seen as a packet."""
+    silent = [step for step, left, says in told_of(of) if step.pieces and not left and not says]
+    return [step for step in silent if overlapping(step) or min(stop for start, stop in step.pieces if start == 0) < 4]
