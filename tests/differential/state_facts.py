@@ -205,8 +205,8 @@ def effect(of: Difference, steps: list[Step], side: int) -> bool:
         return False
     if mine.tcp == "CLOSE":
         return any(step.flags & RST for step in steps)
-    if mine.tcp == "SYN_SENT" and other is not None and other.tcp != "SYN_SENT":
-        return any(step.flags & RST for step in steps) and earlier(of)[-1].flags & (SYN | ACK) == SYN
+    if mine.tcp == "SYN_SENT" and other is not None and (other.tcp != "SYN_SENT" or (other.replied and not mine.replied)):
+        return begun_behind(of, [step for step in steps if step.flags & RST])
     if mine.tcp in CLOSING and (other is None or other.tcp == "FIN_WAIT" or RANKS.get(other.tcp, 9) < RANKS[mine.tcp]):
         return any(step.flags & (FIN | ACK) for step in steps)
     if other is None:
@@ -216,6 +216,13 @@ def effect(of: Difference, steps: list[Step], side: int) -> bool:
     if mine.tcp in ("SYN_SENT2", "SYN_RECV") and other.tcp == "SYN_SENT":
         return any(step.flags & SYN for step in steps)
     return mine.replied and not other.replied and mine.tcp == other.tcp
+
+
+def begun_behind(of: Difference, steps: list[Step]) -> bool:
+    """Whether a SYN has come behind one of these steps."""
+    every = earlier(of)
+    first = next((at for at, each in enumerate(every) if any(each is step for step in steps)), len(every))
+    return any(each.flags & (SYN | ACK | RST) == SYN for each in every[first:])
 
 
 def hopeless(of: Difference) -> list[Step]:
