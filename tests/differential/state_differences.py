@@ -26,6 +26,7 @@ from tests.differential.state_facts import (
     finished_twice,
     hopeless,
     in_vain,
+    interrupted,
     noted,
     numbered_by,
     reset_elsewhere,
@@ -108,6 +109,15 @@ STATES: Final[tuple[Deliberate, ...]] = (
         "RFC 5961, 4.2",
         lambda of: not elsewhere(of) and words(of)[0] == "SYN_RECV" and words(of)[1] in (*CLOSING, "ESTABLISHED") and answered_again(of),
         after_opening(OPEN[0], OPEN[1]),
+    ),
+    Deliberate(
+        "state: a connection that both ends have lost",
+        "begins anew by their SYNs, whatever was dropped between them; netfilter forgets the first over anything else that comes",
+        "RFC 9293, 3.5.1",
+        lambda of: not elsewhere(of) and words(of)[0] in (*CLOSING, "ESTABLISHED") and words(of)[1] == "SYN_RECV" and interrupted(of),
+        after_opening(
+            Step(flags=SYN, seq=502), Step(flags=FIN | ACK, seq=502, ack=121), Step(back=True, flags=SYN | ACK, ack=503),
+        ),
     ),
     Deliberate(
         "state: a SYN behind a RST",

@@ -128,6 +128,19 @@ def answered_again(of: Difference) -> bool:
     )  # fmt: skip
 
 
+def interrupted(of: Difference) -> bool:
+    """Whether a SYN into a connection, and the SYN and ACK that acknowledges it, have arrived, and between them came what did not."""
+    steps = told_of(of)
+    asked = [(at, step) for at, (step, left, _) in enumerate(steps) if left and step.flags & (SYN | ACK) == SYN]
+    for at, step in asked[1:]:
+        dropped = False
+        for each, left, _ in steps[at + 1 :]:
+            dropped = dropped or not left
+            if left and dropped and each.flags & (SYN | ACK) == SYN | ACK and each.back != step.back and each.ack == end(step):
+                return True
+    return False
+
+
 def numbered_by(of: Difference) -> bool:
     """Whether netfilter took the numbers of a SYN and ACK, or RST, that went nowhere: one of that end is too old for it since."""
     steps = told_of(of)
