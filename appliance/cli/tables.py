@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from math import ceil
 from typing import Any
 
 Row = Sequence[object]
@@ -28,9 +29,10 @@ STYLES = {
 
 def show_status(status: Mapping[str, Any]) -> None:
     """Print the whole status."""
-    used, limit = status["flows"].get("used", 0), status["flows"].get("limit", 0)
+    used, limit, octets = (status["flows"].get(key, 0) for key in ("used", "limit", "limit-bytes"))
     uptime = timedelta(seconds=int(status["uptime"]))
-    print(f"softena {status['version']}, {status['config']} (generation {status['generation']}), up {uptime}, {used:,} of {limit:,} flows")
+    about = f"softena {status['version']}, {status['config']} (generation {status['generation']}), up {uptime}"
+    print(f"{about}, {used:,} of {limit:,} flows (at most {ceil(octets / 2**20):,} MiB)")
     show("nics", NIC_COLUMNS, map(_nic, status["nics"]))
     services = ((each["name"], " ".join(each["listen"]), cookies(each["syn-cookies"])) for each in status["services"])
     show("services", ("service", "listens", "SYN cookies"), services)

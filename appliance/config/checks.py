@@ -16,14 +16,16 @@ wrong themselves or lost keys: nobody is told that something is missing which on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import ceil
 
 from appliance.config import families, nat_checks, nic_checks, object_checks, service_checks, shadow, timeout_checks
 from appliance.config.errors import instead_of, listed, quoted
 from appliance.config.finding import Finding, Scope
 from appliance.config.limits import Most
-from appliance.config.models import Config, Forward, Masquerade, Netmap, Nptv6, OneToOne, Snat
+from appliance.config.models import LEAST_FLOWS, MOST_FLOWS, Config, Forward, Masquerade, Netmap, Nptv6, OneToOne, Snat
 from appliance.config.places import Path, named
 from appliance.config.words import TCP
+from appliance.flow.table import bytes_of
 
 
 def check(config: Config, broken: frozenset[Path] = frozenset(), instant: float | None = None) -> Iterator[Finding]:
@@ -35,6 +37,7 @@ def check(config: Config, broken: frozenset[Path] = frozenset(), instant: float 
     yield from _names_twice(config)
     yield from _leniency(config)
     yield from _limits(config)
+    yield from _memory(config)
     yield from nic_checks.check(scope)
     yield from nat_checks.check(scope)
     yield from service_checks.check(scope)
@@ -135,6 +138,18 @@ def _limits(config: Config) -> Iterator[Finding]:
     for index, entry in enumerate(config.nat):
         if isinstance(entry, Forward):
             yield from _never_reached(("nat", index, "protect", "connections"), entry.protect.connections)
+
+
+def _memory(config: Config) -> Iterator[Finding]:
+    """A flow table whose size is said twice, or that would be smaller or larger than one may be."""
+    limits = config.limits
+    if limits.memory is None:
+        return
+    if "flows" in limits.model_fields_set:
+        yield Finding(("limits", "memory"), "both `flows` and `memory`", "keep one of them")
+    least, most = (ceil(bytes_of(flows) / 2**20) for flows in (LEAST_FLOWS, MOST_FLOWS))
+    if not least <= limits.memory / 2**20 <= most:
+        yield Finding(("limits", "memory"), "out of range", f"write a size from {least}MiB to {most}MiB")
 
 
 def _never_reached(path: Path, mosts: Iterable[Most]) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from appliance.config.addresses import Address, Interface, Network
 from appliance.config.errors import Mistake
@@ -48,6 +48,7 @@ from appliance.config.values import (
     duration,
     mac_of,
     only,
+    size,
     socket_path,
     whole,
 )
@@ -59,6 +60,7 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_NICS = 64
+LEAST_FLOWS, MOST_FLOWS = 1024, 4_000_000
 
 
 class Faults(Section):
@@ -128,9 +130,10 @@ class Route(Section):
 
 
 class Limits(Section):
-    """Bounds of memory: `flows` is the size of the flow table in entries."""
+    """Bounds of memory: the size of the flow table, either in entries (`flows`) or in bytes (`memory`)."""
 
-    flows: Annotated[int, whole(1024, 4_000_000)] = 200_000
+    flows: Annotated[int, whole(LEAST_FLOWS, MOST_FLOWS)] = 200_000
+    memory: Annotated[int, PlainValidator(size)] | None = None
 
 
 class Host(Section):

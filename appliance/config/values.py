@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainValidator
 from appliance.config.errors import BadValueError, instead_of, quoted
 
 UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+SIZES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 SWITCHES = {"on": True, "true": True, "off": False, "false": False}
 OLD_SWITCHES = {"yes": "on", "y": "on", "no": "off", "n": "off"}  # switches in YAML 1.1, plain text in 1.2
 OTHER_BASES = (
@@ -114,6 +115,18 @@ def seconds(text: str) -> float:
     if parts is None or not text:
         raise BadValueError("not a duration", f"write a number with one of the units {', '.join(UNITS)}, such as 30s or 2h4m")
     return sum(float(count) * unit for count, unit in zip(parts.groups(), UNITS.values(), strict=True) if count)
+
+
+def size(value: object) -> int:
+    """Bytes with a unit: `128MiB`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    text = scalar(value, "128MiB")
+    if found := re.fullmatch(r"([0-9]{1,9})([KMG]iB)", text):
+        return int(found[1]) * SIZES[found[2]]
+    if near := re.fullmatch(r"([0-9]{1,9}) ?([kKmMgG]?)i?[bB]?", text):
+        raise BadValueError("size without one of the units KiB, MiB, GiB", f"write {near[1]}{near[2].upper() or 'M'}iB")
+    raise BadValueError("not a size", "write a number with one of the units KiB, MiB, GiB, such as 128MiB")
 
 
 def segment(value: object) -> int:

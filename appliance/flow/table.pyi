@@ -1,5 +1,8 @@
 from appliance.flow.records import Tuple5
 
+def bytes_of(flows: int) -> int: ...
+def flows_in(size: int) -> int: ...
+
 class FlowTable:
     slots: int
     buckets: int

@@ -10,10 +10,13 @@ Slots for pending and denied flows come on top of the bound of decided ones: a f
 place before it has been decided. Memory is reserved at the bound and committed as it is touched.
 """
 
+from bisect import bisect_right
+
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from appliance.flow.key cimport Tuple, is_icmp, key_hash, map_ipv4, reply_kind, request_kind
+from appliance.flow.wheel cimport wheel_bytes
 from appliance.flow.window cimport Connection
 from ena_dev.errors import UsageError
 from ena_dev.packet.headers cimport htons, ntohs
@@ -24,6 +27,9 @@ cdef extern from "sys/mman.h" nogil:
     int madvise(void *address, size_t length, int advice)
     int PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MADV_HUGEPAGE
     void *MAP_FAILED
+
+cdef enum:
+    MOST = 4000000             # decided flows
 
 
 # -- index -----------------------------------------------------------------------------------------------------------------
@@ -165,23 +171,40 @@ cdef void *reserve(size_t length) except NULL:
     return memory
 
 
+cdef void lay_out(Table *table, uint32_t flows) noexcept:
+    """Bounds and sizes of a table for so many decided flows."""
+    cdef uint64_t buckets = 64
+    table.limit, table.reserve = flows, flows // 64
+    table.pending_limit = table.denied_limit = max(64, flows // 8)
+    table.slots = flows + table.pending_limit + table.reserve + table.denied_limit
+    while buckets * 8 * 5 < <uint64_t> table.slots * 2 * 8:
+        buckets <<= 1
+    table.mask = buckets - 1
+
+
+def bytes_of(uint32_t flows):
+    """What a table of so many decided flows takes once it is full, with its index and its timers."""
+    cdef Table table
+    lay_out(&table, flows)
+    return (<size_t> table.slots + 1) * (sizeof(Flow) + sizeof(Connection)) + (table.mask + 1) * sizeof(Bucket) + wheel_bytes(table.slots)
+
+
+def flows_in(uint64_t size):
+    """The most decided flows, up to 4,000,000, whose table takes at most `size` bytes; 0 if there are none."""
+    return max(0, bisect_right(range(MOST + 1), size, key=bytes_of) - 1)
+
+
 cdef class FlowTable:
     """The table's memory. `flows`: bound of decided flows, 64 to 4,000,000; `secret`: 16 bytes. Raises UsageError for other values."""
 
     def __cinit__(self, int flows, bytes secret not None):
         cdef Table *table = &self.table
-        cdef uint64_t buckets = 64
-        if not 64 <= flows <= 4000000 or len(secret) != 16:
+        if not 64 <= flows <= MOST or len(secret) != 16:
             raise UsageError(f"a flow table has 64 to 4,000,000 flows, not {flows}, and a secret of 16 bytes, not {len(secret)}")
         memset(table, 0, sizeof(Table))
         memcpy(&table.secret, <const char *> secret, 16)
-        table.limit, table.reserve = flows, flows // 64
-        table.pending_limit = table.denied_limit = max(64, flows // 8)
-        table.slots = flows + table.pending_limit + table.reserve + table.denied_limit
-        while buckets * 8 * 5 < <uint64_t> table.slots * 2 * 8:
-            buckets <<= 1
-        table.mask = buckets - 1
-        self.flow_bytes, self.bucket_bytes = (<size_t> table.slots + 1) * sizeof(Flow), buckets * sizeof(Bucket)
+        lay_out(table, flows)
+        self.flow_bytes, self.bucket_bytes = (<size_t> table.slots + 1) * sizeof(Flow), (table.mask + 1) * sizeof(Bucket)
         self.connection_bytes = (<size_t> table.slots + 1) * sizeof(Connection)
         table.flows = <Flow *> reserve(self.flow_bytes)
         table.buckets = <Bucket *> reserve(self.bucket_bytes)

@@ -16,6 +16,11 @@ cdef void wheel_cancel(Wheel *wheel, uint32_t entry) noexcept nogil             
 cdef uint32_t wheel_pop(Wheel *wheel, uint64_t now, int *budget) noexcept nogil          # an entry to look at, or 0
 cdef uint64_t wheel_deadline(const Wheel *wheel) noexcept nogil                          # NO_DEADLINE: nothing is armed
 
+cdef inline size_t wheel_bytes(uint32_t entries) noexcept nogil:
+    """What both lists of a wheel take."""
+    return 2 * (<size_t> entries + 1 + WHEEL_SLOTS) * sizeof(uint32_t)
+
+
 cdef class TimerWheel:
     cdef Wheel wheel
     cdef size_t bytes

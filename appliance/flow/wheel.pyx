@@ -85,11 +85,11 @@ cdef class TimerWheel:
         cdef uint32_t head
         if not 0 < entries < 0x7FFFFFFF:
             raise UsageError(f"a timer wheel of {entries} entries makes no sense")
-        self.bytes = (<size_t> entries + 1 + WHEEL_SLOTS) * sizeof(uint32_t)
+        self.bytes = wheel_bytes(entries)
         self.wheel.entries = entries
-        cdef void *memory = mmap(NULL, 2 * self.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+        cdef void *memory = mmap(NULL, self.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         if memory == MAP_FAILED:
-            raise MemoryError(f"can't reserve {2 * self.bytes} bytes for timers")
+            raise MemoryError(f"can't reserve {self.bytes} bytes for timers")
         self.wheel.next = <uint32_t *> memory
         self.wheel.prev = self.wheel.next + entries + 1 + WHEEL_SLOTS
         for head in range(entries + 1, entries + 1 + WHEEL_SLOTS):
@@ -97,7 +97,7 @@ cdef class TimerWheel:
 
     def __dealloc__(self):
         if self.wheel.next != NULL:
-            munmap(self.wheel.next, 2 * self.bytes)
+            munmap(self.wheel.next, self.bytes)
 
     cdef int check(self, uint32_t entry) except -1:
         if not 0 < entry <= self.wheel.entries:

@@ -21,6 +21,7 @@ from appliance.config.loader import load
 from appliance.config.models import Config
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
+from appliance.flow.table import flows_in
 from appliance.runtime import report
 from appliance.runtime.adjacencies import HOST, Adjacencies
 from appliance.runtime.cards import HOST_MAC
@@ -63,7 +64,8 @@ class Appliance:
         self.memory, self.executor, self.pool = self.hardware.memory, self.hardware.executor, self.hardware.pool
         self.cards, self.guests, self.host = self.hardware.cards, self.hardware.guests, self.hardware.host
         timers = dict(profile(config.timeouts).timeouts)
-        self.worker = Worker(self.executor, self.pool, config.limits.flows, self._random.randbytes(16), timers)
+        bound = flows_in(config.limits.memory) if config.limits.memory else config.limits.flows
+        self.worker = Worker(self.executor, self.pool, bound, self._random.randbytes(16), timers)
         self.generation = 0
         self.circumstances = Circumstances(self._loop.time, time.time)
         self._reloading = asyncio.Lock()

@@ -16,6 +16,7 @@ from appliance.config.models import Config, Forward, Listen, Target
 from appliance.config.nat import Translation
 from appliance.flow.program import Worker
 from appliance.flow.records import FlowView
+from appliance.flow.table import bytes_of
 from appliance.policy.facts import SELF, TCP
 from appliance.ranges import Ranges, merged, network_range
 from appliance.ruleset import Ruleset
@@ -115,7 +116,7 @@ def status(appliance: Running, now: float) -> dict[str, Any]:
         "nics": [_nic(appliance, card) for card in appliance.cards],
         "services": [_service(appliance, name) for name in appliance.config.services],
         "forwards": [_forward(appliance, entry) for entry in appliance.config.nat if isinstance(entry, Forward)],
-        "flows": appliance.worker.usage(),
+        "flows": _flows(appliance),
         "totals": {name: value for name, value in counters.items() if not name.startswith("drop:")},
         "drops": {name.removeprefix("drop:"): value for name, value in counters.items() if name.startswith("drop:") and value},
         "decisions-failed": appliance.decider.failures,
@@ -132,6 +133,12 @@ def status(appliance: Running, now: float) -> dict[str, Any]:
             for entry in neighbourhood.entries()
         ],
     }
+
+
+def _flows(appliance: Running) -> dict[str, int]:
+    """Flows by class, the bounds of the table, and how many bytes it takes at most."""
+    usage = appliance.worker.usage()
+    return {**usage, "limit-bytes": bytes_of(usage["limit"])}
 
 
 def _nic(appliance: Running, card: Card) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from scapy.layers.inet import TCP, UDP
 
 from appliance.config.errors import ConfigError
 from appliance.config.loader import loads
+from appliance.flow.table import bytes_of
 from ena_dev.packet import build
 from tests.support.office import CLIENT, HIDDEN, LAN, OFFICE, SERVER, WAN, Office, back, ip, office
 
@@ -80,6 +81,13 @@ async def test_a_full_table_gives_up_the_unanswered_and_keeps_the_established() 
         o.server.send(back(last, b"here", flags="PA", seq=901, ack=101))
         await o.bench.settle()
         assert o.client.received()
+
+
+async def test_a_table_bounded_in_bytes_has_as_many_flows_as_fit() -> None:
+    async with office(HIDDEN + "limits: {memory: 1MiB}\n") as o:
+        usage = o.bench.appliance.status()["flows"]
+        assert usage["limit"] == o.bench.appliance.worker.usage()["limit"] > 2000
+        assert usage["limit-bytes"] == bytes_of(usage["limit"]) <= 2**20 < bytes_of(usage["limit"] + 1)
 
 
 async def test_a_denied_flood_is_counted_and_its_memory_is_bounded() -> None:

@@ -112,6 +112,7 @@ CHANGES = {
     "host": (OFFICE + "host: {tun: other}\n", "host", "another `tun`", (13, 8)),
     "control": (OFFICE + "control:\n  socket: /tmp/other\n", "control", "another `socket`", (14, 3)),
     "limits": (OFFICE + "limits: {flows: 2048}\n", "limits", "another `flows`", (13, 10)),
+    "memory": (OFFICE + "limits: {memory: 2MiB}\n", "limits", "another `memory`", (13, 10)),
 }
 
 

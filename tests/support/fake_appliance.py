@@ -30,7 +30,7 @@ STATUS: dict[str, Any] = {
         "targets": [{"name": "w1", "address": "10.0.1.11", "port": 8443, "weight": 2, "state": "down", "phase": "unhealthy", "up": False,
                      "flows": 1200, "deadline": None, "share": 100, "ejected": None}],
     }],
-    "flows": {"used": 2, "limit": 200000, "established": 1, "unreplied": 1},
+    "flows": {"used": 2, "limit": 200000, "limit-bytes": 75222064, "established": 1, "unreplied": 1},
     "drops": {"policy": 12}, "rules": [RULE, IDLE_RULE], "nat": [NAT, IDLE_NAT],
     "sets": [{"name": "bad", "file": "/etc/softena/drop.txt", "state": "kept", "entries": 1234, "modified": 1000.0,
               "problem": "line 3: no"}],

@@ -188,7 +188,7 @@ def test_without_an_appliance_the_exit_status_is_5_with_a_remedy(softena: Progra
 def test_status_shows_every_part(softena: Program, socket: Path) -> None:
     done = softena("status", "--socket", socket)
     assert done.returncode == 0
-    shown = ["edge.yaml (generation 3)", "up 1 day, 2:03:04"]
+    shown = ["edge.yaml (generation 3)", "up 1 day, 2:03:04", "2 of 200,000 flows (at most 72 MiB)"]
     shown += ["1,234,567", "203.0.113.7/24", "down", "home out", "policy", "02:00:00:00:00:99"]
     shown += ["under pressure, 12,345 sent, 12 accepted, 3 refused"]
     assert [text for text in shown if text not in done.stdout] == []

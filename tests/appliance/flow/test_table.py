@@ -1,5 +1,7 @@
 """The index against a dict, its bound, and keys that must not meet."""
 
+from mmap import PAGESIZE
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -7,11 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.flow.records import Tuple5
-from appliance.flow.table import FlowTable
+from appliance.flow.table import FlowTable, bytes_of, flows_in
+from appliance.flow.wheel import TimerWheel
 from ena_dev.errors import UsageError
 from tests.appliance.flow.bench import tuple5
 
 Key = tuple[int, int, Tuple5]
+
+ALLOCATOR = 2**20
+"""What Python may map meanwhile for itself."""
 
 addresses = st.integers(0, 3)
 tuples = st.tuples(addresses, addresses, st.integers(0, 3), st.integers(65533, 65535))
@@ -53,6 +59,30 @@ def test_the_index_is_at_most_five_eighths_full() -> None:
     for flows in (64, 1000, 20000, 300000):
         table = FlowTable(flows, bytes(16))
         assert 2 * table.slots <= table.buckets * 8 * 5 / 8
+
+
+def mapped() -> int:
+    """Bytes of address space that this process has."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * PAGESIZE
+
+
+@pytest.mark.parametrize("flows", [64, 1024, 100_000, 4_000_000])
+def test_a_table_is_told_to_take_what_the_kernel_maps_for_it(flows: int) -> None:
+    before = mapped()
+    table = FlowTable(flows, bytes(16))
+    wheel = TimerWheel(table.slots)
+    assert 0 <= mapped() - before - bytes_of(flows) < 4 * PAGESIZE + ALLOCATOR
+    del table, wheel
+
+
+@given(st.integers(1, 4_000_000))
+def test_as_many_flows_as_fit_are_in_a_size(flows: int) -> None:
+    assert flows_in(bytes_of(flows)) == flows
+    assert flows_in(bytes_of(flows) - 1) == flows - 1
+
+
+def test_too_little_memory_is_for_no_flow_and_too_much_for_the_most() -> None:
+    assert (flows_in(0), flows_in(1 << 63)) == (0, 4_000_000)
 
 
 def test_mapped_ipv4_and_ipv6_never_share_a_key() -> None:
