@@ -42,6 +42,10 @@ MOST_WAITING = 4096
 """Connections that nobody accepts: all that are opened in one turn."""
 SPOOFED, AIMED = "100.64.0.0/10", "198.18.0.0/15"
 KEPT, OPENS = 0.9, 1.0
+GOODPUT = f"goodput of {STREAMS} established connections of {SPEED} Mbit/s each, of calm"
+LOST, OFFERED = "frames lost in front of the appliance, of those offered to it", "frames that the flood offered, of its rate"
+MOST_LOST, LEAST_OFFERED = 0.05, 0.95
+"""A flood that is not made, or that waits outside until it is gone, proves nothing about who is flooded."""
 
 TEXT = f"""\
 version: 1
@@ -65,12 +69,20 @@ OURS = softena("softena, flooded", TEXT)
 KERNEL = Candidate("kernel", "veth", lambda _: [], rules=NFTABLES, needs=("nft",))
 
 
-class Turn(NamedTuple):
-    """A calm and the flood after it: megabits a second in each, and of the flood the seconds that all threads of the candidate ran, and
-    waited for a CPU."""
+class Passed(NamedTuple):
+    """What came by in so many seconds: megabits a second of the established connections, frames a second that the client's device was given
+    for the candidate, and those of them that were lost in front of it: see `lost_in_front`."""
 
-    calm: float
-    flooded: float
+    mbit: float
+    offered: float
+    lost: float
+
+
+class Turn(NamedTuple):
+    """A calm and the flood after it, and of the flood the seconds that all threads of the candidate ran, and waited for a CPU."""
+
+    calm: Passed
+    flooded: Passed
     ran: float
     waited: float
 
@@ -80,27 +92,43 @@ def flood(seconds: float, size: float = 1.0) -> Found:
     found, rate = Found("flood"), round(RATE * size)
     with Rig(limited(OURS)) as rig:
         ours, selves = turns(rig, seconds, rate)
-        peak, status, in_front = peak_of(rig.pid), rig.ask("status"), full(rig)
+        peak, status = peak_of(rig.pid), rig.ask("status")
         alive = rig.process is not None and rig.process.poll() is None
     with Rig(KERNEL) as rig:
         theirs, others = turns(rig, max(4.0, seconds / 5), rate, 2)
-    ran, waited = sum(turn.ran for turn in ours), sum(turn.waited for turn in ours)
-    found.figures |= {"offered_kpps": round(rate / 1e3, 1), "calm_mbit": round(median(turn.calm for turn in ours), 1),
-                      "flood_mbit": round(median(turn.flooded for turn in ours), 1), "kernel_kept": ratio(theirs),
-                      "self_opens": len(selves), "self_p50_s": median(selves), "self_p99_s": p99(selves),
-                      "self_within_a_second": sum(each <= OPENS for each in selves), "kernel_self_p50_s": median(others),
-                      "kernel_self_p99_s": p99(others), "cpus": ran / seconds, "got_of_the_cpu_it_wanted": ran / (ran + waited),
-                      "flows": status["flows"]["used"], "drops": status["drops"], "lost_in_front": in_front}  # fmt: skip
+    found.figures |= told(ours, seconds) | openings(selves) | {f"kernel_{name}": value for name, value in openings(others).items()}
+    found.figures |= {"kernel_kept": ratio(theirs), "flows": status["flows"]["used"], "drops": status["drops"]}
     found.at_most("the process ended", int(not alive))
     found.at_most("most memory", round(peak / 2**20, 1), MEMORY >> 20, " MiB")
-    found.at_least("goodput of established connections, of calm", ratio(ours), KEPT)
+    found.at_least(GOODPUT, ratio(ours), KEPT)
     found.at_most("slowest new connection to `self`", max(selves), OPENS, " s")
+    found.at_least(OFFERED, offered(ours) / rate, LEAST_OFFERED)
+    found.at_most(LOST, sum(turn.flooded.lost for turn in ours) / sum(turn.flooded.offered for turn in ours), MOST_LOST)
     return found
+
+
+def told(turns: list[Turn], seconds: float) -> dict[str, float]:
+    """Figures of all turns."""
+    ran, waited = sum(turn.ran for turn in turns), sum(turn.waited for turn in turns)
+    calm, flooded = (round(median(passed.mbit for passed in each), 1) for each in zip(*(turn[:2] for turn in turns), strict=True))
+    return {"offered_kpps": round(offered(turns) / 1e3, 1), "lost_kpps": sum(turn.flooded.lost for turn in turns) / len(turns) / 1e3,
+            "calm_mbit": calm, "flood_mbit": flooded, "cpus": ran / seconds, "got_of_the_cpu_it_wanted": ran / (ran + waited)}  # fmt: skip
+
+
+def openings(took: list[float]) -> dict[str, float]:
+    """Figures of connections to `self`."""
+    return {"self_opens": len(took), "self_p50_s": median(took), "self_p99_s": p99(took),
+            "self_within_a_second": sum(each <= OPENS for each in took)}  # fmt: skip
+
+
+def offered(turns: list[Turn]) -> float:
+    """Frames a second of the flood alone, in the mean of all turns: what the established connections send, they send in the calm, too."""
+    return sum(turn.flooded.offered - turn.calm.offered for turn in turns) / len(turns)
 
 
 def ratio(turns: list[Turn]) -> float:
     """Of flood to calm, the median of all turns."""
-    return round(median(turn.flooded / turn.calm for turn in turns), 3)
+    return round(median(turn.flooded.mbit / turn.calm.mbit for turn in turns), 3)
 
 
 def p99(took: list[float]) -> float:
@@ -113,10 +141,12 @@ def limited(candidate: Candidate) -> Candidate:
     return replace(candidate, command=lambda directory: ["prlimit", f"--data={MEMORY}", *candidate.command(directory)])
 
 
-def full(rig: Rig) -> int:
-    """Frames for which the client's device had no room, while the candidate did not get the CPU: a SYN among them comes a second later."""
+def lost_in_front(rig: Rig) -> int:
+    """Frames so far that came faster than they were fetched: the client's device had no room for them, or the candidate's card no buffer. A
+    SYN among them comes a second later."""
     with rig.client.call(open, "/proc/thread-self/net/dev") as file:
-        return rows(file)["client"][11]
+        full = rows(file)["client"][11]
+    return full + (rig.ask("status")["drops"].get("card-overrun", 0) if rig.process else 0)
 
 
 def peak_of(pid: int) -> int:
@@ -139,10 +169,10 @@ def turns(rig: Rig, seconds: float, rate: int, most: int = TURNS) -> tuple[list[
     with established(rig, seconds + count * (length * CALM + 4)) as received:
         time.sleep(1.0)
         for number in range(count):
-            calm = paced(received, max(1.0, length * CALM))
+            calm = paced(rig, received, max(1.0, length * CALM))
             with flooding(rig, rate, number), asking(rig, selves):
                 before = scheduled(rig)
-                flooded = paced(received, length)
+                flooded = paced(rig, received, length)
                 ran, waited = (now - then for now, then in zip(scheduled(rig), before, strict=True))
                 made.append(Turn(calm, flooded, ran, waited))
             time.sleep(0.5)
@@ -158,11 +188,17 @@ def scheduled(rig: Rig) -> tuple[float, float]:
     return sum(int(ran) for ran, _, _ in spent) / 1e9, sum(int(waited) for _, waited, _ in spent) / 1e9
 
 
-def paced(received: Any, seconds: float) -> float:
-    """Megabits a second that arrive in the next seconds."""
-    before, begun = received(), time.monotonic()
+def counted(rig: Rig, received: Any) -> tuple[float, ...]:
+    """So far: frames lost in front, frames offered, bytes acknowledged, and the time."""
+    return lost_in_front(rig), rig.frames("client")["offered"], received(), time.monotonic()
+
+
+def paced(rig: Rig, received: Any, seconds: float) -> Passed:
+    """What comes by in the next seconds."""
+    before = counted(rig, received)
     time.sleep(seconds)
-    return float((received() - before) * 8 / 1e6 / (time.monotonic() - begun))
+    lost, frames, acknowledged, took = (now - then for now, then in zip(counted(rig, received), before, strict=True))
+    return Passed(acknowledged * 8 / 1e6 / took, frames / took, lost / took)
 
 
 @contextmanager

@@ -11,10 +11,13 @@ from tests.e2e.host import missing as missing_for_labs
 from tests.perf.programs import missing
 from tests.soak import __main__ as soak
 from tests.soak import cut as cutting
+from tests.soak import flood as flooding
 from tests.soak.bars import Bar, Found
 from tests.soak.record import record
 
-WIDE = {"growth of memory": 0.2, "goodput of established connections, of calm": 0.4, "slowest new connection to `self`": 10.0}
+WIDE = {
+    "growth of memory": 0.2, flooding.GOODPUT: 0.4, "slowest new connection to `self`": 10.0, flooding.OFFERED: 0.5, flooding.LOST: 0.2,
+}  # fmt: skip
 
 SHOWN = """## {}
 
