@@ -117,7 +117,7 @@ class Appliance:
         view = View(self.worker, self.targets.take_flows, self._random, self._loop.time, history, self.targets.share, names.holds)
         punts = Punts(self.worker, self.neighbourhoods, self.host, HOST_MAC, names)
         megaflows = Megaflows(self.worker.megaflows, view)
-        self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts, megaflows)
+        self.decider = Decider(self.worker, view, self._loop.time, self.host, self.neighbourhoods, punts, megaflows, str(self.path))
         self.limits = Limits(self.worker.limits)
         self.targets.changed.append(megaflows.target_changed)
         self.targets.resetter = self.decider.resetter = Resetter(self.worker, self.decider, self.host, HOST_MAC)

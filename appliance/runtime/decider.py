@@ -101,13 +101,13 @@ class View:
 
 
 class Decider:
-    """Decides for all queues of one worker. `host`: the nic of the appliance's own stack."""
+    """Decides for all queues of one worker. `host`: the nic of the appliance's own stack; `file`: where its rules are written."""
 
     def __init__(
         self, worker: Worker, view: View, clock: Callable[[], float], host: int, neighbourhoods: Mapping[int, Neighbourhood], punts: Punts,
-        megaflows: Megaflows,
+        megaflows: Megaflows, file: str = "",
     ) -> None:
-        self._worker, self.view, self._clock, self._host = worker, view, clock, host
+        self._worker, self.view, self._clock, self._host, self._file = worker, view, clock, host, file
         self.neighbourhoods, self.punts, self.megaflows = neighbourhoods, punts, megaflows
         self.ruleset: Ruleset
         self.resetter: Resetter
@@ -192,10 +192,14 @@ class Decider:
         if self._audits.take(self._clock()):
             source, destination = (str(address_of(facts.version, address)) for address in (facts.source, facts.destination))
             log.info(
-                "a rule under audit would decide", rule=decision.audited, would=decision.would, allowed=decision.allow, by=decision.rule,
+                "a rule under audit would decide", file=self._file, line=self._line(decision.audited), rule=decision.audited,
+                would=decision.would, allowed=decision.allow, reason=str(decision.reason), by=decision.rule, by_line=decision.line,
                 protocol=facts.protocol, source=source, sport=facts.sport, destination=destination, dport=facts.dport,
             )  # fmt: skip
         return self.rules.number(decision.audited)
+
+    def _line(self, rule: str) -> int:
+        return next((each.line for each in self.ruleset.rules if each.name == rule), 0)
 
     def _deny(self, miss: Miss, rule: str, reason: str, audit: int = 0, alike: int = 0, pool: tuple[int, int] | None = None) -> bool:
         number, generation = self.rules.number(rule), self.ruleset.generation

@@ -39,6 +39,9 @@ async def test_a_rule_under_audit_counts_and_says_what_it_would_decide_and_the_n
         seen = [entry for entry in logs if entry["event"] == "a rule under audit would decide"]
         assert [(entry["rule"], entry["would"], entry["allowed"], entry["by"]) for entry in seen] == [("no web", "deny", True, "out")]
         assert (seen[0]["source"], seen[0]["dport"]) == (CLIENT[version], 80)
+        lines = {text.split(":")[0].strip(" -"): number for number, text in enumerate(TRIED.splitlines(), 1)}
+        assert (seen[0]["file"], seen[0]["line"], seen[0]["by_line"]) == ("bench.yaml", lines["no web"], lines["out"])
+        assert seen[0]["reason"] == "allowed"
         assert counted(o)["no web"] == counted(o)["out"] and counted(o)["out"][::2] == (2, 1)
         assert counted(o).keys() == {"no web", "out"}
 
