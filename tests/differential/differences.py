@@ -22,6 +22,7 @@ from tests.differential.facts import (
     earlier,
     elsewhere,
     lost,
+    lost_beginning,
     only_answered,
     only_kernel,
     only_ours,
@@ -46,6 +47,7 @@ from tests.differential.facts import (
 )
 from tests.differential.packets import Flow, Step
 from tests.differential.sequence_numbers import (
+    acknowledged_unasked,
     credited,
     forgotten,
     long_ago,
@@ -152,9 +154,11 @@ DIFFERENCES: Final = (
     ),
     Deliberate(
         "unasked SACK",
-        "what a SACK option acknowledges has to have been sent, permitted or not; netfilter doesn't read it without permission",
+        "what a SACK option acknowledges has to have been sent, permitted or not, and the window counts from there; netfilter doesn't read "
+        "it without permission",
         "RFC 2018, 2 and 3",
-        lambda of: windows(of) and of.step.sack is not None and not of.kernel_says,
+        lambda of: (windows(of) and of.step.sack is not None and not of.kernel_says)
+        or (tcp(of) and only_ours(of) and remarked(of, "SEQ is over upper bound") and acknowledged_unasked(of)),
         after_opening(Step(back=True, flags=ACK, seq=1, ack=1, sack=(1, 51))),
     ),
     Deliberate(
@@ -162,7 +166,7 @@ DIFFERENCES: Final = (
         "a flow begins when policy allows it, though its first packet may have no hop left, or be too big",
         "none: netfilter confirms a flow by a packet that left",
         lambda of: bool(of.ours) and (remarked(of, "invalid new") or not of.kernel_says)
-        and (lost([step for step in stopped(of)[:1] if step is earlier(of)[0]]) or (lost(stopped(of)) and not tcp(of))),
+        and (lost_beginning(of) or (lost(stopped(of)) and not tcp(of))),
         said(Step(flags=SYN, ttl=1), Step(back=True, flags=SYN | ACK, ack=1)),
     ),
     Deliberate(

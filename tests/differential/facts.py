@@ -103,6 +103,12 @@ def lost(steps: list[Step]) -> bool:
     return any(step.ttl < 2 or step.size > 1000 for step in steps)
 
 
+def lost_beginning(of: Difference) -> bool:
+    """Whether what might have begun the flow first was lost; of TCP a SYN, though other segments may have come before it in vain."""
+    first = next((each for each in earlier(of) if not tcp(of) or each.flags & (SYN | ACK | FIN | RST) == SYN), None)
+    return first is not None and lost([first]) and any(first is each for each in stopped(of))
+
+
 def refused(of: Difference) -> bool:
     """Whether a RST came before the SYN, whoever's it was, had been answered."""
     steps = arrived(of)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from random import getrandbits
+from itertools import count
+from typing import Final
 
 from tests.differential.network import LINKS, frame_to, packed
 from tests.differential.states import Ends
@@ -30,6 +31,8 @@ from tests.differential.wire import (
 )  # fmt: skip
 
 Left = list[tuple[str, bytes]]
+IDENTIFICATIONS: Final = count()
+"""Of packets in fragments: none comes again while a side may still wait for the rest of a packet, or drop it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def materialize(step: Step, flows: tuple[Flow, ...], side: Side) -> tuple[str, l
         nic, sender = step.nic, LINKS[step.nic].hosts[flow.version][0]
     packets = [data]
     if step.pieces:
-        packets = fragments(data, step.pieces, getrandbits(32))    # of no packet that a kernel may still wait for
+        packets = fragments(data, step.pieces, next(IDENTIFICATIONS))
     return nic, [frame_to(LINKS[nic], sender, each) for each in packets]
 
 

@@ -65,6 +65,14 @@ def older_answer(of: Difference) -> bool:
     return of.step.flags & (SYN | ACK) == SYN | ACK and bool(asked) and of.step.ack <= asked[-1].seq
 
 
+def acknowledged_unasked(of: Difference) -> bool:
+    """Whether a number is above what conntrack has room for, but not if a SACK option counts that the ends haven't both permitted."""
+    known = bound(of, "SEQ")
+    permitted = [bool(each.sack_permitted) for back in (False, True) for each in offers(of, back)[:1]]
+    edges = [each.sack[1] + max(each.window, 1) for each in arrived(of) if each.sack and each.back != of.step.back]
+    return known is not None and not all(permitted) and any(known <= of.step.seq <= edge for edge in edges)
+
+
 def unheard(of: Difference) -> bool:
     """Whether an ACK is about data that conntrack took no note of, because it took it for a challenge."""
     known = bound(of, "ACK")

@@ -29,6 +29,7 @@ from tests.differential.state_facts import (
     interrupted,
     noted,
     numbered_by,
+    renumbered,
     reset_elsewhere,
     resets,
     said_of,
@@ -105,9 +106,11 @@ STATES: Final[tuple[Deliberate, ...]] = (
     ),
     Deliberate(
         "state: SYN into a connection",
-        "changes nothing, nor does a SYN and ACK behind it that has the connection's numbers; to netfilter that one begins it again",
+        "changes nothing, nor does a SYN and ACK behind it that has the connection's numbers; to netfilter that one begins it again, and "
+        "what has lower numbers is too old",
         "RFC 5961, 4.2",
-        lambda of: not elsewhere(of) and words(of)[0] == "SYN_RECV" and words(of)[1] in (*CLOSING, "ESTABLISHED") and answered_again(of),
+        lambda of: (behind(of) and renumbered(of)) or (
+            not elsewhere(of) and words(of)[0] == "SYN_RECV" and words(of)[1] in (*CLOSING, "ESTABLISHED") and answered_again(of)),
         after_opening(OPEN[0], OPEN[1]),
     ),
     Deliberate(

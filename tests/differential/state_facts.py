@@ -128,6 +128,21 @@ def answered_again(of: Difference) -> bool:
     )  # fmt: skip
 
 
+def renumbered(of: Difference) -> bool:
+    """Whether a SYN and ACK came behind its end's SYN with higher numbers than that end's: less is too old for netfilter since."""
+    steps = told_of(of)
+    sent: dict[bool, int] = {}
+    for at, (step, left, _) in enumerate(steps):
+        if left and step.flags & (SYN | ACK) == SYN | ACK and step.back in sent and end(step) > sent[step.back] and any(
+            after.back == step.back and on and end(after) < end(step) and "SEQ is under lower bound" in says
+            for after, on, says in steps[at + 1 :]
+        ):
+            return True
+        if left and (step.back in sent or step.flags & SYN):
+            sent[step.back] = max(sent.get(step.back, end(step)), end(step))
+    return False
+
+
 def interrupted(of: Difference) -> bool:
     """Whether a SYN into a connection, and the SYN and ACK that acknowledges it, have arrived, and between them came what did not."""
     steps = told_of(of)
