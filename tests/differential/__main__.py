@@ -9,7 +9,8 @@
     compare     a sequence on both sides               run       many                                             shrink    the shortest one
     conntrack   what netfilter has tracked         states     what we have, in its words
     differences where the appliance means to differ, and by which document; anything else is a failure
-    state_differences   the same for what is tracked
+        number_differences   flag_differences   the same for TCP       state_differences   for what is tracked
+        deliberate           what such a one is, and examples
     facts       of a difference       state_facts   of one in what is tracked       sequence_numbers   facts of TCP numbers
 """
 
@@ -25,7 +26,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from appliance.host.namespaces import sweep
-from tests.differential.differences import DIFFERENCES, Deliberate
+from tests.differential.deliberate import Deliberate
+from tests.differential.differences import DIFFERENCES
 from tests.differential.kernel import PREFIX, missing
 from tests.differential.run import EACH, Result, part_of_run
 from tests.differential.state_differences import STATES

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Final
 
 from tests.differential.compare import Difference
-from tests.differential.differences import NAMES, OPEN, PLAIN, Deliberate, after_opening, known, said
+from tests.differential.deliberate import NAMES, OPEN, PLAIN, Deliberate, after_opening, said
+from tests.differential.differences import known
 from tests.differential.facts import arrived, earlier, lost, overlapping, refused, reopened, stopped
 from tests.differential.packets import Flow, Step
 from tests.differential.sequence_numbers import reset_unread

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tests.differential.compare import Sequence, compare
-from tests.differential.differences import DIFFERENCES, Deliberate, known
+from tests.differential.deliberate import Deliberate
+from tests.differential.differences import DIFFERENCES, known
 from tests.differential.kernel import Kernel, missing
 from tests.differential.model import Forward, Hide, Model, Rule, Static, nft, yaml
 from tests.differential.network import LAN, WAN, packed
