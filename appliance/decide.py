@@ -5,6 +5,8 @@
 Policy sees the original source and the translated destination, as netfilter's forward chain does.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from appliance import sanity
@@ -139,7 +141,7 @@ def _pass_on(
     outside = None if egress == SELF else _outside(facts, ruleset, door, egress, (from_zone, to_zone), reply_hop == source)
     if outside is not None and outside.alone and outside.address is None:
         return _refuse(Reason.NO_ROUTE, rule, egress, service, target, audited)._replace(alone=True)
-    reply = _reply(facts, ruleset, view, door, destination, dport, outside)
+    reply = _reply(facts, ruleset, view, door, egress, destination, dport, outside)
     if reply is None:
         refused = _refuse(Reason.NAT_EXHAUSTED, rule, egress, service, target, audited)
         return refused._replace(outside=source if outside is None else outside.address or 0)
@@ -211,27 +213,34 @@ def _implied(facts: Facts, ruleset: Ruleset, door: Door | None) -> Verdict:
 
 
 def _reply(
-    facts: Facts, ruleset: Ruleset, view: StateView, door: Door | None, destination: int, dport: int, outside: Outside | None
+    facts: Facts, ruleset: Ruleset, view: StateView, door: Door | None, egress: int, destination: int, dport: int, outside: Outside | None
 ) -> Tuple5 | None:
     """The reply to expect; None if it can't be made unambiguous.
 
     Only two kinds of flow can share a reply with another: translated ones, and the appliance's own, whose address hidden flows use too.
     """
     nic, version, protocol, source, _, sport, *_ = facts
+    comes_home = partial(view.comes_home, facts, egress)
     if outside is None:
         if door is None and nic != SELF:
             return destination, source, dport, sport
-        return free_reply(view, version, protocol, (source, destination, sport, dport), False)
+        return free_reply(view, version, protocol, (source, destination, sport, dport), False, False, comes_home)
     if outside.address is None:
         return None
     draws = outside.entry is not None and outside.entry.draws
     if outside.entry is not None and outside.entry.binds and protocol in (TCP, UDP):
-        return _bind(facts, ruleset, view, destination, dport, outside)
-    return free_reply(view, version, protocol, (outside.address, destination, sport, dport), not outside.keeps_port, draws)
+        return _bind(facts, ruleset, view, comes_home, destination, dport, outside)
+    return free_reply(view, version, protocol, (outside.address, destination, sport, dport), not outside.keeps_port, draws, comes_home)
 
 
-def _bind(facts: Facts, ruleset: Ruleset, view: StateView, destination: int, dport: int, outside: Outside) -> Tuple5 | None:
-    """The reply to expect by the flow's inside end's own outside port; None if another flow expects it, or there is no such port."""
+def _bind(
+    facts: Facts, ruleset: Ruleset, view: StateView, comes_home: Callable[[Tuple5], bool], destination: int, dport: int, outside: Outside
+) -> Tuple5 | None:
+    """The reply to expect by the flow's inside end's own outside port; None if another flow expects it, or there is no such port.
+
+    A port by which this flow comes home has the others of that end come home, too: what is different about them is so both ways, and the
+    hash is linear (if the nics have equally many queues, a power of two).
+    """
     _, version, protocol, source, _, sport, *_ = facts
     address, entry = outside.address or 0, outside.entry
     binding = view.bindings.find(version, protocol, source, sport, address)
@@ -240,9 +249,12 @@ def _bind(facts: Facts, ruleset: Ruleset, view: StateView, destination: int, dpo
         taken = any(ruleset.doors.find(zone, version, protocol, address, port) for zone in range(ruleset.self_zone))
         return not taken and view.is_free(version, protocol, (destination, address, dport, port))
 
+    def suits(port: int) -> bool:
+        return comes_home((destination, address, dport, port))
+
     if binding is None and entry is not None:
         wanted = Binding(version, protocol, source, sport, address, 0, entry.name)
-        binding = view.bindings.make(wanted, fits, keeps(sport, outside.keeps_port) and not entry.draws)
+        binding = view.bindings.make(wanted, fits, keeps(sport, outside.keeps_port) and not entry.draws, suits)
     if binding is None:
         return None
     reply = destination, address, dport, binding.outside_port

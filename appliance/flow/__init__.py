@@ -16,9 +16,9 @@
     tcp         the tracker's transition table
     views       the records, made of structs
     engine      all state of a worker, as structs; header-only like these, which are compiled into program:
-                key, classify, forward, passing, fragments, trains, window, options, clamp, begin, installing, rewrite, adjacency, parking,
-                work, flows, commands; of two handshakes that make one connection: cookie, synproxy, splice, splicing, relay, proxy,
-                segments
+                key, classify, forward, passing, fragments, trains, window, options, clamp, begin, steering, installing, rewrite,
+                adjacency, parking, work, flows, commands; of two handshakes that make one connection: cookie, synproxy, splice,
+                splicing, relay, proxy, segments
 
 One `Worker` is one writer: all its state is C structs that only the executor's thread changes. Rings carry work out and commands in.
 """

@@ -20,6 +20,7 @@ from appliance.flow.megaflow cimport (
 from appliance.flow.parking cimport PARKED_EACH, SHARE_DECISION, park
 from appliance.flow.reasons cimport DROP_DELETED, DROP_MISS_FULL, DROP_PARKING_FULL, DROP_PENDING_FULL, DROP_TABLE_FULL
 from appliance.flow.splice cimport Splice
+from appliance.flow.steering cimport Home, comes_home, find_home
 from appliance.flow.table cimport (
     CLASS_DENIED, CLASS_PENDING, State, Table, flow_free, flow_handle, flow_take, table_find, table_insert, table_remove,
 )
@@ -31,6 +32,7 @@ from ena_dev.packet.headers cimport PROTOCOL_TCP, PROTOCOL_UDP, htons, ntohs
 
 cdef enum:
     PORT_TRIES = 64            # then Python searches
+    PORT_DRAWS = 128           # for a try, until the reply comes in by the right queue
     LOWEST_PORT = 1024         # for a source that is hidden: the lower ones of our own address are not for others
     PORTS = 65536 - LOWEST_PORT
 
@@ -76,9 +78,28 @@ cdef inline bint follow(Engine *engine, uint32_t slot, const Megaflow *found, Co
             and hop_for(engine, found, 1, found.kind.nic, key.source, &command.reply_adjacency))
 
 
-cdef inline uint8_t claim_reply(Engine *engine, uint32_t slot, Tuple *reply, uint16_t alike) noexcept nogil:
-    """The flow's second key into the index: with its own source port, or with one by which the reply tells from all others. When ports are
-    scarce, a connection that is over yields its port."""
+cdef inline uint16_t drawn_port(Engine *engine, uint32_t slot, uint8_t nic, const Tuple *reply, uint16_t own, int n) noexcept nogil:
+    """A source port at random, for the try of that number. At first the reply's queue is the one that the flow came in by, if chance
+    allows; for longer, even stays even and odd odd; then any port will do."""
+    cdef const State *state = &engine.table.flows[slot].state
+    cdef uint16_t port = 0
+    cdef Home home
+    cdef int i
+    if n >= PORT_TRIES // 2:
+        return <uint16_t> (LOWEST_PORT + draw(engine.megaflows) % PORTS)
+    home.steering = NULL
+    if n < PORT_TRIES // 8:
+        find_home(&home, &engine.steering[state.nic_in], state.queue, &engine.steering[nic], reply)
+    for i in range(PORT_DRAWS):
+        port = <uint16_t> (LOWEST_PORT + draw(engine.megaflows) % PORTS & 0xFFFE | own & 1)
+        if comes_home(&home, htons(port)):
+            break
+    return port
+
+
+cdef inline uint8_t claim_reply(Engine *engine, uint32_t slot, uint8_t nic, Tuple *reply, uint16_t alike) noexcept nogil:
+    """The flow's second key into the index: with its own source port, or with one by which the reply, that comes in by `nic`, tells from
+    all others. When ports are scarce, a connection that is over yields its port."""
     cdef Table *table = engine.table
     cdef bint echo = is_icmp(reply.version, reply.protocol)
     cdef bint ports = reply.protocol == PROTOCOL_TCP or reply.protocol == PROTOCOL_UDP
@@ -92,9 +113,7 @@ cdef inline uint8_t claim_reply(Engine *engine, uint32_t slot, Tuple *reply, uin
         if n or low or alike & ALIKE_DRAWN:
             if not alike & ALIKE_VARY or not (ports or echo):
                 return REFUSED_TAKEN
-            port = <uint16_t> (LOWEST_PORT + draw(engine.megaflows) % PORTS)
-            if n < PORT_TRIES // 2:            # even stays even, as long as that may work
-                port = <uint16_t> (port & 0xFFFE | own & 1)
+            port = drawn_port(engine, slot, nic, reply, own, n)
             reply.dport = htons(port)
             if echo:
                 reply.sport = reply.dport
@@ -123,7 +142,7 @@ cdef inline bint decide(
         settle_denied(engine, slot, &command, now)
         drop_denied(engine, &command, frame, True, now)
         return True
-    if not make_room(engine, slot, command.nic) or claim_reply(engine, slot, &command.reply, found.alike) != REFUSED_NOT:
+    if not make_room(engine, slot, command.nic) or claim_reply(engine, slot, command.nic, &command.reply, found.alike) != REFUSED_NOT:
         return False
     settle(engine, slot, &command, &places, now)
     passes[0] = slot << 1

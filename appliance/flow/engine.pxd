@@ -13,6 +13,7 @@ from appliance.flow.limits cimport Limits
 from appliance.flow.megaflow cimport Megaflows
 from appliance.flow.parking cimport Parking
 from appliance.flow.reasons cimport DROP_REASONS
+from appliance.flow.steering cimport Steering
 from appliance.flow.table cimport CLASSES, Flow, State, Table
 from appliance.flow.tcp cimport TcpTable
 from appliance.flow.wheel cimport Wheel
@@ -234,6 +235,7 @@ cdef struct Engine:
     Outgoing outgoing[OUTGOING_RING]
     uint32_t outgoing_head, outgoing_tail
     Counters counters
+    Steering steering[NICS]
 
 
 cdef inline void drop(Engine *engine, Frame *frame, uint32_t reason) noexcept nogil:

@@ -6,6 +6,7 @@ from appliance.flow.records import FlowView, Profile, Tuple5, Work
 from ena_dev.bus.executor import Executor
 from ena_dev.driver.pool import BufferPool
 from ena_dev.driver.queue import Program, QueuePair
+from ena_dev.packet.toeplitz import Toeplitz
 
 class FlowProgram(Program):
     """The burst program of one queue pair of one Worker."""
@@ -37,6 +38,11 @@ class Worker:
         """Add a card, or replace what is known of it. `index`: 0..255; 1..32 pairs, by queue index. Takes the barrier.
 
         mss: the largest segment of TCP that passes it, as SYNs announce it; 1: what both nics of a flow carry, 0: none is lowered.
+        """
+    def set_steering(self, index: int, hasher: Toeplitz, table: Sequence[int]) -> None:
+        """By which queue packets come in at a nic: `table[hash % len(table)]`, a power of two of at most 128 entries; none: nobody knows.
+
+        Where it was said, source ports are drawn so that replies find the queue that their flow began at. Takes the barrier.
         """
     def read_dns(self, wanted: bool) -> None: ...
     def set_mtu(self, index: int, mtu: int) -> None: ...
@@ -106,6 +112,9 @@ class Worker:
     # reads
     def is_free(self, version: int, protocol: int, source: int, destination: int, sport: int, dport: int) -> bool:
         """Whether no flow expects packets of this (reply) tuple. Takes no barrier: a hint, `install` has the last word."""
+    def comes_home(self, nic: int, queue: int, egress: int, version: int, protocol: int, reply: Tuple5) -> bool:
+        """Whether the reply to a flow that came in by a queue of `nic` arrives at `egress` by the queue of that number, modulo the queues
+        of the nic that has fewer; true where nobody knows, of one queue, and without ports. Takes no barrier."""
     def lookup(
         self, version: int, protocol: int, source: int, destination: int, sport: int, dport: int, kind: int | None = None,
     ) -> tuple[FlowView, int] | None:

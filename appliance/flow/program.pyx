@@ -24,6 +24,7 @@ from appliance.flow.limits cimport LimitTable
 from appliance.flow.megaflow cimport MegaflowTable, POOLS
 from appliance.flow.parking cimport unpark
 from appliance.flow.reasons cimport DROP_DELETED
+from appliance.flow.steering cimport Home, STEERING_ENTRIES, Steering, comes_home, find_home
 from appliance.flow.synproxy cimport GUARD_ALWAYS, pressed
 from appliance.flow.table cimport CLASS_DENIED, CLASS_FREE, FLOW_DECREMENT, FLOW_LIBERAL, FLOW_TELL, Flow, FlowTable, Table, pack_key, table_decided
 from appliance.flow.tcp cimport tcp_event_of
@@ -37,6 +38,7 @@ from ena_dev.driver.pool cimport BufferPool, Pool
 from ena_dev.driver.queue cimport Program, QueuePair
 from ena_dev.driver.rings cimport BURST, MAX_RX_BUFFERS, Frame
 from ena_dev.packet.headers cimport PROTOCOL_TCP, PROTOCOL_UDP
+from ena_dev.packet.toeplitz cimport Toeplitz
 
 from appliance.flow import records
 from appliance.flow.reasons import NUMBERS
@@ -186,6 +188,7 @@ cdef class Worker:
     cdef readonly MegaflowTable megaflows
     cdef readonly LimitTable limits
     cdef dict programs         # (nic, queue) -> (pair, FlowProgram)
+    cdef dict hashes           # nic -> Toeplitz, as long as the engine reads it
     cdef int top_rule
     cdef bint closed
 
@@ -193,7 +196,7 @@ cdef class Worker:
         self.engine = <Engine *> calloc(1, sizeof(Engine))
         if self.engine == NULL:
             raise MemoryError("no memory for the fast path")
-        self.executor, self.pool, self.programs, self.top_rule, self.closed = executor, pool, {}, -1, True
+        self.executor, self.pool, self.programs, self.hashes, self.top_rule, self.closed = executor, pool, {}, {}, -1, True
         self.table = FlowTable(flows, secret)
         self.wheel = TimerWheel(self.table.table.slots)
         self.megaflows = MegaflowTable(executor, secret)
@@ -280,6 +283,22 @@ cdef class Worker:
         lane.pair = pair.raw()
         self.programs[index, queue] = (pair, program)
         return 0
+
+    def set_steering(self, int index, Toeplitz hasher not None, table):
+        """By which queue packets come in at a nic."""
+        cdef Steering *steering
+        cdef bytes queues = bytes(table)
+        cdef uint32_t entries = len(queues)
+        if not 0 <= index < NICS or not self.engine.nics[index].present or entries & (entries - 1) or entries > STEERING_ENTRIES:
+            raise UsageError(f"nic {index}: there is none, or its table can't have {entries} entries")
+        if entries and max(queues) >= self.engine.nics[index].queues:
+            raise UsageError(f"nic {index}: its table names queue {max(queues)}, of {self.engine.nics[index].queues}")
+        steering = &self.engine.steering[index]
+        with self.executor.held():
+            steering.hash = &hasher.table if entries else NULL
+            steering.entries, steering.queues = entries, self.engine.nics[index].queues
+            memcpy(steering.table, <const char *> queues, entries)
+        self.hashes[index] = hasher
 
     def read_dns(self, bint wanted):
         """Whether DNS that would pass is handed over first, translated: whoever takes it sends it on."""
@@ -428,6 +447,16 @@ cdef class Worker:
         """Whether no flow that is let through expects packets of this tuple: a hint, since the table changes meanwhile."""
         found = self.table.find(version, protocol, (source, destination, sport, dport), reply_kind(version, protocol))
         return found is None or self.table.table.flows[<uint32_t> found[0]].state.cls == CLASS_DENIED
+
+    def comes_home(self, int nic, uint32_t queue, int egress, int version, int protocol, reply):
+        """Whether the reply to a flow that came in by a queue of `nic` arrives at `egress` by the queue of that number."""
+        cdef Tuple key
+        cdef Home home
+        if not (0 <= nic < NICS and 0 <= egress < NICS):
+            raise UsageError(f"there is no nic {nic}, or no nic {egress}")
+        pack_key(&key, version, protocol, reply_kind(version, protocol), reply)
+        find_home(&home, &self.engine.steering[nic], queue, &self.engine.steering[egress], &key)
+        return bool(comes_home(&home, key.dport))
 
     def lookup(self, int version, int protocol, source, destination, sport, dport, kind=None):
         """The flow of packets with this tuple, and their direction."""

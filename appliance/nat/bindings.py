@@ -16,7 +16,7 @@ from itertools import chain
 from random import Random
 from typing import Final
 
-from appliance.nat.ports import LOWEST, RANDOM_TRIES, SPAN, random_ports
+from appliance.nat.ports import LOWEST, RANDOM_TRIES, SPAN, Suits, random_ports
 from appliance.policy.facts import Tuple5
 
 LIMIT: Final = 65536
@@ -69,14 +69,14 @@ class Bindings:
         """The binding of an inside end at an outside address."""
         return self._by_inside.get(_key(version, protocol, inside, port, outside))
 
-    def make(self, found: Binding, fits: Callable[[int], bool], keep: bool) -> Binding | None:
+    def make(self, found: Binding, fits: Callable[[int], bool], keep: bool, suits: Suits | None = None) -> Binding | None:
         """Bind the inside end of `found` to a port of its outside address that nobody has and that `fits`, the inside's own if told to
-        `keep` it; None if there is none, or no room for more."""
+        `keep` it, else rather one that `suits`; None if there is none, or no room for more."""
         if len(self._by_inside) >= self._limit:
             self.tick()
         if len(self._by_inside) >= self._limit:
             return None
-        ports = random_ports(self._random, found.port, RANDOM_TRIES, SPAN)
+        ports = random_ports(self._random, found.port, RANDOM_TRIES, SPAN, suits)
         for port in chain((found.port,), ports) if keep else ports:
             outer = _key(found.version, found.protocol, found.outside, port)
             if outer not in self._by_outside and fits(port):

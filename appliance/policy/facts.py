@@ -100,6 +100,9 @@ class StateView(Protocol):
     def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
         """Whether no flow expects packets of this tuple yet."""
 
+    def comes_home(self, facts: Facts, egress: int, reply: Tuple5) -> bool:
+        """Whether this reply arrives at nic `egress` by the queue that the flow began at; true where there is nothing to choose."""
+
     def named(self, objects: tuple[str, ...], version: int, address: int) -> bool:
         """Whether an address is of a domain name in one of these objects."""
 

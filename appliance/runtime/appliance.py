@@ -41,6 +41,7 @@ from appliance.runtime.resets import Resetter
 from appliance.runtime.targets import Targets
 from appliance.runtime.world import World
 from ena_dev.driver.queue import QueuePair
+from ena_dev.packet.toeplitz import Toeplitz
 
 log = structlog.get_logger("appliance")
 
@@ -95,6 +96,8 @@ class Appliance:
             await card.start()
             clamp = nics[card.index].mss_clamp if card.index < self.host else 0
             self.worker.add_nic(card.index, card.mac, card.mtu, card.adapter.pairs, card.index == self.host, clamp)
+            rss = card.adapter.rss
+            self.worker.set_steering(card.index, Toeplitz(rss.key, rss.initial), rss.table)
         self.worker.set_adjacency(HOST, self.host, HOST_MAC)
         self.health = HealthChecker(self._world.probe, self._probe_source, self._target_changed, self._random)
         self._make_decider()

@@ -88,6 +88,10 @@ class View:
         until = self._taken.get((version, protocol, reply))
         return (until is None or until <= self._clock()) and self._worker.is_free(version, protocol, *reply)
 
+    def comes_home(self, facts: Facts, egress: int, reply: Tuple5) -> bool:
+        """Whether a reply arrives by the queue that the flow began at. The own stack's has only one."""
+        return self._worker.comes_home(facts.nic, facts.queue, egress, facts.version, facts.protocol, reply)
+
     def _expected(self, version: int, protocol: int, reply: Tuple5) -> bool:
         return not self._worker.is_free(version, protocol, *reply)
 

@@ -68,6 +68,9 @@ class _AnyState:
     def is_free(self, version: int, protocol: int, reply: Tuple5) -> bool:
         return True
 
+    def comes_home(self, facts: Facts, egress: int, reply: Tuple5) -> bool:
+        return True
+
     def named(self, objects: tuple[str, ...], version: int, address: int) -> bool:
         return self._held(objects, version, address)
 

@@ -51,6 +51,9 @@ class Nothing:
     def is_free(self, version: int, protocol: int, reply: tuple[int, int, int, int]) -> bool:
         return True
 
+    def comes_home(self, facts: Facts, egress: int, reply: tuple[int, int, int, int]) -> bool:
+        return True
+
     def target_up(self, service: str, target: str) -> bool:
         return True
 

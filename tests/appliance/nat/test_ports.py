@@ -79,6 +79,31 @@ def test_when_everything_is_busy_the_search_ends():
     assert view.asked == 1 + RANDOM_TRIES + SPAN
 
 
+@pytest.mark.parametrize("sport", [40_000, 40_001])
+def test_a_port_that_is_drawn_brings_the_reply_home_and_keeps_its_parity(sport):
+    view = View()
+    for _ in range(1000):
+        reply = free_reply(view, 4, UDP, (OURS, THEIRS, sport, 53), True, True, lambda reply: reply[3] // 2 % 4 == 3)
+        assert reply is not None and reply[3] // 2 % 4 == 3 and reply[3] % 2 == sport % 2
+        view.flows.add((4, UDP, reply))
+
+
+def test_where_no_port_brings_the_reply_home_any_free_one_will_do_and_a_port_that_may_stay_stays():
+    assert free_reply(View(), 4, UDP, (OURS, THEIRS, 40_000, 53), True, False, lambda reply: False) == (THEIRS, OURS, 53, 40_000)
+    view = View()
+    assert free_reply(view, 4, UDP, (OURS, THEIRS, 40_000, 53), True, True, lambda reply: False) is not None
+    full = View(frozenset(port for port in range(65536) if port // 2 % 4 == 3))
+    reply = free_reply(full, 4, UDP, (OURS, THEIRS, 40_000, 53), True, True, lambda reply: reply[3] // 2 % 4 == 3)
+    assert reply is not None and reply[3] % 2 == 0
+
+
+def test_an_identifier_of_echo_is_nobodys_queue():
+    def never(reply):
+        raise AssertionError
+
+    assert free_reply(View(), 4, ICMP, (OURS, THEIRS, 7, 7), True, True, never) is not None
+
+
 @pytest.mark.parametrize("hidden", [True, False])
 def test_a_protocol_without_ports_fits_once_for_each_peer(hidden):
     view = View()

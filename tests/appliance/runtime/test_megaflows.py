@@ -42,6 +42,9 @@ class Free:
     def is_free(self, version, protocol, reply):
         return True
 
+    def comes_home(self, facts, egress, reply):
+        return True
+
 
 class Hood:
     """The neighbours of one nic: whoever is asked for is known, at a MAC address of its own."""
