@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,6 +29,9 @@ from scapy.packet import Packet, Raw
 from appliance.cli.tables import drops
 from appliance.flow.reasons import MEANINGS
 from ena_dev.abi.admin import Direction
+from ena_dev.device.allowances import Allowances
+from ena_dev.device.interfaces import DataFaults
+from ena_dev.device.model import Device
 from tests.support.appliance_bench import ApplianceBench
 from tests.support.hostile import frames
 from tests.support.office import CLIENT, LAN, OTHER, SERVER, Office, ip, office
@@ -210,6 +214,37 @@ async def test_one_frame_in_is_one_frame_out_or_one_drop_with_its_reason(frame: 
         assert end in (PASSES, HEARD, *MEANINGS)
 
 
+LOST: dict[str, tuple[Callable[[Device], None], str]] = {
+    "the cable is pulled": (lambda device: device.set_link(False), "card-link-down"),
+    "a fault loses all": (lambda device: device.faults.set_data(DataFaults(loss=1.0)), "card-fault"),
+    "there are too many connections": (lambda device: device.set_allowances(Allowances(conntrack=1)), "card-allowance"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "end"), LOST.values(), ids=LOST)
+async def test_what_a_card_loses_has_its_reason(spoil: Callable[[Device], None], end: str) -> None:
+    async with office() as o:
+        await o.open_udp(4, port=6000)
+        spoil(o.bench.card("lan").device)
+        before = counted(o.bench)
+        o.client.send(v4() / UDP(sport=6001, dport=7), v4() / UDP(sport=6002, dport=7))
+        await o.bench.settle()
+        found, passed = counted(o.bench) - before, len(o.server.received())
+        assert found.keys() == {end} and found[end] + passed == 2
+
+
+async def test_what_the_far_side_does_not_take_is_lost_for_that_reason() -> None:
+    async with office() as o:
+        await o.open_udp(4, port=6000)
+        o.server.segment.judging = False
+        before, left = counted(o.bench), o.server.segment.frames_left
+        frames = [bytes(Ether(src=o.client.mac, dst=o.bench.mac("lan").hex(":")) / v4() / UDP(sport=6000, dport=7))] * 100
+        for _ in range(50):
+            o.client.send(*frames)
+            await o.bench.elapse(0.05)
+        found = counted(o.bench) - before
+        await o.bench.settle()
+        assert found.keys() == {"card-port-full"} and found["card-port-full"] + o.server.segment.frames_left - left == 5000
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -52,6 +52,24 @@ CASES = {
 }
 
 
+def test_a_frame_of_the_control_plane_is_dropped_where_there_is_no_nic_or_no_buffer() -> None:
+    bench = Bench(buffers=256)
+    bench.open(0, IP(**V4) / UDP(sport=4000, dport=53))
+    frame = bytes(Ether(dst=bench.HOSTS[1], src=bench.MACS[1]) / IP(**V4) / UDP(sport=4000, dport=53))
+    assert bench.worker.send(3, frame)
+    bench.round()
+    assert bench.drops() == {"no-nic": 1}
+    while bench.pool.free:
+        bench.receive(0, IP(**V4) / UDP(sport=4000, dport=53))
+    assert bench.worker.send(1, frame)
+    bench.round()
+    assert bench.drops() == {"no-nic": 1, "no-buffer": 1}
+    for _ in range(5):
+        bench.cards[1][0].sent()
+        bench.round()
+    bench.close()
+
+
 @pytest.mark.parametrize("transport", CASES)
 @pytest.mark.parametrize("version", [4, 6])
 def test_translation_is_what_scapy_computes_in_both_directions(bench: Bench, transport: str, version: int) -> None:

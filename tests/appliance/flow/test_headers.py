@@ -130,3 +130,13 @@ QUOTE = IPv6(src=WAN, dst=LAN) / UDP(sport=1, dport=2) / b"quoted"
 ])  # fmt: skip
 def test_icmpv6(bench: Bench, packet: Packet, expected: tuple[str, object]) -> None:
     assert outcome(bench, packet) == expected
+
+
+@pytest.mark.parametrize(("headers", "expected"), [(1, (FLOW, 17)), (5, (GONE, "headers-split")), (7, (GONE, "headers-split"))])
+def test_headers_that_reach_beyond_the_first_buffer_are_split(headers: int, expected: tuple[str, object]) -> None:
+    bench = Bench(mtus=(9000, 9000, 9000))
+    packet = v6()
+    for _ in range(headers):
+        packet = packet / IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(250))] * 4)
+    assert outcome(bench, packet / UDP(sport=1, dport=2)) == expected
+    bench.close()
