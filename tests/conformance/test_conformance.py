@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
+from scapy.layers.l2 import Ether
 
-from tests.conformance import evasions, fragments, nat_discovery, scans, thc_ipv6
+from tests.conformance import captures, evasions, fragments, nat_discovery, scans, thc_ipv6
 from tests.conformance.__main__ import RESULTS, TESTERS, rows, table
 from tests.conformance.differences import DIFFERENCES, Deliberate
 from tests.conformance.programs import missing
@@ -66,6 +69,22 @@ def test_what_testers_print_is_understood() -> None:
     assert nat_discovery.collision(TWO_HOSTS).word == "told apart"
     assert [nat_discovery.lifetime(text).word for text in ("", HAIRPIN, HAIRPIN + TWO_HOSTS)] == ["not told", "gone", "alive"]
     assert fragments.POLICY.findall("Test #1: Timed out\n") == [("1", "Timed out")]
+
+
+def test_a_frame_of_a_capture_is_known_again_behind_a_router_and_its_kind_tells_whether_it_may_begin_something() -> None:
+    ask, answer = IP(src="192.0.2.1", dst="192.0.2.2", ttl=64) / UDP(dport=53), IPv6(dst="2001:db8::1", hlim=9) / ICMPv6EchoRequest()
+    far = IP(src="192.0.2.1", dst="192.0.2.2", ttl=63) / UDP(dport=53), IPv6(dst="2001:db8::1", hlim=8) / answer.payload
+    other, link = IP(src="192.0.2.1", dst="192.0.2.3") / TCP(flags="FA"), Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+    came = [bytes(link / packet) for packet in (ask, other, ask, answer)]
+    found, strangers = captures.leaving(came, [bytes(Ether() / packet) + bytes(4) for packet in far] + [came[1].replace(b"\xc0", b"\xc1")])
+    assert {kind: str(verdict) for kind, verdict in found.items()} == {
+        "ICMPv6 echo request": "all leave (1 of 1)", "TCP FIN ACK": "none leaves (0 of 1)", "UDP": "leave: 1 (1 of 2)",
+    }  # fmt: skip
+    assert strangers == 1
+    assert captures.runs([1, 2, 3, 5, 7, 8]) == "1-3 5 7-8"
+    hidden = IPv6() / IPv6ExtHdrDestOpt() / IPv6ExtHdrFragment(m=1) / UDP()
+    kinds = [captures.kind(Ether(bytes(link / each))) for each in (hidden, IP(proto=6), IP(proto=132), IP() / ICMP(type=3), ICMP())]
+    assert kinds == ["fragments", "TCP cut short", "SCTP", "ICMP error", "no IP"]
 
 
 def test_a_difference_that_nothing_explains_is_shown_and_counted() -> None:
