@@ -273,6 +273,21 @@ async def test_an_error_about_a_first_packet_waits_until_its_sender_is_found(ver
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+async def test_an_error_for_a_silent_sender_waits_in_vain_and_the_next_one_is_not_sent(version: int) -> None:
+    async with office(HIDDEN) as o:
+        o.client.silent = True
+        o.client.send(ip(version, CLIENT[version], SERVER[version]) / UDP(sport=5000, dport=7) / b"to nobody")
+        await o.bench.settle()
+        asked = o.server.only()
+        o.server.send(port_unreachable(version, asked, SERVER[version]))
+        await o.bench.settle(5.0)
+        o.server.send(port_unreachable(version, asked, SERVER[version]))
+        await o.bench.settle()
+        assert o.client.received() == []
+        assert o.bench.appliance.status()["handed-over"]["drops"] == {"no-neighbour": 1, "not-sent": 1}  # who waited, who came too late
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 async def test_an_error_about_an_echo_reaches_who_asked(version: int) -> None:
     async with office(HIDDEN) as o:
         other = o.bench.station("lan", {4: "192.168.1.10", 6: "2001:db8:1::10"}[version])

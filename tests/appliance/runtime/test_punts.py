@@ -67,6 +67,12 @@ def test_a_flood_takes_its_own_share_and_none_of_other_errors_or_other_nics(punt
     assert [message.type for message in link.of(1)] == [11]
 
 
+def test_an_answer_without_room_on_its_way_is_counted_as_not_sent(punts: Punts, link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "send", lambda nic, frame: False)
+    punts.handle(punt("ttl"), 1.0)
+    assert punts.unanswered == {"not-sent": 1}
+
+
 def test_a_share_comes_back_with_time(punts: Punts, link: Link) -> None:
     for now in (1.0, 2.0):
         flood(punts, now)
