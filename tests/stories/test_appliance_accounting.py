@@ -233,18 +233,21 @@ async def test_what_a_card_loses_has_its_reason(spoil: Callable[[Device], None],
         assert found.keys() == {end} and found[end] + passed == 2
 
 
-async def test_what_the_far_side_does_not_take_is_lost_for_that_reason() -> None:
+@pytest.mark.parametrize(("delay", "end"), [(1.0, "card-no-memory"), (0.0, "card-port-full")])
+async def test_what_finds_no_room_while_frames_are_delayed_or_the_far_side_takes_none_is_lost(delay: float, end: str) -> None:
     async with office() as o:
         await o.open_udp(4, port=6000)
         o.server.segment.judging = False
+        o.bench.card("lan").device.faults.set_data(DataFaults(delay=delay))
         before, left = counted(o.bench), o.server.segment.frames_left
         frames = [bytes(Ether(src=o.client.mac, dst=o.bench.mac("lan").hex(":")) / v4() / UDP(sport=6000, dport=7))] * 100
         for _ in range(50):
             o.client.send(*frames)
-            await o.bench.elapse(0.05)
+            await o.bench.elapse(0.015)
+        await o.bench.elapse(0.05)
         found = counted(o.bench) - before
-        await o.bench.settle()
-        assert found.keys() == {"card-port-full"} and found["card-port-full"] + o.server.segment.frames_left - left == 5000
+        await o.bench.settle(2.0)
+        assert found.keys() == {end} and found[end] + o.server.segment.frames_left - left == 5000
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
