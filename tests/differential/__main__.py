@@ -9,7 +9,8 @@
     compare     a sequence on both sides               run       many                                             shrink    the shortest one
     conntrack   what netfilter has tracked         states     what we have, in its words
     differences where the appliance means to differ, and by which document; anything else is a failure
-        number_differences   flag_differences   the same for TCP       state_differences   for what is tracked
+        number_differences   flag_differences   the same for TCP       later_differences   for what earlier packets left behind
+        state_differences    for what is tracked
         deliberate           what such a one is, and examples
     facts       of a difference       state_facts   of one in what is tracked       sequence_numbers   facts of TCP numbers
 """

@@ -26,11 +26,9 @@ from tests.differential.deliberate import (
 )
 from tests.differential.facts import (
     answered,
-    arrived,
     asked_oddly,
     astray,
     earlier,
-    elsewhere,
     lost,
     only_answered,
     only_kernel,
@@ -44,13 +42,13 @@ from tests.differential.facts import (
     stopped,
     tcp,
     to_translated,
-    turned,
     went_on,
 )
 from tests.differential.flag_differences import FLAGS
+from tests.differential.later_differences import LATER
 from tests.differential.number_differences import NUMBERS
 from tests.differential.packets import Flow, Step
-from tests.differential.wire import ACK, RST, SYN, UDP
+from tests.differential.wire import ACK, SYN, UDP
 
 
 def known(difference: Difference) -> Deliberate | None:
@@ -152,16 +150,6 @@ DIFFERENCES: Final = (
     ),
     # sides
     Deliberate(
-        "the way back",
-        "a flow belongs to the nic that it came in by: answers leave there, nothing else changes it; netfilter routes each "
-        "packet for itself",
-        "RFC 3704, 2.3 (multihoming)",
-        lambda of: elsewhere(of) or bool(astray(of, arrived(of)))
-        or (tcp(of) and any(each.flags & RST for each in astray(of, earlier(of))))
-        or (bool(of.ours) and answered(of) and lost([of.step]) and turned(of)),
-        said(Step(nic="dmz"), Step(back=True), flow=PING),
-    ),
-    Deliberate(
         "the other side",
         "a flow's packets come in where the flow does, errors about it too; to netfilter any nic will do",
         "RFC 2827, RFC 3704",
@@ -226,4 +214,6 @@ DIFFERENCES: Final = (
         lambda of: only_kernel(of) and of.step.error is not None and of.step.quote < 8,
         after_opening(Step(back=True, error=(3, 1), quote=4)),
     ),
+    # what came before
+    *LATER,
 )  # fmt: skip

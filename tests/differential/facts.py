@@ -171,6 +171,17 @@ def astray(of: Difference, steps: list[Step]) -> list[Step]:
     return [each for each in steps if each.nic not in ("", of.flow.server_nic if each.back else of.flow.client_nic)]
 
 
+def reset_astray(of: Difference) -> bool:
+    """Whether a RST came in by another nic than its flow's, or than the first packet of its end."""
+    nics: dict[bool, str] = {}
+    for step in earlier(of):
+        nic = step.nic or (of.flow.server_nic if step.back else of.flow.client_nic)
+        if step.flags & RST and (nic != nics.get(step.back, nic) or astray(of, [step])):
+            return tcp(of)
+        nics.setdefault(step.back, nic)
+    return False
+
+
 def turned(of: Difference) -> bool:
     """Whether a packet of the same flow came in where it had to leave again."""
     return any(each.nic == (of.flow.client_nic if each.back else of.flow.server_nic) for each in astray(of, earlier(of)))

@@ -7,24 +7,17 @@ from typing import Final
 from tests.differential.compare import Sequence
 from tests.differential.deliberate import FORWARDED, OPEN, Deliberate, after_opening, said
 from tests.differential.facts import (
-    arrived,
     lost,
     only_kernel,
     only_ours,
     opened,
     refused,
     remarked,
-    reopened,
-    repeated,
     replace_back,
     tcp,
     windows,
 )
 from tests.differential.packets import Step
-from tests.differential.sequence_numbers import (
-    forgotten,
-    odd_reset,
-)
 from tests.differential.wire import ACK, FIN, RST, SYN, TCP, URG
 
 FLAGS: Final = (
@@ -44,31 +37,11 @@ FLAGS: Final = (
         said(*OPEN, Step(flags=FIN | ACK, seq=1, ack=1), Step(flags=RST, seq=-100000)),
     ),
     Deliberate(
-        "a SYN behind a RST",
-        "begins another connection, whoever has reset the last one; netfilter stays with that unless the same end did",
-        "RFC 9293, 3.10.7.1",
-        lambda of: of.flow.protocol == TCP and reopened(of),
-        after_opening(Step(back=True, flags=RST | ACK, seq=1, ack=1), OPEN[0], Step(flags=ACK, seq=1, ack=1)),
-    ),
-    Deliberate(
         "the end of what hardly began",
         "a refused connection is forgotten at once; netfilter keeps it if anything came back before",
         "RFC 9293, 3.10.7.1",
         lambda of: of.flow.protocol == TCP and only_kernel(of) and of.we_say in ("not-a-start", "punt: unrelated") and refused(of),
         said(OPEN[0], Step(back=True, flags=ACK), Step(back=True, flags=RST | ACK, ack=1), Step(flags=ACK, seq=1)),
-    ),
-    Deliberate(
-        "a RST in the window",
-        "changes nothing if its number isn't exact: its receiver answers with a challenge; netfilter closes what was opening",
-        "RFC 5961, 3.2; RFC 9293, 3.5.1 (a RST before a SYN is answered is about what the other end remembers)",
-        lambda of: odd_reset(of) or (only_ours(of) and forgotten(of) and remarked(of, "SEQ is over upper bound"))
-        or (of.flow.protocol == TCP and any(each.flags & RST for each in arrived(of)) and (
-            windows(of)
-            or (tcp(of) and only_kernel(of) and of.we_say == "tcp-invalid" and not of.step.flags & SYN)
-            or (only_ours(of) and (tcp(of) or of.step.error is not None)
-                and (not of.kernel_says or remarked(of, "invalid rst", "invalid new")))
-        )),
-        said(*OPEN[:2], Step(back=True, flags=RST, seq=101), Step(flags=ACK, seq=1, ack=101)),
     ),
     Deliberate(
         "errors about segments out of the window",
@@ -110,23 +83,5 @@ FLAGS: Final = (
         lambda of: tcp(of) and only_kernel(of) and of.we_say == "tcp-invalid"
         and of.step.flags & (SYN | ACK) == SYN | ACK,
         after_opening(Step(flags=RST, seq=1), Step(back=True, flags=SYN | ACK, ack=1)),
-    ),
-    Deliberate(
-        "simultaneous open",
-        "an ACK may end it, not a SYN and ACK alone",
-        "RFC 9293, 3.10.7.4: SYN-RECEIVED",
-        lambda of: tcp(of) and (only_ours(of) or windows(of) or (only_kernel(of) and of.we_say == "not-a-start"))
-        and any(each.back and each.flags & (SYN | ACK) == SYN for each in arrived(of)),
-        said(OPEN[0], Step(back=True, flags=SYN), Step(flags=ACK, seq=1, ack=1)),
-    ),
-    Deliberate(
-        "whose FIN",
-        "one that is said again is not the other end's: the connection is half closed still; netfilter counts them",
-        "RFC 9293, 3.6",
-        lambda of: of.flow.protocol == TCP and (only_kernel(of) or only_ours(of)) and repeated(of),
-        after_opening(
-            Step(back=True, flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=FIN | ACK, seq=2, ack=1),
-            Step(back=True, flags=ACK, seq=3, ack=1), Step(back=True, flags=SYN, seq=503),
-        ),
     ),
 )  # fmt: skip

@@ -7,16 +7,12 @@ from typing import Final
 from tests.differential.deliberate import OPEN, Deliberate, after_opening, said
 from tests.differential.facts import (
     arrived,
-    begun_anew,
     begun_behind_challenge,
     earlier,
     lost,
-    lost_beginning,
     only_kernel,
     only_ours,
-    overlapping,
     remarked,
-    stopped,
     tcp,
     windows,
 )
@@ -89,32 +85,6 @@ NUMBERS: Final = (
         lambda of: (windows(of) and of.step.sack is not None and not of.kernel_says)
         or (tcp(of) and only_ours(of) and remarked(of, "SEQ is over upper bound") and acknowledged_unasked(of)),
         after_opening(Step(back=True, flags=ACK, seq=1, ack=1, sack=(1, 51))),
-    ),
-    Deliberate(
-        "a first packet that goes nowhere",
-        "a flow begins when policy allows it, though its first packet may have no hop left, or be too big",
-        "none: netfilter confirms a flow by a packet that left",
-        lambda of: bool(of.ours) and (remarked(of, "invalid new") or not of.kernel_says)
-        and (lost_beginning(of) or (lost(stopped(of)) and not tcp(of))),
-        said(Step(flags=SYN, ttl=1), Step(back=True, flags=SYN | ACK, ack=1)),
-    ),
-    Deliberate(
-        "packets that go nowhere",
-        "change no connection: their receiver has not seen them. netfilter has tracked a packet before it looks at its hops",
-        "RFC 9293, 3.10.7: what counts is what a receiver got",
-        lambda of: tcp(of) and (
-            ((only_kernel(of) or only_ours(of)) and lost(stopped(of)))
-            or (begun_anew(of) and lost([step for step in stopped(of) if step.flags & RST]))
-        ),
-        after_opening(Step(back=True, flags=ACK, seq=1, ack=1, size=10, ttl=1), Step(flags=ACK, seq=1, ack=11)),
-    ),
-    Deliberate(
-        "fragments of nothing whole",
-        "each goes its way when it comes, and the first is tracked: if a later one overlaps, its receiver puts nothing together. netfilter "
-        "puts all together before it looks",
-        "RFC 5722, 4 and RFC 791, 3.2: whole packets are their receiver's",
-        lambda of: any(overlapping(step) for step in stopped(of)),
-        said(Step(flags=SYN, size=600, pieces=((0, 51), (32, 0))), Step(back=True, flags=SYN | ACK, ack=1)),
     ),
     Deliberate(
         "data in a SYN in fragments",

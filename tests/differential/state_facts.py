@@ -64,8 +64,11 @@ def behind(of: Difference) -> bool:
 
 
 def noted(of: Difference) -> list[Step]:
-    """What of a flow left nowhere, though conntrack took it for valid."""
-    silent = [step for step, remark in zip(of.sequence.steps, of.remarks, strict=False) if not remark or "ignored, state" in remark]
+    """What of a flow left nowhere, though conntrack took it for valid, or lets such pass."""
+    passing = ("ignored, state", "under lower bound")
+    silent = [
+        step for step, remark in zip(of.sequence.steps, of.remarks, strict=False) if not remark or any(each in remark for each in passing)
+    ]
     return [step for step in stopped(of) if any(step is each for each in silent)]
 
 
