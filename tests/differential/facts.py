@@ -171,6 +171,12 @@ def astray(of: Difference, steps: list[Step]) -> list[Step]:
     return [each for each in steps if each.nic not in ("", of.flow.server_nic if each.back else of.flow.client_nic)]
 
 
+def sidestepped(of: Difference) -> bool:
+    """Whether a packet of this flow came in by another nic than its flow's, or from an address that is behind another."""
+    steps = [step for step in of.sequence.steps[: of.at + 1] if step.flow == of.step.flow]
+    return any(step.source or astray(of, [step]) for step in steps)
+
+
 def reset_astray(of: Difference) -> bool:
     """Whether a RST came in by another nic than its flow's, or than the first packet of its end."""
     nics: dict[bool, str] = {}

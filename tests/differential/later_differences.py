@@ -20,6 +20,7 @@ from tests.differential.facts import (
     reopened,
     repeated,
     reset_astray,
+    sidestepped,
     stopped,
     tcp,
     turned,
@@ -60,8 +61,9 @@ LATER: Final = (
         "a SYN behind a RST",
         "begins another connection, whoever has reset the last one; netfilter stays with that unless the same end did",
         "RFC 9293, 3.10.7.1",
-        lambda of: tcp(of) and reopened(of) and (
-            (only_ours(of) and of.kernel_says != "") or (only_kernel(of) and of.we_say in ("tcp-invalid", "not-a-start", "policy"))),
+        lambda of: of.flow.protocol == TCP and reopened(of) and (
+            (only_ours(of) and of.kernel_says != "")
+            or (only_kernel(of) and of.we_say in ("tcp-invalid", "not-a-start", "policy", "punt: unrelated"))),
         after_opening(Step(back=True, flags=RST | ACK, seq=1, ack=1), OPEN[0], Step(flags=ACK, seq=1, ack=1)),
     ),
     Deliberate(
@@ -101,7 +103,7 @@ LATER: Final = (
         "a flow belongs to the nic that it came in by: answers leave there, nothing else changes it; netfilter routes each "
         "packet for itself",
         "RFC 3704, 2.3 (multihoming)",
-        lambda of: elsewhere(of) or (bool(of.ours) and bool(astray(of, arrived(of))))
+        lambda of: (elsewhere(of) and sidestepped(of)) or (bool(of.ours) and bool(astray(of, arrived(of))))
         or reset_astray(of)
         or (bool(of.ours) and answered(of) and lost([of.step]) and turned(of)),
         said(Step(nic="dmz"), Step(back=True), flow=PING),
