@@ -30,6 +30,7 @@ from tests.differential.facts import (
     astray,
     earlier,
     lost,
+    misquoted,
     only_answered,
     only_kernel,
     only_ours,
@@ -154,7 +155,7 @@ DIFFERENCES: Final = (
         "a flow's packets come in where the flow does, errors about it too; to netfilter any nic will do",
         "RFC 2827, RFC 3704",
         lambda of: not of.ours and bool(of.kernel) and (
-            of.we_say == "wrong-nic" or (of.we_say == "punt: unrelated" and bool(astray(of, [*earlier(of), of.step])))
+            of.we_say == "wrong-nic" or (of.we_say == "punt: unrelated" and (bool(astray(of, [*earlier(of), of.step])) or misquoted(of)))
         ),
         after_opening(Step(back=True, flags=ACK, seq=1, ack=1, nic="dmz")),
     ),

@@ -171,6 +171,12 @@ def astray(of: Difference, steps: list[Step]) -> list[Step]:
     return [each for each in steps if each.nic not in ("", of.flow.server_nic if each.back else of.flow.client_nic)]
 
 
+def misquoted(of: Difference) -> bool:
+    """Whether an error comes in by the nic of its flow's other end, but what it may quote went to an address behind another."""
+    steps = [step for step in of.sequence.steps[: of.at] if step.flow == of.step.flow and step.back != of.step.back]
+    return of.step.error is not None and of.step.nic != "" and any(step.destination for step in steps)
+
+
 def sidestepped(of: Difference) -> bool:
     """Whether a packet of this flow came in by another nic than its flow's, or from an address that is behind another."""
     steps = [step for step in of.sequence.steps[: of.at + 1] if step.flow == of.step.flow]

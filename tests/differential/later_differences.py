@@ -54,7 +54,9 @@ LATER: Final = (
         "each goes its way when it comes, and the first is tracked: if a later one overlaps, its receiver puts nothing together. netfilter "
         "puts all together before it looks",
         "RFC 5722, 4 and RFC 791, 3.2: whole packets are their receiver's",
-        lambda of: (bool(of.ours) or windows(of)) and any(overlapping(step) for step in stopped(of)),
+        lambda of: ((bool(of.ours) or windows(of)) and any(overlapping(step) for step in stopped(of)))
+        or (only_kernel(of) and of.we_say in ("tcp-invalid", "not-a-start")
+            and any(overlapping(step) and step.flags & RST for step in stopped(of))),
         said(Step(flags=SYN, size=600, pieces=((0, 51), (32, 0))), Step(back=True, flags=SYN | ACK, ack=1)),
     ),
     Deliberate(
@@ -72,7 +74,7 @@ LATER: Final = (
         "RFC 5961, 3.2; RFC 9293, 3.5.1 (a RST before a SYN is answered is about what the other end remembers)",
         lambda of: odd_reset(of) or (only_ours(of) and forgotten(of) and remarked(of, "SEQ is over upper bound"))
         or (of.flow.protocol == TCP and any(each.flags & RST for each in arrived(of)) and (
-            windows(of)
+            windows(of) or begun_anew(of)
             or (tcp(of) and only_kernel(of) and of.we_say == "tcp-invalid" and not of.step.flags & SYN)
             or (only_ours(of) and (tcp(of) or of.step.error is not None)
                 and (not of.kernel_says or remarked(of, "invalid rst", "invalid new")))

@@ -19,6 +19,15 @@ def end(step: Step) -> int:
     return step.seq + step.size + bool(step.flags & (SYN | FIN))
 
 
+def known_end(step: Step) -> int:
+    """The same as far as its first fragment has it, if it is a SYN: what else of its data there is we don't count."""
+    first = next((stop for start, stop in step.pieces if start == 0), 0)
+    if not first or not step.flags & SYN:
+        return end(step)
+    header = 24 + 4 * step.sack_permitted + 4 * (step.scale is not None) + 12 * step.timestamps + 12 * (step.sack is not None)
+    return min(end(step), step.seq + 1 + first * 8 - header)
+
+
 def offers(of: Difference, back: bool) -> list[Step]:
     """The SYNs of one end that arrived."""
     return [each for each in arrived(of) if each.back == back and each.flags & SYN]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tests.differential.compare import Difference
 from tests.differential.facts import arrived, earlier, lost, overlapping, stopped, told_of
 from tests.differential.network import packed
 from tests.differential.packets import Step
-from tests.differential.sequence_numbers import end
+from tests.differential.sequence_numbers import OLDEST_ACK, end, known_end
 from tests.differential.states import Tracked
 from tests.differential.wire import ACK, FIN, RST, SYN
 
@@ -113,7 +113,8 @@ def acknowledged(of: Difference) -> bool:
     if last is None:
         return False
     said = [step for step in (*steps, *in_vain(of)) if step.back == steps[last].back]
-    most = max(end(step) for at, step in enumerate(said) if at == 0 or not step.flags & SYN)
+    asked = next((at for at, step in enumerate(said) if step.flags & ACK), 0)    # a SYN and ACK behind a SYN has numbers; later, none
+    most = max(known_end(step) for at, step in enumerate(said) if at in (0, asked) or not step.flags & SYN)
     return any(
         step.back != steps[last].back and step.flags & ACK and step.ack >= most and not (step.flags & SYN and at > last)
         for at, step in enumerate(steps)
@@ -194,7 +195,7 @@ def resets(of: Difference) -> Iterator[tuple[Step, bool]]:
     steps, began = told_of(of), originator(of)
     first = next((at for at, (step, left, _) in enumerate(steps) if left and step.flags & SYN and step.back == began), 0)
     for step, left, _ in steps[first:]:
-        if not left and (step.flags & RST or not any(step is each for each in in_vain(of))):
+        if not left and (step.flags & RST or unbelievable(step, sent) or not any(step is each for each in in_vain(of))):
             continue
         if step.flags & RST:
             if asked and set(asked) == {step.back}:        # maybe about what the other end remembers
@@ -211,9 +212,15 @@ def resets(of: Difference) -> Iterator[tuple[Step, bool]]:
             asked.append(step.back)
         if step.flags & FIN or (len(set(asked)) == 2 and step.back == asked[0] and step.flags & ACK):
             opening = False
-        sent[step.back] = max(sent.get(step.back, end(step)), end(step))
+        sent[step.back] = max(sent.get(step.back, known_end(step)), known_end(step))
         if step.flags & ACK:
             waits[step.back] = max(waits.get(step.back, step.ack), step.ack) if len(set(asked)) == 2 else step.ack
+
+
+def unbelievable(step: Step, sent: Mapping[bool, int]) -> bool:
+    """Whether a segment acknowledges what hasn't been sent, or was long ago. `sent`: by each end, as far as it is known."""
+    most = sent.get(not step.back)
+    return bool(step.flags & ACK) and most is not None and not most - OLDEST_ACK < step.ack <= most
 
 
 def reset_elsewhere(of: Difference) -> bool:
