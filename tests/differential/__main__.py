@@ -12,7 +12,7 @@
         number_differences   flag_differences   the same for TCP       later_differences   for what earlier packets left behind
         state_differences    for what is tracked
         deliberate           what such a one is, and examples
-    facts       of a difference       state_facts   of one in what is tracked       sequence_numbers   facts of TCP numbers
+    facts       of a difference       state_facts   of one in what is tracked       sequence_numbers, reset_facts   of TCP
 """
 
 from __future__ import annotations

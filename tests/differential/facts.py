@@ -84,6 +84,12 @@ def stopped(of: Difference) -> list[Step]:
     return [step for step, left, _ in told_of(of) if not left]
 
 
+def noted(of: Difference) -> list[Step]:
+    """What of it didn't, though conntrack took it for valid, or lets such pass."""
+    passing = ("ignored, state", "under lower bound", "more than expected")
+    return [step for step, left, says in told_of(of) if not left and (not says or any(each in says for each in passing))]
+
+
 def told_of(of: Difference) -> list[tuple[Step, bool, str]]:
     """What was sent of the same flow before, and meant; whether it left, and what conntrack remarked about it."""
     return [
@@ -109,32 +115,10 @@ def lost_beginning(of: Difference) -> bool:
     return first is not None and lost([first]) and any(first is each for each in stopped(of))
 
 
-def refused(of: Difference) -> bool:
-    """Whether a RST came before the SYN, whoever's it was, had been answered."""
-    steps = arrived(of)
-    begun = next((at for at, step in enumerate(steps) if step.flags & (SYN | ACK | FIN | RST) == SYN), len(steps))
-    for step in steps[begun:]:
-        if step.flags & RST:
-            return True
-        if step.back != steps[begun].back and step.flags & (SYN | FIN) == SYN and step.ack == 1:
-            return False
-    return False
-
-
 def repeated(of: Difference) -> bool:
     """Whether an end has sent FIN more than once; and has been followed by a SYN, if this isn't TCP itself, but an error."""
     steps, ends = earlier(of), [step.back for step in arrived(of) if step.flags & FIN and not step.flags & (SYN | RST)]
     return len(ends) > len(set(ends)) and (tcp(of) or steps[-1].flags & (SYN | ACK) == SYN)
-
-
-def reopened(of: Difference) -> bool:
-    """Whether a SYN followed a RST that arrived, this one or an earlier one, and maybe a policy against it."""
-    reset = False
-    for step, left, _ in (*told_of(of), (of.step, True, "")):
-        if reset and step.flags & SYN and not step.flags & (ACK | RST):
-            return True
-        reset = reset or bool(left and step.flags & RST)
-    return False
 
 
 def replace_back(of: Difference) -> Difference:
@@ -183,17 +167,6 @@ def sidestepped(of: Difference) -> bool:
     return any(step.source or astray(of, [step]) for step in steps)
 
 
-def reset_astray(of: Difference) -> bool:
-    """Whether a RST came in by another nic than its flow's, or than the first packet of its end."""
-    nics: dict[bool, str] = {}
-    for step in earlier(of):
-        nic = step.nic or (of.flow.server_nic if step.back else of.flow.client_nic)
-        if step.flags & RST and (nic != nics.get(step.back, nic) or astray(of, [step])):
-            return tcp(of)
-        nics.setdefault(step.back, nic)
-    return False
-
-
 def turned(of: Difference) -> bool:
     """Whether a packet of the same flow came in where it had to leave again."""
     return any(each.nic == (of.flow.client_nic if each.back else of.flow.server_nic) for each in astray(of, earlier(of)))
@@ -210,9 +183,9 @@ def routed(of: Difference) -> bool:
     return answer(of.ours) and len(of.kernel) == 1 and of.kernel[0][0] != of.ours[0][0] and read(of.kernel[0][1], ETHERNET).is_error
 
 
-def begun_anew(of: Difference) -> bool:
-    """Whether the same SYN left by the same nic, but under another address, or from another port."""
-    if not tcp(of) or not of.step.flags & SYN or len(of.kernel) != 1 or len(of.ours) != 1:
+def readdressed_segment(of: Difference) -> bool:
+    """Whether the same segment left by the same nic, but under another address, or from another port."""
+    if not tcp(of) or len(of.kernel) != 1 or len(of.ours) != 1:
         return False
     (there, theirs), (here, ours) = of.kernel[0], of.ours[0]
     segments = []
@@ -265,3 +238,9 @@ def asked_oddly(of: Difference) -> bool:
         each.kind and each.kind[1] and each.flow == of.step.flow and each.kind[0] == request
         for each in of.sequence.steps[: of.at]
     )
+
+
+def in_vain(of: Difference) -> list[Step]:
+    """Fragments that say something twice, or whose first is too short, and that conntrack has never seen as a packet."""
+    silent = [step for step, left, says in told_of(of) if step.pieces and not left and not says]
+    return [step for step in silent if overlapping(step) or min(stop for start, stop in step.pieces if start == 0) < 4]

@@ -6,18 +6,9 @@ from typing import Final
 
 from tests.differential.compare import Sequence
 from tests.differential.deliberate import FORWARDED, OPEN, Deliberate, after_opening, said
-from tests.differential.facts import (
-    lost,
-    only_kernel,
-    only_ours,
-    opened,
-    refused,
-    remarked,
-    replace_back,
-    tcp,
-    windows,
-)
+from tests.differential.facts import lost, only_kernel, only_ours, opened, remarked, replace_back, tcp, windows
 from tests.differential.packets import Step
+from tests.differential.reset_facts import refused
 from tests.differential.wire import ACK, FIN, RST, SYN, TCP, URG
 
 FLAGS: Final = (

@@ -126,7 +126,7 @@ class Side:
             self.passing[found.protocol, found.source, found.sport] = port_of(flows[step.flow], step.flow, self.number)
         elif step.flow not in self.ends or step.source or step.destination or step.flags & (SYN | ACK) == SYN:    # a flow of the server's
             self.passing[found.protocol, found.source, found.sport] = flows[step.flow].port
-        if not step.back and nic == flows[step.flow].server_nic and step.flow not in self.ends and not (step.source or step.destination):
+        if not step.back and nic == flows[step.flow].server_nic and not (step.source or step.destination):
             self.ends[step.flow] = found.source, found.sport
 
 

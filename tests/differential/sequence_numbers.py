@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from tests.differential.compare import Difference
-from tests.differential.facts import arrived, only_ours, refused, remarked, tcp, told_of, windows
+from tests.differential.facts import arrived, told_of
 from tests.differential.packets import Step
 from tests.differential.wire import ACK, FIN, RST, SYN
 
@@ -89,26 +89,6 @@ def unheard(of: Difference) -> bool:
     return known is not None and any(known < of.step.ack <= end(each) for each in ignored)
 
 
-def unclosed(of: Difference) -> bool:
-    """Whether there was a RST that conntrack let pass and ignored for what it acknowledges."""
-    return any(left and each.flags & (RST | ACK) == RST | ACK and "ignored ACK under" in says for each, left, says in told_of(of))
-
-
-def reset_unread(of: Difference) -> bool:
-    """Whether there was a RST that conntrack let pass, and took no note of for its numbers."""
-    return any(left and each.flags & RST and ("lower bound" in says or "more than expected" in says) for each, left, says in told_of(of))
-
-
-def forgotten(of: Difference) -> bool:
-    """Whether this is an originator's RST about what the other end remembers: it has the number that one waits for."""
-    steps = arrived(of)
-    opening = next((each for each in steps if each.flags & (SYN | ACK) == SYN), None)
-    if opening is None or not tcp(of) or not of.step.flags & RST or of.step.back != opening.back:
-        return False
-    others = [each for each in steps if each.back != opening.back]
-    return not any(each.flags & SYN for each in others) and of.step.seq in {each.ack for each in others if each.flags & ACK}
-
-
 def long_ago(of: Difference) -> bool:
     """Whether an ACK is too old, but not by the window that conntrack ascribes to its sender, for the data that it got before it had made
     room for it by an ACK."""
@@ -122,32 +102,7 @@ def long_ago(of: Difference) -> bool:
     return most - max(steps[at].window for at in own) - max(ahead) - 1 < of.step.ack <= most - OLDEST_ACK
 
 
-def unanswered_reset(of: Difference) -> bool:
-    """Whether an originator has sent a RST while its SYN had no answer yet: about what the other end remembers."""
-    steps = arrived(of)
-    opening = next((at for at, each in enumerate(steps) if each.flags & SYN), None)
-    if opening is None:
-        return False
-    for each in steps[opening + 1 :]:
-        if each.flags & SYN and each.back != steps[opening].back:
-            return False
-        if each.flags & RST and each.back == steps[opening].back:
-            return True
-    return False
-
-
 def old_beginning(of: Difference) -> bool:
     """Whether a first fragment ends before what its sender has sent already."""
     first = next((stop for start, stop in of.step.pieces if start == 0), 0) * 8 - 20
     return first > 0 and any(each.back == of.step.back and of.step.seq + first < end(each) for each in arrived(of))
-
-
-def odd_reset(of: Difference) -> bool:
-    """Whether this follows a RST that ended less with us than with netfilter, or with netfilter than with us: one in fragments, too, whose
-    flow stays for the rest of them."""
-    if not tcp(of) or not (windows(of) or only_ours(of)):
-        return False
-    if unanswered_reset(of) and (windows(of) or remarked(of, "is over upper bound")):
-        return True
-    in_pieces = refused(of) and any(each.flags & RST and each.pieces for each in arrived(of))
-    return (unclosed(of) and remarked(of, "invalid, state SYN_SENT")) or (in_pieces and remarked(of, "is over upper bound"))

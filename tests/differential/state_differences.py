@@ -11,9 +11,9 @@ from typing import Final
 from tests.differential.compare import Difference
 from tests.differential.deliberate import NAMES, OPEN, PLAIN, Deliberate, after_opening, said
 from tests.differential.differences import known
-from tests.differential.facts import arrived, earlier, lost, overlapping, refused, reopened, stopped
+from tests.differential.facts import arrived, earlier, in_vain, lost, noted, overlapping, stopped
 from tests.differential.packets import Flow, Step
-from tests.differential.sequence_numbers import reset_unread
+from tests.differential.reset_facts import refused, reopened, reset_elsewhere, reset_unread, resets, restarted, unanswered_reset
 from tests.differential.state_facts import (
     CLOSING,
     acknowledged,
@@ -26,13 +26,9 @@ from tests.differential.state_facts import (
     elsewhere,
     finished_twice,
     hopeless,
-    in_vain,
     interrupted,
-    noted,
     numbered_by,
     renumbered,
-    reset_elsewhere,
-    resets,
     said_of,
     simultaneous,
     unheard_fin,
@@ -127,7 +123,7 @@ STATES: Final[tuple[Deliberate, ...]] = (
         "state: a SYN behind a RST",
         "begins another connection, whoever has reset the last one; netfilter stays with that unless the same end did",
         "RFC 9293, 3.10.7.1",
-        lambda of: reopened(of),
+        lambda of: words(of)[1] in ("SYN_SENT", "SYN_RECV", "ESTABLISHED", "") and reopened(of),
         after_opening(Step(back=True, flags=RST | ACK, seq=1, ack=1), OPEN[0]),
     ),
     Deliberate(
@@ -147,13 +143,17 @@ STATES: Final[tuple[Deliberate, ...]] = (
     Deliberate(
         "state: a RST in the window",
         "closes if its number is the one that its receiver waits for, or follows all that was sent; its receiver answers any other with a "
-        "challenge. netfilter takes any once a connection closes, and none that isn't exact, or isn't next, before",
-        "RFC 5961, 3.2",
-        lambda of: not elsewhere(of) and (
+        "challenge. netfilter takes any once a connection closes, or before its SYN is answered, and none that isn't exact, or isn't next, "
+        "between",
+        "RFC 5961, 3.2; RFC 9293, 3.5.1 (a RST before a SYN is answered is about what the other end remembers)",
+        lambda of: (elsewhere(of) and words(of)[0] == "SYN_SENT" and unanswered_reset(of)) or (not elsewhere(of) and (
             (words(of)[0] == "CLOSE" and words(of)[1] not in ("CLOSE", "") and any(not exact for _, exact in resets(of)))
             or (words(of) == ("", "SYN_SENT") and any(not exact for _, exact in resets(of)))
+            or (words(of)[0] == "SYN_SENT" and words(of)[1] in (*CLOSING, "ESTABLISHED") and restarted(of)
+                and any(not exact for _, exact in resets(of)))
+            or (words(of)[0] in ("CLOSE", "SYN_SENT") and words(of)[1] == "SYN_SENT" and unanswered_reset(of))
             or (words(of)[1] == "CLOSE" and words(of)[0] not in ("CLOSE", "") and any(exact for _, exact in resets(of)))
-        ),
+        )),
         after_opening(Step(flags=FIN | ACK, seq=1, ack=1), Step(back=True, flags=RST, seq=101)),
     ),
     Deliberate(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tests.differential.compare import Difference
-from tests.differential.facts import arrived, earlier, lost, overlapping, stopped, told_of
-from tests.differential.network import packed
+from tests.differential.facts import arrived, earlier, in_vain, lost, noted, told_of
 from tests.differential.packets import Step
-from tests.differential.sequence_numbers import OLDEST_ACK, end, known_end
+from tests.differential.sequence_numbers import end, known_end
 from tests.differential.states import Tracked
 from tests.differential.wire import ACK, FIN, RST, SYN
 
@@ -47,13 +45,6 @@ def elsewhere(of: Difference) -> bool:
     return there is not None and here is not None and (there.original, there.reply) != (here.original, here.reply)
 
 
-def originator(of: Difference) -> bool:
-    """Which end began the flow that is tracked: whether it was the server."""
-    there, here = both(of)
-    flow = here or there
-    return flow is not None and flow.original[0] != packed(of.flow.client)
-
-
 def behind(of: Difference) -> bool:
     """Whether netfilter has noted less of a connection than we have."""
     there, here = words(of)
@@ -61,15 +52,6 @@ def behind(of: Difference) -> bool:
 
 
 # -- of what was sent --------------------------------------------------------------------------------------------------------
-
-
-def noted(of: Difference) -> list[Step]:
-    """What of a flow left nowhere, though conntrack took it for valid, or lets such pass."""
-    passing = ("ignored, state", "under lower bound")
-    silent = [
-        step for step, remark in zip(of.sequence.steps, of.remarks, strict=False) if not remark or any(each in remark for each in passing)
-    ]
-    return [step for step in stopped(of) if any(step is each for each in silent)]
 
 
 def said_of(of: Difference, remark: str) -> bool:
@@ -182,57 +164,6 @@ def unknown_data(of: Difference) -> bool:
     )  # fmt: skip
 
 
-# -- RST -----------------------------------------------------------------------------------------------------------------
-
-
-def resets(of: Difference) -> Iterator[tuple[Step, bool]]:
-    """The RSTs that arrived; whether each has the number that its receiver waits for, follows all that its sender has sent, or answers a
-    SYN."""
-    sent: dict[bool, int] = {}
-    waits: dict[bool, int] = {}
-    asked: list[bool] = []
-    opening = False
-    steps, began = told_of(of), originator(of)
-    first = next((at for at, (step, left, _) in enumerate(steps) if left and step.flags & SYN and step.back == began), 0)
-    for step, left, _ in steps[first:]:
-        if not left and (step.flags & RST or unbelievable(step, sent) or not any(step is each for each in in_vain(of))):
-            continue
-        if step.flags & RST:
-            if asked and set(asked) == {step.back}:        # maybe about what the other end remembers
-                yield step, step.seq == sent[step.back] != waits.get(not step.back)
-                continue
-            answers = opening and bool(step.flags & ACK) and step.ack == sent.get(not step.back)
-            yield step, answers or step.seq in (sent.get(step.back), waits.get(not step.back))
-            continue
-        if step.flags & SYN:
-            if step.back in asked and (step.back in waits or not step.flags & ACK):    # said again, or answered by a challenge
-                opening = opening and not step.flags & ACK
-                continue
-            opening = opening or not asked
-            asked.append(step.back)
-        if step.flags & FIN or (len(set(asked)) == 2 and step.back == asked[0] and step.flags & ACK):
-            opening = False
-        sent[step.back] = max(sent.get(step.back, known_end(step)), known_end(step))
-        if step.flags & ACK:
-            waits[step.back] = max(waits.get(step.back, step.ack), step.ack) if len(set(asked)) == 2 else step.ack
-
-
-def unbelievable(step: Step, sent: Mapping[bool, int]) -> bool:
-    """Whether a segment acknowledges what hasn't been sent, or was long ago. `sent`: by each end, as far as it is known."""
-    most = sent.get(not step.back)
-    return bool(step.flags & ACK) and most is not None and not most - OLDEST_ACK < step.ack <= most
-
-
-def reset_elsewhere(of: Difference) -> bool:
-    """Whether a RST went nowhere that came in by another nic than the flow's first packet."""
-    steps = earlier(of)
-    nics = {step.back: step.nic or (of.flow.server_nic if step.back else of.flow.client_nic) for step in reversed(arrived(of))}
-    return any(
-        step.flags & RST and (step.nic or (of.flow.server_nic if step.back else of.flow.client_nic)) != nics.get(step.back)
-        for step in steps if any(step is each for each in stopped(of))
-    )  # fmt: skip
-
-
 # -- what went nowhere -------------------------------------------------------------------------------------------------------
 
 
@@ -244,7 +175,8 @@ def effect(of: Difference, steps: list[Step], side: int) -> bool:
     if mine.tcp == "CLOSE":
         return any(step.flags & RST for step in steps)
     if mine.tcp == "SYN_SENT" and other is not None and (other.tcp != "SYN_SENT" or (other.replied and not mine.replied)):
-        return begun_behind(of, [step for step in steps if step.flags & RST])
+        begins = other.tcp == "CLOSE" and any(step.flags & SYN for step in steps)
+        return begins or begun_behind(of, [step for step in steps if step.flags & RST])
     if mine.tcp in CLOSING and (other is None or other.tcp == "FIN_WAIT" or RANKS.get(other.tcp, 9) < RANKS[mine.tcp]):
         return any(step.flags & (FIN | ACK) for step in steps)
     if other is None:
@@ -266,9 +198,3 @@ def begun_behind(of: Difference, steps: list[Step]) -> bool:
 def hopeless(of: Difference) -> list[Step]:
     """What conntrack took note of, though it had no hops left or was too big."""
     return [step for step in noted(of) if lost([step])]
-
-
-def in_vain(of: Difference) -> list[Step]:
-    """Fragments that say something twice, or whose first is too short, and that conntrack has never seen as a packet."""
-    silent = [step for step, left, says in told_of(of) if step.pieces and not left and not says]
-    return [step for step in silent if overlapping(step) or min(stop for start, stop in step.pieces if start == 0) < 4]
