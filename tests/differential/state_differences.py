@@ -77,7 +77,8 @@ STATES: Final[tuple[Deliberate, ...]] = (
         "state: the window of a SYN",
         "is room for data, and a FIN, from the start; netfilter gives none before an ACK, and lets pass what comes, but doesn't track it",
         "RFC 9293, 3.10.7.2 and 3.10.7.3: SND.WND is that of the SYN",
-        lambda of: behind(of) and unheard_fin(of) and words(of)[1] in CLOSING,
+        lambda of: unheard_fin(of) and (
+            (behind(of) and words(of)[1] in CLOSING) or (not elsewhere(of) and words(of)[0] in CLOSING and words(of)[1] == "SYN_SENT")),
         said(*OPEN[:2], Step(back=True, flags=ACK, seq=1, ack=1, size=500), Step(back=True, flags=FIN | ACK, seq=501, ack=1)),
     ),
     Deliberate(
@@ -184,8 +185,9 @@ STATES: Final[tuple[Deliberate, ...]] = (
         "one that is said again is not the other end's: the connection is half closed still; netfilter counts them, and takes a SYN "
         "behind two for another connection",
         "RFC 9293, 3.6",
-        lambda of: not elsewhere(of) and finished_twice(of) and words(of)[1] in CLOSING
-        and (words(of)[0] in CLOSING or (words(of)[0] in ("SYN_SENT", "") and begun_behind_fins(of))),
+        lambda of: not elsewhere(of) and finished_twice(of) and (
+            (words(of)[1] in CLOSING and words(of)[0] in CLOSING)
+            or (words(of)[1] in (*CLOSING, "CLOSE") and words(of)[0] in ("SYN_SENT", "") and begun_behind_fins(of))),
         after_opening(Step(flags=FIN | ACK, seq=1, ack=1), Step(flags=FIN | ACK, seq=1, ack=1)),
     ),
     Deliberate(

@@ -95,12 +95,17 @@ def acknowledged(of: Difference) -> bool:
     if last is None:
         return False
     said = [step for step in (*steps, *in_vain(of)) if step.back == steps[last].back]
-    asked = next((at for at, step in enumerate(said) if step.flags & ACK), 0)    # a SYN and ACK behind a SYN has numbers; later, none
-    most = max(known_end(step) for at, step in enumerate(said) if at in (0, asked) or not step.flags & SYN)
+    most = max(known_end(step) for at, step in enumerate(said) if not step.flags & SYN or _counts(said[:at], step))
     return any(
         step.back != steps[last].back and step.flags & ACK and step.ack >= most and not (step.flags & SYN and at > last)
         for at, step in enumerate(steps)
     )  # fmt: skip
+
+
+def _counts(before: list[Step], syn: Step) -> bool:
+    """Whether a SYN has numbers: the first of its end, or, behind that, the first of its ACKs. `before`: of the same end."""
+    asked = next((at for at, step in enumerate(before) if step.flags & SYN), None)
+    return asked is None or (syn.flags & ACK != 0 and not any(step.flags & ACK for step in before[asked:]))
 
 
 def answered_again(of: Difference) -> bool:
