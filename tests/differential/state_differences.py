@@ -108,7 +108,8 @@ STATES: Final[tuple[Deliberate, ...]] = (
         "what has lower numbers is too old",
         "RFC 5961, 4.2",
         lambda of: (behind(of) and renumbered(of)) or (
-            not elsewhere(of) and words(of)[0] == "SYN_RECV" and words(of)[1] in (*CLOSING, "ESTABLISHED") and answered_again(of)),
+            not elsewhere(of) and words(of)[0] in ("SYN_RECV", "ESTABLISHED") and words(of)[1] in (*CLOSING, "ESTABLISHED")
+            and answered_again(of)),
         after_opening(OPEN[0], OPEN[1]),
     ),
     Deliberate(
