@@ -94,7 +94,8 @@ def acknowledged(of: Difference) -> bool:
     last = max((at for at, step in enumerate(steps) if step.flags & FIN), default=None)
     if last is None:
         return False
-    said = [step for step in (*steps, *in_vain(of)) if step.back == steps[last].back]
+    every = [*steps, *in_vain(of)]
+    said = [step for step, _, _ in told_of(of) if step.back == steps[last].back and any(step is each for each in every)]
     most = max(known_end(step) for at, step in enumerate(said) if not step.flags & SYN or _counts(said[:at], step))
     return any(
         step.back != steps[last].back and step.flags & ACK and step.ack >= most and not (step.flags & SYN and at > last)
