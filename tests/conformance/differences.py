@@ -15,12 +15,13 @@ from tests.conformance.verdict import Verdict
 @dataclass(frozen=True, slots=True)
 class Deliberate:
     """A difference on purpose. `tester` is a name, or what several begin with, before a dash. `holds` gets the case and what the tester
-    said of the kernel and of us."""
+    said of the kernel and of us. `by_chance`: of two answers the first to arrive counts, and not every run has it."""
 
     tester: str
     holds: Callable[[str, Verdict, Verdict], bool]
     words: str
     source: str
+    by_chance: bool = False
 
     def concerns(self, tester: str) -> bool:
         """Whether it is about a tester."""
@@ -110,6 +111,7 @@ DIFFERENCES: Final = (
         "a fragment before the last that is no multiple of eight bytes is dropped; netfilter passes it on, and the server's complaint is "
         "heard before the answer to the whole packet behind it",
         "RFC 8200, 4.5",
+        by_chance=True,
     ),
     Deliberate(
         "firewall6",
