@@ -4,7 +4,7 @@ in, what stays. Each finds the table as the one before has left it.
 The flooder has as much of the machine as it gets. The kernel works on the flooder's account, who is slowed down by that; the appliance
 works on its own, and where the flooder has a CPU to itself half of all frames are lost in front of the appliance, those of the connection
 as well, which may come to a halt until its retransmissions pass. So goodput during a flood is told, not compared (`tests/soak` has the
-bounds for it, with a flood that the machine can carry); compared is whether the connection goes on afterwards.
+bounds for it, with a flood that the machine can carry); compared is whether the connection goes on, comes to a halt, or is cut.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from tests.e2e.host import Host, eventually
 CALM, FLOODED, AFTER = 2, 4, 8
 """Seconds of an iperf3 run before, during and after: who heard nothing in all of the flood has said it again at the latest after twice as
 long."""
+HALT: Final = 0.01
+"""Of the calm goodput, below which a connection has come to a halt."""
 PORT: Final = 5201
 OFTEN: Final = 0.2
 """Seconds between newcomers."""
@@ -112,11 +114,13 @@ def intervals(text: str) -> list[dict[str, Any]]:
 
 
 def survived(rates: list[float], seconds: int, packets: int) -> Verdict:
-    """Whether it went on, and how fast."""
+    """Whether it went on all the time, or afterwards, and how fast."""
     calm, during = (sum(part) / max(1, len(part)) for part in (rates[:CALM], rates[CALM + 1 : CALM + FLOODED - 1]))
     after = rates[-1] if rates else 0.0  # the last second's
     told = f"{calm:.2f} Gbit/s, {during:.2f} during, {after:.2f} after; {packets / FLOODED / 1000:.0f} kpps"
-    return Verdict("goes on" if len(rates) >= seconds and after > 0 else "is cut", told)
+    if len(rates) < seconds or after <= 0:
+        return Verdict("is cut", told)
+    return Verdict("goes on" if during > HALT * calm else "halts, then goes on", told)
 
 
 def connecting(site: Site, server: str, seconds: float) -> Verdict:
