@@ -256,13 +256,18 @@ async def test_an_error_about_a_segment_that_is_not_on_its_way_is_a_forgery(vers
         assert o.bench.appliance.status()["handed-over"]["drops"] == ({} if passes else {"not-in-flight": 1})
 
 
+async def silent_first_packet(o: Office, version: int) -> Packet:
+    """What comes to the server of a client who answers no question for his link-layer address from then on."""
+    o.client.silent = True
+    o.client.send(ip(version, CLIENT[version], SERVER[version]) / UDP(sport=5000, dport=7) / b"to nobody")
+    await o.bench.settle()
+    return o.server.only()
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_an_error_about_a_first_packet_waits_until_its_sender_is_found(version: int) -> None:
     async with office(HIDDEN) as o:
-        o.client.silent = True
-        o.client.send(ip(version, CLIENT[version], SERVER[version]) / UDP(sport=5000, dport=7) / b"to nobody")
-        await o.bench.settle()
-        asked = o.server.only()
+        asked = await silent_first_packet(o, version)
         o.server.send(port_unreachable(version, asked, SERVER[version]))
         await o.bench.settle()
         assert o.client.received() == []
@@ -275,10 +280,7 @@ async def test_an_error_about_a_first_packet_waits_until_its_sender_is_found(ver
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_an_error_for_a_silent_sender_waits_in_vain_and_the_next_one_is_not_sent(version: int) -> None:
     async with office(HIDDEN) as o:
-        o.client.silent = True
-        o.client.send(ip(version, CLIENT[version], SERVER[version]) / UDP(sport=5000, dport=7) / b"to nobody")
-        await o.bench.settle()
-        asked = o.server.only()
+        asked = await silent_first_packet(o, version)
         o.server.send(port_unreachable(version, asked, SERVER[version]))
         await o.bench.settle(5.0)
         o.server.send(port_unreachable(version, asked, SERVER[version]))
